@@ -1,0 +1,1 @@
+"""AuxFormer for SpeechBrain: robust audiovisual emotion recognition."""

@@ -1,0 +1,47 @@
+"""Installs auxformer-lobes, the AuxFormer plugin for SpeechBrain."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="auxformer-lobes",
+    version="0.1.0",
+    description="AuxFormer for SpeechBrain: audiovisual emotion recognition "
+    "that keeps working when sound or picture is missing",
+    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["auxformer_lobes*"]),
+    python_requires=">=3.9",
+    install_requires=[
+        "speechbrain>=1.1",
+        # torch and torchaudio go in pairs; 2.11 is the last torchaudio, and
+        # a later torch does not import with it.
+        "torch>=2.4,<2.12",
+        "torchaudio>=2.4,<2.12",
+        "transformers",
+        "hyperpyyaml",
+        "huggingface_hub",
+        "numpy",
+        "av",
+        "soundfile",
+        # 5.x has no cascade classifier.
+        "opencv-python-headless>=4.10,<5",
+        "h5py",
+        "scikit-learn",
+        "matplotlib",
+        "rich",
+        "tqdm",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "scikit-image",
+            "yamllint",
+        ],
+    },
+)
