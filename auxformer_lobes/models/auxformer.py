@@ -1,0 +1,349 @@
+"""AuxFormer: audiovisual emotion recognition that survives a lost modality.
+
+L. Goncalves and C. Busso, "AuxFormer: Robust approach to audiovisual emotion
+recognition", ICASSP 2022. A fusion network looks from each modality at the
+other; two auxiliary networks, one a modality, share its loss.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn as nn
+
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.models.attention import Encoder
+from auxformer_lobes.models.pooling import AttentiveStatistics, LastFrame
+from auxformer_lobes.models.reference import read_reference
+
+POOLING = {
+    "last": lambda dim: LastFrame(),
+    "attentive": AttentiveStatistics,
+}
+
+
+class Logits(NamedTuple):
+    """What the three heads of AuxFormer say, each `[batch, classes]`."""
+
+    main: torch.Tensor
+    audio: torch.Tensor
+    visual: torch.Tensor
+
+
+class Head(nn.Module):
+    """A residual perceptron that ends in class scores.
+
+    Arguments
+    ---------
+    dim : int
+        Number of input channels.
+    hidden : list of int
+        Widths of the hidden layers.
+    num_classes : int
+        Number of classes.
+    dropout : float
+        Dropout after each hidden layer.
+
+    Example
+    -------
+    >>> Head(20, [16], num_classes=6)(torch.rand(3, 20)).shape
+    torch.Size([3, 6])
+    """
+
+    def __init__(self, dim, hidden, num_classes, dropout=0.2):
+        super().__init__()
+        widths = [dim, *hidden]
+        layers = []
+        for narrow, wide in zip(widths, widths[1:]):
+            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(dropout)]
+        self.branch = nn.Sequential(*layers, nn.Linear(widths[-1], dim))
+        self.output = nn.Linear(dim, num_classes)
+
+    def forward(self, x):
+        """Scores each class.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, dim]`.
+
+        Returns
+        -------
+        torch.Tensor
+            Logits, `[batch, classes]`.
+        """
+        return self.output(x + self.branch(x))
+
+
+class AuxFormer(nn.Module):
+    """The fusion network and the two auxiliary networks.
+
+    Every default is the published value (see `from_reference`). A sample's
+    logits do not depend on what it is batched and padded with.
+
+    Arguments
+    ---------
+    audio_dim : int
+        Channels of the audio features.
+    visual_dim : int
+        Channels of the visual features.
+    model_dim : int
+        Width of the model.
+    num_heads : int
+        Attention heads; divides `model_dim`.
+    num_layers : int
+        Layers of each of the six encoders.
+    num_classes : int
+        Number of classes.
+    audio_projection : bool
+        Whether the audio features are projected to `model_dim`. By default,
+        where their width differs from it.
+    visual_projection : bool
+        Likewise for the visual features.
+    shared_auxiliary_head : bool
+        Whether both auxiliary networks end in one head, as in the released
+        code, or in one each, as in the figure of the paper.
+    causal : bool
+        Whether frames look only back.
+    pooling : str
+        "last": a stream is summarised by its last valid frame; "attentive":
+        by attentive statistics.
+    auxiliary_passes : int
+        How often each auxiliary encoder is applied in a row.
+    missing : str
+        What a modality that is not present is. "skip": nothing, no stream
+        looks at it. "zeros": frames of zeros, as published.
+    embedding_dropout : float
+        Dropout of the inputs of the encoders.
+    attention_dropout : float
+        Dropout of the weights of self-attention.
+    cross_attention_dropout : float
+        Dropout of the weights of cross-modal attention.
+    relu_dropout : float
+        Dropout inside the feed-forward networks.
+    residual_dropout : float
+        Dropout of each residual branch.
+    head_dropout : float
+        Dropout inside the heads.
+
+    Example
+    -------
+    >>> model = AuxFormer(audio_dim=120, visual_dim=30, num_layers=2)
+    >>> audio, visual = torch.rand(2, 40, 120), torch.rand(2, 25, 30)
+    >>> logits = model(audio, visual, audio_lens=torch.tensor([1.0, 0.5]))
+    >>> logits.main.shape
+    torch.Size([2, 6])
+    """
+
+    def __init__(
+        self,
+        audio_dim,
+        visual_dim,
+        model_dim=50,
+        num_heads=10,
+        num_layers=5,
+        num_classes=6,
+        audio_projection=None,
+        visual_projection=None,
+        shared_auxiliary_head=True,
+        causal=True,
+        pooling="last",
+        auxiliary_passes=3,
+        missing="skip",
+        embedding_dropout=0.25,
+        attention_dropout=0.1,
+        cross_attention_dropout=0.0,
+        relu_dropout=0.1,
+        residual_dropout=0.1,
+        head_dropout=0.2,
+    ):
+        super().__init__()
+        if pooling not in POOLING:
+            raise ValueError(f"pooling {pooling!r} is not one of {[*POOLING]}")
+        if missing not in ("skip", "zeros"):
+            raise ValueError(f"missing {missing!r} is neither skip nor zeros")
+        self.auxiliary_passes = auxiliary_passes
+        self.missing = missing
+
+        def projection(name, dim, wanted):
+            if wanted is None:
+                wanted = dim != model_dim
+            if wanted:
+                return nn.Linear(dim, model_dim, bias=False)
+            if dim != model_dim:
+                raise ValueError(
+                    f"{name}_dim {dim} is not model_dim {model_dim}: "
+                    f"{name}_projection is needed"
+                )
+            return nn.Identity()
+
+        def encoder(**options):
+            return Encoder(
+                model_dim,
+                num_heads,
+                num_layers,
+                causal=causal,
+                embedding_dropout=embedding_dropout,
+                relu_dropout=relu_dropout,
+                residual_dropout=residual_dropout,
+                **options,
+            )
+
+        def cross_encoder():
+            return encoder(
+                positions=True, attention_dropout=cross_attention_dropout
+            )
+
+        def self_encoder(**options):
+            return encoder(attention_dropout=attention_dropout, **options)
+
+        self.audio_projection = projection("audio", audio_dim, audio_projection)
+        self.visual_projection = projection(
+            "visual", visual_dim, visual_projection
+        )
+        self.audio_from_visual = cross_encoder()
+        self.visual_from_audio = cross_encoder()
+        self.audio_memory = self_encoder(learned_scaling=True)
+        self.visual_memory = self_encoder(learned_scaling=True)
+        self.audio_auxiliary = self_encoder()
+        self.visual_auxiliary = self_encoder()
+
+        # In the order of `summarise`.
+        self.poolings = nn.ModuleList(
+            POOLING[pooling](model_dim) for _ in range(4)
+        )
+        self.main_head = Head(
+            2 * model_dim, [2 * model_dim], num_classes, head_dropout
+        )
+        self.auxiliary_heads = nn.ModuleList(
+            Head(model_dim, [512, 256], num_classes, head_dropout)
+            for _ in range(1 if shared_auxiliary_head else 2)
+        )
+
+    @classmethod
+    def from_reference(cls, source, num_heads=10, **options):
+        """Builds the network of a published checkpoint, either variant.
+
+        Dimensions, layers and classes are read off the checkpoint.
+
+        Arguments
+        ---------
+        source : str, Path or dict
+            The published `final_head.pt`, or its state dict. A file is read
+            with `weights_only=True`: it cannot run code.
+        num_heads : int
+            The number of heads, which leaves no trace in a checkpoint.
+        **options
+            Further arguments of `AuxFormer`, dropouts for example.
+
+        Returns
+        -------
+        AuxFormer
+            The network, in evaluation mode.
+
+        Raises
+        ------
+        UserError
+            If the source is not such a checkpoint.
+        """
+        arguments, weights = read_reference(source)
+        model = cls(num_heads=num_heads, **arguments, **options)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"not a published AuxFormer head: {reason}")
+        return model.eval()
+
+    def forward(
+        self,
+        audio,
+        visual,
+        audio_lens=None,
+        visual_lens=None,
+        present=None,
+        return_attention=False,
+    ):
+        """Recognises the emotion of each sample.
+
+        Arguments
+        ---------
+        audio : torch.Tensor
+            Audio features, `[batch, time, audio_dim]`.
+        visual : torch.Tensor
+            Visual features, `[batch, time, visual_dim]`.
+        audio_lens : torch.Tensor
+            Relative lengths of the audio, `[batch]`; whole without.
+        visual_lens : torch.Tensor
+            Relative lengths of the visual features, `[batch]`.
+        present : torch.Tensor
+            Whether each sample has (audio, visual), boolean `[batch, 2]`; by
+            default, what has a length. A modality may be missing, and both
+            may: the logits are finite.
+        return_attention : bool
+            Whether to return the attention weights too, which otherwise are
+            not materialised.
+
+        Returns
+        -------
+        logits : Logits
+            Named tuple `(main, audio, visual)` of `[batch, classes]`.
+        attention : dict of torch.Tensor
+            Only with `return_attention`. For each of the six encoders, by
+            name, the weights `[layers, batch, heads, queries, keys]`; an
+            auxiliary encoder has its layers once a pass.
+        """
+        if present is None:
+            present = audio.new_ones(len(audio), 2, dtype=torch.bool)
+        audio, audio_frames = self._admit(audio, audio_lens, present[:, 0])
+        visual, visual_frames = self._admit(visual, visual_lens, present[:, 1])
+        audio = self.audio_projection(audio)
+        visual = self.visual_projection(visual)
+        attention = {}
+
+        def encode(name, x, frames, *other):
+            x, weights = getattr(self, name)(
+                x, frames, *other, return_weights=return_attention
+            )
+            attention.setdefault(name, []).append(weights)
+            return x
+
+        audio_main = encode(
+            "audio_from_visual", audio, audio_frames, visual, visual_frames
+        )
+        audio_main = encode("audio_memory", audio_main, audio_frames)
+        visual_main = encode(
+            "visual_from_audio", visual, visual_frames, audio, audio_frames
+        )
+        visual_main = encode("visual_memory", visual_main, visual_frames)
+        for _ in range(self.auxiliary_passes):
+            audio = encode("audio_auxiliary", audio, audio_frames)
+            visual = encode("visual_auxiliary", visual, visual_frames)
+
+        audio_main, visual_main, audio, visual = (
+            pool(x, frames)
+            for pool, x, frames in zip(
+                self.poolings,
+                (audio_main, visual_main, audio, visual),
+                (audio_frames, visual_frames) * 2,
+            )
+        )
+        logits = Logits(
+            main=self.main_head(torch.cat([audio_main, visual_main], 1)),
+            audio=self.auxiliary_heads[0](audio),
+            visual=self.auxiliary_heads[-1](visual),
+        )
+        if return_attention:
+            return logits, {k: torch.cat(v) for k, v in attention.items()}
+        return logits
+
+    def _admit(self, x, lens, present):
+        """Frames that count of each sample, all others set to zero."""
+        num_frames = x.shape[1]
+        frames = torch.full_like(present, num_frames, dtype=torch.long)
+        if lens is not None:
+            frames = (lens * num_frames).round().long()
+        seen = frames * present
+        valid = torch.arange(num_frames, device=x.device) < seen[:, None]
+        # Not a product: the padding may hold anything, NaN too.
+        x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
+        return x, seen if self.missing == "skip" else frames

@@ -1,0 +1,90 @@
+"""A whole stream in one vector, whatever it is padded with."""
+
+import torch
+import torch.nn as nn
+
+
+class LastFrame(nn.Module):
+    """The last valid frame of each sample.
+
+    Example
+    -------
+    >>> x = torch.arange(6.0).view(1, 3, 2)
+    >>> LastFrame()(x, torch.tensor([2]))
+    tensor([[2., 3.]])
+    """
+
+    def forward(self, x, frames):
+        """Picks the last valid frame; a sample without any gets zeros.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, time, dim]`.
+        frames : torch.Tensor
+            Valid frames of each sample, `[batch]`.
+
+        Returns
+        -------
+        torch.Tensor
+            `[batch, dim]`.
+        """
+        samples = torch.arange(len(x), device=x.device)
+        last = x[samples, (frames - 1).clamp(min=0)]
+        return last * (frames > 0).unsqueeze(1)
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation over time, weighted by attention.
+
+    Okabe et al., "Attentive statistics pooling for deep speaker embedding",
+    Interspeech 2018; both statistics are projected back to `dim` channels.
+    SpeechBrain's own (of ECAPA-TDNN) normalises by the batch, which mixes
+    samples and their padding.
+
+    Arguments
+    ---------
+    dim : int
+        Number of channels.
+
+    Example
+    -------
+    >>> pooling = AttentiveStatistics(20)
+    >>> pooling(torch.rand(3, 9, 20), torch.tensor([9, 5, 0])).shape
+    torch.Size([3, 20])
+    """
+
+    def __init__(self, dim):
+        super().__init__()
+        self.attention = nn.Sequential(
+            nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, 1)
+        )
+        self.output = nn.Linear(2 * dim, dim)
+
+    def forward(self, x, frames):
+        """Pools the valid frames; a sample without any gets zeros.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, time, dim]`.
+        frames : torch.Tensor
+            Valid frames of each sample, `[batch]`.
+
+        Returns
+        -------
+        torch.Tensor
+            `[batch, dim]`.
+        """
+        valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
+        scores = self.attention(x).squeeze(-1)
+        # The lowest finite number, since a sample may have no valid frame.
+        scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(1).unsqueeze(-1)
+        # [batch, time, 1]
+        mean = (weights * x).sum(1)
+        variance = (weights * (x - mean.unsqueeze(1)) ** 2).sum(1)
+        # The root has no gradient at zero, where a single frame is.
+        deviation = variance.clamp(min=1e-6).sqrt()
+        pooled = self.output(torch.cat([mean, deviation], 1))
+        return pooled * (frames > 0).unsqueeze(1)

@@ -1,0 +1,200 @@
+"""What AuxFormer promises beyond the published networks."""
+
+import pytest
+import torch
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
+
+from auxformer_lobes.models.attention import MultiheadAttention, attention_mask
+from auxformer_lobes.models.auxformer import AuxFormer
+
+SIZES = {"audio_dim": 12, "visual_dim": 7, "model_dim": 20, "num_layers": 2}
+CHOICES = [
+    {},
+    {"causal": False},
+    {"pooling": "attentive"},
+    {"missing": "zeros"},
+    {"shared_auxiliary_head": False, "auxiliary_passes": 1},
+]
+
+
+def build(**choices):
+    torch.manual_seed(0)
+    return AuxFormer(**SIZES, **choices).eval()
+
+
+def draw(batch, audio_frames, visual_frames, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(batch, audio_frames, 12, generator=generator),
+        torch.randn(batch, visual_frames, 7, generator=generator),
+    )
+
+
+def assert_same(logits, expected):
+    for ours, theirs in zip(logits, expected):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module", params=CHOICES, ids=str)
+def model(request):
+    return build(**request.param)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    frames=st.lists(
+        st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
+    ),
+    padding=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    content=st.sampled_from([0.0, 1e30, float("nan"), float("inf")]),
+)
+def test_logits_do_not_depend_on_batch_and_padding(
+    model, frames, padding, content
+):
+    samples = [draw(1, *f, seed=i) for i, f in enumerate(frames)]
+    alone = [model(*sample) for sample in samples]
+    longest = [max(f[i] for f in frames) + padding[i] for i in range(2)]
+    audio, visual = (
+        torch.full((len(frames), longest[i], SIZES[f"{name}_dim"]), content)
+        for i, name in enumerate(("audio", "visual"))
+    )
+    for i, (a, v) in enumerate(samples):
+        audio[i, : a.shape[1]] = a[0]
+        visual[i, : v.shape[1]] = v[0]
+    lens = torch.tensor(frames) / torch.tensor(longest)
+    together = model(audio, visual, lens[:, 0], lens[:, 1])
+    assert_same(together, [torch.cat(head) for head in zip(*alone)])
+
+
+def test_relative_lengths_of_every_length_are_exact(model):
+    """0.29 * 100 is 28.999…: rounding, not truncation, finds the frame."""
+    audio, visual = draw(1, 100, 3)
+    for frames in range(1, 101):
+        padded = audio.clone()
+        padded[:, frames:] = float("nan")
+        lens = torch.tensor([frames / 100])
+        assert all(x.isfinite().all() for x in model(padded, visual, lens))
+    half = model(audio, visual, torch.tensor([0.5]))
+    assert_same(half, model(audio[:, :50], visual))
+
+
+@pytest.mark.parametrize("present", [(1, 0), (0, 1), (0, 0)])
+def test_a_missing_modality_is_finite_in_value_and_gradient(model, present):
+    audio, visual = draw(2, 6, 4)
+    present = torch.tensor([present, (1, 1)], dtype=torch.bool)
+    logits = model(audio, visual, present=present)
+    model.zero_grad()
+    sum(x.sum() for x in logits).backward()
+    assert all(x.isfinite().all() for x in logits)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_what_is_not_present_is_not_looked_at(model):
+    audio, visual = draw(2, 6, 4)
+    present = torch.tensor([[True, False], [True, True]])
+    expected = model(audio, visual, present=present)
+    visual[0] = float("nan")
+    assert_same(model(audio, visual, present=present), expected)
+
+
+def test_length_zero_means_missing():
+    model = build()
+    audio, visual = draw(1, 6, 4)
+    zero, absent = torch.tensor([0.0]), torch.tensor([[True, False]])
+    assert_same(
+        model(audio, visual, visual_lens=zero),
+        model(audio, visual, present=absent),
+    )
+
+
+def test_zeros_is_what_the_published_network_makes_of_a_lost_modality():
+    model = build(missing="zeros")
+    audio, visual = draw(1, 6, 4)
+    absent = torch.tensor([[True, False]])
+    assert_same(model(audio, visual, present=absent), model(audio, 0 * visual))
+
+
+def test_an_auxiliary_head_hears_its_own_modality_only(model):
+    (audio, visual), (_, other) = draw(1, 6, 4), draw(1, 6, 4, seed=9)
+    first, second = model(audio, visual), model(audio, other)
+    assert torch.equal(first.audio, second.audio)
+    assert not torch.allclose(first.main, second.main)
+
+
+def test_weights_are_returned_on_request_and_change_nothing(model):
+    audio, visual = draw(2, 6, 4)
+    lens = torch.tensor([1.0, 0.5])
+    logits, attention = model(audio, visual, lens, return_attention=True)
+    assert_same(logits, model(audio, visual, lens))
+    passes = model.auxiliary_passes
+    shapes = {name: tuple(w.shape) for name, w in attention.items()}
+    assert shapes == {
+        "audio_from_visual": (2, 2, 10, 6, 4),
+        "visual_from_audio": (2, 2, 10, 4, 6),
+        "audio_memory": (2, 2, 10, 6, 6),
+        "visual_memory": (2, 2, 10, 4, 4),
+        "audio_auxiliary": (2 * passes, 2, 10, 6, 6),
+        "visual_auxiliary": (2 * passes, 2, 10, 4, 4),
+    }
+    weights = attention["visual_from_audio"]
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 10, 4))
+    # Of the second sample, three of six audio frames are padding.
+    assert weights[:, 1, :, :, 3:].abs().max() == 0
+
+
+def test_without_request_no_weights_are_computed(monkeypatch):
+    model = build()
+    monkeypatch.setattr(
+        torch.Tensor, "softmax", lambda *_: pytest.fail("weights were computed")
+    )
+    model(*draw(1, 6, 4))
+
+
+@given(
+    st.integers(0, 6), st.integers(0, 6), st.integers(6, 8), st.integers(6, 8)
+)
+@settings(deadline=None, max_examples=50)
+def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
+    mask = attention_mask(torch.tensor([q]), torch.tensor([k]), nq, nk, True)
+    for i in range(q):
+        visible = [j for j in range(k) if j <= i + abs(q - k)]
+        assert mask[0, 0, i].nonzero().flatten().tolist() == visible
+
+
+def test_a_query_without_keys_gets_zeros():
+    attention = MultiheadAttention(20, 2)
+    x = torch.randn(1, 3, 20)
+    mask = torch.zeros(1, 1, 3, 3, dtype=torch.bool)
+    for wanted in (False, True):
+        assert attention(x, x, x, mask, wanted)[0].abs().max() == 0
+
+
+def test_heads_are_shared_or_not():
+    assert len(build().auxiliary_heads) == 1
+    assert len(build(shared_auxiliary_head=False).auxiliary_heads) == 2
+
+
+def test_features_of_the_models_width_are_projected_only_on_request():
+    same = {**SIZES, "audio_dim": 20}
+    assert not list(AuxFormer(**same).audio_projection.parameters())
+    wanted = AuxFormer(**same, audio_projection=True)
+    assert wanted.audio_projection.weight.shape == (20, 20)
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"pooling": "mean"}, "pooling 'mean'"),
+        ({"missing": "ignore"}, "missing 'ignore'"),
+        ({"audio_projection": False}, "audio_projection is needed"),
+        ({"num_heads": 3}, "model_dim 20 is not a multiple"),
+    ],
+)
+def test_an_impossible_choice_says_what_is_wrong(choice, message):
+    with pytest.raises(ValueError, match=message):
+        AuxFormer(**{**SIZES, **choice})
