@@ -177,7 +177,7 @@ def score(
     sampled = metrics(np.tensordot(draws, confusions, 1))
     tail = 100 * (1 - level) / 2
 
-    def interval(name, *cell):
+    def _interval(name, *cell):
         samples = sampled[name][(slice(None), *cell)]
         samples = samples[~np.isnan(samples)]
         if np.isnan(value[name][cell]) or len(samples) == 0:
@@ -189,11 +189,11 @@ def score(
             "high": float(high),
         }
 
-    result = {name: interval(name) for name in METRICS}
+    result = {name: _interval(name) for name in METRICS}
     result["per_class"] = {
         label: {
             "support": int((truth == i).sum()),
-            **{m: interval(m, i) for m in ("precision", "recall", "f1")},
+            **{m: _interval(m, i) for m in ("precision", "recall", "f1")},
         }
         for i, label in enumerate(classes)
     }

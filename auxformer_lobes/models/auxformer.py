@@ -5,6 +5,7 @@ recognition", ICASSP 2022. A fusion network looks from each modality at the
 other; two auxiliary networks, one a modality, share its loss.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -72,6 +73,20 @@ class Head(nn.Module):
             Logits, `[batch, classes]`.
         """
         return self.output(x + self.branch(x))
+
+
+def _projection(name, dim, model_dim, wanted):
+    """A 1×1 convolution over time, where it is wanted or needed."""
+    if wanted is None:
+        wanted = dim != model_dim
+    if wanted:
+        return nn.Linear(dim, model_dim, bias=False)
+    if dim != model_dim:
+        raise ValueError(
+            f"{name}_dim {dim} is not model_dim {model_dim}: "
+            f"{name}_projection is needed"
+        )
+    return nn.Identity()
 
 
 class AuxFormer(nn.Module):
@@ -164,42 +179,26 @@ class AuxFormer(nn.Module):
         self.auxiliary_passes = auxiliary_passes
         self.missing = missing
 
-        def projection(name, dim, wanted):
-            if wanted is None:
-                wanted = dim != model_dim
-            if wanted:
-                return nn.Linear(dim, model_dim, bias=False)
-            if dim != model_dim:
-                raise ValueError(
-                    f"{name}_dim {dim} is not model_dim {model_dim}: "
-                    f"{name}_projection is needed"
-                )
-            return nn.Identity()
-
-        def encoder(**options):
-            return Encoder(
-                model_dim,
-                num_heads,
-                num_layers,
-                causal=causal,
-                embedding_dropout=embedding_dropout,
-                relu_dropout=relu_dropout,
-                residual_dropout=residual_dropout,
-                **options,
-            )
-
-        def cross_encoder():
-            return encoder(
-                positions=True, attention_dropout=cross_attention_dropout
-            )
-
-        def self_encoder(**options):
-            return encoder(attention_dropout=attention_dropout, **options)
-
-        self.audio_projection = projection("audio", audio_dim, audio_projection)
-        self.visual_projection = projection(
-            "visual", visual_dim, visual_projection
+        self.audio_projection = _projection(
+            "audio", audio_dim, model_dim, audio_projection
         )
+        self.visual_projection = _projection(
+            "visual", visual_dim, model_dim, visual_projection
+        )
+        encoder = partial(
+            Encoder,
+            model_dim,
+            num_heads,
+            num_layers,
+            causal=causal,
+            embedding_dropout=embedding_dropout,
+            relu_dropout=relu_dropout,
+            residual_dropout=residual_dropout,
+        )
+        cross_encoder = partial(
+            encoder, positions=True, attention_dropout=cross_attention_dropout
+        )
+        self_encoder = partial(encoder, attention_dropout=attention_dropout)
         self.audio_from_visual = cross_encoder()
         self.visual_from_audio = cross_encoder()
         self.audio_memory = self_encoder(learned_scaling=True)
@@ -207,7 +206,7 @@ class AuxFormer(nn.Module):
         self.audio_auxiliary = self_encoder()
         self.visual_auxiliary = self_encoder()
 
-        # In the order of `summarise`.
+        # Main audio, main visual, auxiliary audio, auxiliary visual.
         self.poolings = nn.ModuleList(
             POOLING[pooling](model_dim) for _ in range(4)
         )
@@ -288,9 +287,9 @@ class AuxFormer(nn.Module):
         logits : Logits
             Named tuple `(main, audio, visual)` of `[batch, classes]`.
         attention : dict of torch.Tensor
-            Only with `return_attention`. For each of the six encoders, by
-            name, the weights `[layers, batch, heads, queries, keys]`; an
-            auxiliary encoder has its layers once a pass.
+            Only with `return_attention`. For each encoder, by name, the
+            weights `[layers, batch, heads, queries, keys]`; the name of an
+            auxiliary one ends in the number of the pass.
         """
         if present is None:
             present = audio.new_ones(len(audio), 2, dtype=torch.bool)
@@ -298,26 +297,28 @@ class AuxFormer(nn.Module):
         visual, visual_frames = self._admit(visual, visual_lens, present[:, 1])
         audio = self.audio_projection(audio)
         visual = self.visual_projection(visual)
-        attention = {}
 
-        def encode(name, x, frames, *other):
-            x, weights = getattr(self, name)(
-                x, frames, *other, return_weights=return_attention
+        wanted = {"return_weights": return_attention}
+        seen = {}
+        audio_main, seen["audio_from_visual"] = self.audio_from_visual(
+            audio, audio_frames, visual, visual_frames, **wanted
+        )
+        audio_main, seen["audio_memory"] = self.audio_memory(
+            audio_main, audio_frames, **wanted
+        )
+        visual_main, seen["visual_from_audio"] = self.visual_from_audio(
+            visual, visual_frames, audio, audio_frames, **wanted
+        )
+        visual_main, seen["visual_memory"] = self.visual_memory(
+            visual_main, visual_frames, **wanted
+        )
+        for i in range(self.auxiliary_passes):
+            audio, seen[f"audio_auxiliary_{i}"] = self.audio_auxiliary(
+                audio, audio_frames, **wanted
             )
-            attention.setdefault(name, []).append(weights)
-            return x
-
-        audio_main = encode(
-            "audio_from_visual", audio, audio_frames, visual, visual_frames
-        )
-        audio_main = encode("audio_memory", audio_main, audio_frames)
-        visual_main = encode(
-            "visual_from_audio", visual, visual_frames, audio, audio_frames
-        )
-        visual_main = encode("visual_memory", visual_main, visual_frames)
-        for _ in range(self.auxiliary_passes):
-            audio = encode("audio_auxiliary", audio, audio_frames)
-            visual = encode("visual_auxiliary", visual, visual_frames)
+            visual, seen[f"visual_auxiliary_{i}"] = self.visual_auxiliary(
+                visual, visual_frames, **wanted
+            )
 
         audio_main, visual_main, audio, visual = (
             pool(x, frames)
@@ -332,9 +333,7 @@ class AuxFormer(nn.Module):
             audio=self.auxiliary_heads[0](audio),
             visual=self.auxiliary_heads[-1](visual),
         )
-        if return_attention:
-            return logits, {k: torch.cat(v) for k, v in attention.items()}
-        return logits
+        return (logits, seen) if return_attention else logits
 
     def _admit(self, x, lens, present):
         """Frames that count of each sample, all others set to zero."""

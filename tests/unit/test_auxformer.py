@@ -131,16 +131,17 @@ def test_weights_are_returned_on_request_and_change_nothing(model):
     lens = torch.tensor([1.0, 0.5])
     logits, attention = model(audio, visual, lens, return_attention=True)
     assert_same(logits, model(audio, visual, lens))
-    passes = model.auxiliary_passes
     shapes = {name: tuple(w.shape) for name, w in attention.items()}
-    assert shapes == {
-        "audio_from_visual": (2, 2, 10, 6, 4),
-        "visual_from_audio": (2, 2, 10, 4, 6),
-        "audio_memory": (2, 2, 10, 6, 6),
-        "visual_memory": (2, 2, 10, 4, 4),
-        "audio_auxiliary": (2 * passes, 2, 10, 6, 6),
-        "visual_auxiliary": (2 * passes, 2, 10, 4, 4),
-    }
+    for name, expected in {
+        "audio_from_visual": (6, 4),
+        "visual_from_audio": (4, 6),
+        "audio_memory": (6, 6),
+        "visual_memory": (4, 4),
+        "audio_auxiliary_0": (6, 6),
+        "visual_auxiliary_0": (4, 4),
+    }.items():
+        assert shapes[name] == (2, 2, 10, *expected), name
+    assert len(shapes) == 4 + 2 * model.auxiliary_passes
     weights = attention["visual_from_audio"]
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 10, 4))
     # Of the second sample, three of six audio frames are padding.
