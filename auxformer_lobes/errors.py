@@ -17,8 +17,14 @@ class MediaError(UserError):
 
 
 @contextmanager
-def one_line_errors():
+def one_line_errors(*others):
     """Ends the program with one line, and exit code 1, on a `UserError`.
+
+    Arguments
+    ---------
+    *others : type
+        Further exceptions that the user causes here, `OSError` for example
+        where a file is opened that the user has named.
 
     Example
     -------
@@ -29,5 +35,7 @@ def one_line_errors():
     """
     try:
         yield
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    except (UserError, *others) as error:
+        # The text of a KeyError is its argument in quotes.
+        told = error.args[0] if isinstance(error, KeyError) else error
+        sys.exit(f"error: {' '.join(str(told).split())}")

@@ -1,0 +1,11 @@
+"""Settings of all tests."""
+
+import torch
+from speechbrain.utils.importutils import LazyModule
+
+# Hypothesis asks every module for its file, which would make SpeechBrain's
+# lazy modules import packages that are not installed.
+LazyModule.__file__ = None
+
+# Two processes of two threads each stand in each other's way on two cores.
+torch.set_num_threads(1)
