@@ -1,0 +1,209 @@
+"""Damaged sound and video files are found by opening them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from crema_d_media import check_clip
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
+
+CLIP = "1001_IEO_NEU_XX"
+WAV, FLV = f"AudioWAV/{CLIP}.wav", f"VideoFlash/{CLIP}.flv"
+GARBAGE = np.random.default_rng(0).bytes(5000)
+
+
+def write_wav(path, seconds=0.6, amplitude=0.1, offset=0.0):
+    """Writes noise as a mono wav of 16 kHz."""
+    noise = np.random.default_rng(0).uniform(-1, 1, int(16000 * seconds))
+    soundfile.write(path, amplitude * noise + offset, 16000)
+
+
+def write_flv(path, seconds=0.6, fps=10, picture=True, sound=True, **options):
+    """Writes a moving picture, and a hum, as FLV."""
+    with av.open(path, "w", format="flv", options=options) as container:
+        video = container.add_stream("flv1", rate=fps) if picture else None
+        audio = container.add_stream("mp3", rate=44100) if sound else None
+        if picture:
+            video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+            rng = np.random.default_rng(0)
+            for _ in range(round(seconds * fps)):
+                image = rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(image, "rgb24")
+                container.mux(video.encode(frame))
+            container.mux(video.encode())
+        if sound:
+            hum = np.sin(np.arange(int(44100 * seconds)) / 50)
+            hum = hum[None].astype("float32")
+            frame = av.AudioFrame.from_ndarray(hum, "fltp", "mono")
+            frame.sample_rate = 44100
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode())
+
+
+def cut(path, share):
+    """Keeps the first part of a file."""
+    os.truncate(path, int(share * path.stat().st_size))
+
+
+def overwrite(path, text, start, content):
+    """Overwrites what stands some bytes after a text in a file."""
+    data = path.read_bytes()
+    start += data.index(text)
+    path.write_bytes(splice(data, start, content))
+
+
+def splice(data, start, content):
+    """Overwrites bytes from a place on."""
+    return data[:start] + content + data[start + len(content) :]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A corpus of one good clip."""
+    root = tmp_path_factory.mktemp("good")
+    (root / "AudioWAV").mkdir()
+    (root / "VideoFlash").mkdir()
+    write_wav(root / WAV)
+    write_flv(root / FLV)
+    return root
+
+
+@pytest.fixture
+def corpus(good, tmp_path):
+    """A copy of the good corpus, to be damaged."""
+    return Path(shutil.copytree(good, tmp_path / "CREMA-D"))
+
+
+def reasons(problems):
+    """File -> what is wrong with it."""
+    return {problem["file"]: problem["reason"] for problem in problems}
+
+
+def test_a_good_clip_is_measured(corpus):
+    media, problems = check_clip(corpus, CLIP)
+    assert media.sound == pytest.approx(0.6)
+    # From the first to the last of six frames.
+    assert media.picture == pytest.approx(0.5)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (lambda wav: wav.unlink(), "is missing"),
+        (lambda wav: wav.write_bytes(b""), "is empty"),
+        (lambda wav: wav.write_bytes(GARBAGE), "cannot be read: Format not"),
+        (lambda wav: cut(wav, 0.001), "cannot be read"),
+        (lambda wav: cut(wav, 0.1), "lasts 0.1 s"),
+        (lambda wav: write_wav(wav, seconds=0), "lasts 0.0 s"),
+        (lambda wav: write_wav(wav, seconds=60), "lasts 60.0 s"),
+        (lambda wav: write_wav(wav, amplitude=0), "is silent"),
+        (lambda wav: write_wav(wav, amplitude=1e-4), "is silent"),
+        (lambda wav: write_wav(wav, amplitude=0, offset=0.1), "is silent"),
+    ],
+)
+def test_a_damaged_sound_file_leaves_the_picture(corpus, damage, reason):
+    damage(corpus / WAV)
+    media, problems = check_clip(corpus, CLIP)
+    assert media.sound is None
+    assert media.picture == pytest.approx(0.5)
+    assert list(reasons(problems)) == [WAV]
+    assert reason in reasons(problems)[WAV]
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (lambda flv: flv.unlink(), "is missing"),
+        (lambda flv: flv.write_bytes(b""), "is empty"),
+        (lambda flv: flv.write_bytes(GARBAGE), "cannot be read: Invalid data"),
+        (lambda flv: cut(flv, 0.4), "of picture for 0.6 s of sound"),
+        (lambda flv: cut(flv, 0.01), "cannot be read: "),
+        (lambda flv: write_flv(flv, seconds=0.2), "0.1 s of picture for 0.6 s"),
+        (lambda flv: write_flv(flv, picture=False), "has no picture"),
+    ],
+)
+def test_a_damaged_video_file_leaves_the_sound(corpus, damage, reason):
+    damage(corpus / FLV)
+    media, problems = check_clip(corpus, CLIP)
+    assert media.sound == pytest.approx(0.6)
+    assert media.picture is None
+    assert list(reasons(problems)) == [FLV]
+    assert reason in reasons(problems)[FLV]
+
+
+def test_a_short_picture_without_sound_is_too_short(corpus):
+    (corpus / WAV).unlink()
+    write_flv(corpus / FLV, seconds=0.2)
+    media, problems = check_clip(corpus, CLIP)
+    assert media == (None, None)
+    assert "lasts 0.1 s" in reasons(problems)[FLV]
+
+
+def test_a_minute_of_video_makes_its_sound_unusable_too(corpus):
+    write_flv(corpus / FLV, seconds=61, fps=1)
+    media, problems = check_clip(corpus, CLIP)
+    assert media == (None, None)
+    assert "lasts 60.0 s" in reasons(problems)[FLV]
+    assert FLV in reasons(problems)[WAV]
+
+
+def test_a_video_file_without_sound_is_good(corpus):
+    write_flv(corpus / FLV, sound=False)
+    media, problems = check_clip(corpus, CLIP)
+    assert media.picture == pytest.approx(0.5)
+    assert problems == []
+
+
+def test_a_video_file_without_a_duration_is_good(corpus):
+    assert b"duration" in (corpus / FLV).read_bytes()
+    write_flv(corpus / FLV, flvflags="no_duration_filesize")
+    assert b"duration" not in (corpus / FLV).read_bytes()
+    media, problems = check_clip(corpus, CLIP)
+    assert media.picture == pytest.approx(0.5)
+    assert problems == []
+
+
+def test_a_duration_in_the_header_is_not_believed(corpus):
+    a_minute = np.array(60.0, ">f8").tobytes()
+    overwrite(corpus / FLV, b"duration", len(b"duration") + 1, a_minute)
+    with av.open(corpus / FLV) as container:
+        assert container.duration == 60e6
+    media, problems = check_clip(corpus, CLIP)
+    assert media.picture == pytest.approx(0.5)
+    assert problems == []
+
+
+def test_the_header_need_not_be_utf_8(corpus):
+    overwrite(corpus / FLV, b"encoder", 0, b"encod\xe9r")
+    _, problems = check_clip(corpus, CLIP)
+    assert problems == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    file=st.sampled_from([WAV, FLV]),
+    length=st.floats(0, 1),
+    start=st.floats(0, 1),
+    content=st.binary(max_size=50),
+)
+def test_any_damage_gives_a_verdict(good, file, length, start, content):
+    whole = (good / file).read_bytes()
+    data = whole[: int(length * len(whole))]
+    try:
+        damaged = splice(data, int(start * len(data)), content)
+        (good / file).write_bytes(damaged)
+        media, problems = check_clip(good, CLIP)
+    finally:
+        (good / file).write_bytes(whole)
+    unusable = {f for f, s in zip([WAV, FLV], media) if s is None}
+    assert set(reasons(problems)) == unusable
+    assert all(reasons(problems).values())
