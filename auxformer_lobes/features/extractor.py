@@ -1,0 +1,101 @@
+"""What every feature extractor is: something read, something encoded."""
+
+from typing import NamedTuple, Optional
+
+import torch
+
+
+class Reading(NamedTuple):
+    """What an extractor reads from one clip.
+
+    Arguments
+    ---------
+    values : torch.Tensor
+        What the device part takes: a waveform, face crops, or features
+        already.
+    quality : torch.Tensor
+        `[time]`, uint8: how far each frame can be trusted, 0 being not at
+        all (see `auxformer_lobes.features.faces.Quality`). None where the
+        extractor cannot tell.
+    """
+
+    values: torch.Tensor
+    quality: Optional[torch.Tensor] = None
+
+
+class Extractor:
+    """Features of a clip, in two halves.
+
+    `read` runs on the CPU, in worker processes: an extractor must be
+    picklable, and what lies on a device must not be pickled with it.
+    `encode` runs on the device, in the main process. Extractors that need no
+    device do everything in `read`.
+
+    Arguments
+    ---------
+    dim : int
+        Channels of the features.
+    **settings
+        Everything that changes the features, as JSON has it. With the name
+        of the class they are `settings`, the key of a `FeatureStore`.
+
+    Example
+    -------
+    >>> class Loudness(Extractor):
+    ...     def __init__(self, frame=160):
+    ...         super().__init__(dim=1, frame=frame)
+    ...
+    ...     def read(self, clip, path):
+    ...         sound = torch.ones(self.settings["frame"] * 3)
+    ...         return Reading(sound.view(3, -1).std(1, keepdim=True))
+    >>> loudness = Loudness()
+    >>> loudness.settings
+    {'class': 'Loudness', 'frame': 160}
+    >>> loudness("clip", "clip.wav").shape
+    torch.Size([3, 1])
+    """
+
+    def __init__(self, dim, **settings):
+        self.dim = dim
+        self.settings = {"class": type(self).__name__, **settings}
+
+    def read(self, clip, path):
+        """Reads one clip.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        path : str
+            Its sound or video file.
+
+        Returns
+        -------
+        reading : Reading
+            What `encode` takes, and the quality of each frame.
+
+        Raises
+        ------
+        MediaError
+            If the file cannot be used.
+        """
+        raise NotImplementedError
+
+    def encode(self, values):
+        """Encodes what was read.
+
+        Arguments
+        ---------
+        values : torch.Tensor
+            The values of a `Reading`.
+
+        Returns
+        -------
+        features : torch.Tensor
+            `[time, dim]`, float32.
+        """
+        return values
+
+    def __call__(self, clip, path):
+        """Returns the features of one clip, `[time, dim]`."""
+        return self.encode(self.read(clip, path).values)

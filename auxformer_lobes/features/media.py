@@ -1,0 +1,218 @@
+"""Sound and pictures out of any file that FFmpeg reads: WAV, FLV, MP4, AVI.
+
+Durations and frame counts in headers are not looked at, they are often
+wrong: what can be decoded counts.
+"""
+
+from contextlib import contextmanager
+from math import gcd
+
+import av
+import numpy as np
+import torch
+import torchaudio
+
+from auxformer_lobes.errors import MediaError
+
+LFS_POINTER = b"version https://git-lfs"
+LONGEST_GAP = 60  # s without a picture, beyond which a file is damaged
+
+
+def check_file(path):
+    """Makes sure that a file is there and is not a placeholder.
+
+    Arguments
+    ---------
+    path : str
+        Any file.
+
+    Raises
+    ------
+    MediaError
+        If it is missing, not readable, empty or a Git LFS pointer.
+
+    Example
+    -------
+    >>> check_file("nowhere.flv")
+    Traceback (most recent call last):
+    auxformer_lobes.errors.MediaError: nowhere.flv: No such file or directory
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(LFS_POINTER))
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror}")
+    if not start:
+        raise MediaError(f"{path}: empty file")
+    if start == LFS_POINTER:
+        raise MediaError(
+            f"{path}: a Git LFS pointer in place of the file: run `git lfs "
+            "install` and `git lfs pull` in the corpus folder"
+        )
+
+
+@contextmanager
+def _opened(path):
+    """Opens a media file; whatever FFmpeg finds wrong is a `MediaError`."""
+    check_file(path)
+    try:
+        # Tags in old files come in any encoding, and nobody reads them here.
+        with av.open(str(path), metadata_errors="ignore") as container:
+            yield container
+    except av.FFmpegError as error:
+        raise MediaError(f"{path}: cannot be decoded: {error.strerror}")
+
+
+def read_audio(path, sample_rate=16000):
+    """Reads the sound of any sound or video file.
+
+    Several channels are averaged.
+
+    Arguments
+    ---------
+    path : str
+        A sound or video file.
+    sample_rate : int
+        Hz, of the returned waveform.
+
+    Returns
+    -------
+    waveform : torch.Tensor
+        `[time]`, float32, full scale from -1 to 1.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, a Git LFS pointer, empty or not media, has no
+        sound, or samples that are not finite.
+
+    Example
+    -------
+    >>> import soundfile, tempfile
+    >>> path = tempfile.mkdtemp() + "/tone.wav"
+    >>> soundfile.write(path, torch.rand(8000, 2).numpy(), 8000)
+    >>> read_audio(path).shape
+    torch.Size([16000])
+    """
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise MediaError(f"{path}: has no audio stream")
+        rates, samples = set(), []
+        for frame in container.decode(audio=0):
+            rates.add(frame.sample_rate)
+            samples.append(_mono(frame))
+    if not samples:
+        raise MediaError(f"{path}: its audio stream has no samples")
+    if len(rates) > 1:
+        raise MediaError(f"{path}: changes its sample rate")
+    (rate,) = rates
+    # Resampling from a rate without a large common divisor takes minutes.
+    if rate < 4000 or rate / gcd(rate, sample_rate) > 5000:
+        raise MediaError(
+            f"{path}: its sample rate, {rate} Hz, cannot be right: damaged?"
+        )
+    waveform = torch.from_numpy(np.concatenate(samples))
+    if not waveform.isfinite().all():
+        raise MediaError(f"{path}: has samples that are not finite")
+    return torchaudio.functional.resample(waveform, rate, sample_rate)
+
+
+def _mono(frame):
+    """Averages the channels of a decoded frame, at full scale 1."""
+    samples = frame.to_ndarray()
+    if frame.format.is_packed:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    mean = samples.mean(0, dtype=np.float32)
+    if samples.dtype == np.uint8:
+        return mean / 128 - 1
+    if samples.dtype.kind == "i":
+        return mean / 2.0 ** (8 * samples.itemsize - 1)
+    return mean
+
+
+def read_frames(path, frames_per_second=None):
+    """Reads the pictures of a video file, one after the other.
+
+    Arguments
+    ---------
+    path : str
+        A video file.
+    frames_per_second : float
+        If given, frames are repeated or left out so that they come at this
+        constant rate, each the nearest in time. By default all frames come
+        as they are, at times that need not be regular.
+
+    Yields
+    ------
+    time : float
+        s.
+    frame : np.ndarray
+        `[height, width, 3]`, uint8, RGB, upright.
+
+    Raises
+    ------
+    MediaError
+        If the file is missing, a Git LFS pointer, empty or not media, or has
+        no pictures.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/grey.avi"
+    >>> with av.open(path, "w") as container:
+    ...     stream = container.add_stream("mpeg4", rate=25)
+    ...     grey = np.full((stream.height, stream.width, 3), 128, np.uint8)
+    ...     for _ in range(5):
+    ...         frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+    ...         container.mux(stream.encode(frame))
+    ...     container.mux(stream.encode(None))
+    >>> [round(time, 2) for time, frame in read_frames(path)]
+    [0.0, 0.04, 0.08, 0.12, 0.16]
+    """
+    frames = _decoded_frames(path)
+    if frames_per_second is not None:
+        frames = _at_constant_rate(frames, frames_per_second)
+    for time, frame in frames:
+        # A phone held upright writes lying pictures and their rotation.
+        turns = round(frame.rotation / 90)
+        yield time, np.rot90(frame.to_ndarray(format="rgb24"), turns)
+
+
+def _decoded_frames(path):
+    with _opened(path) as container:
+        if not container.streams.video:
+            raise MediaError(f"{path}: has no video stream")
+        frame = time = None
+        for frame in container.decode(video=0):
+            if frame.time is None:
+                raise MediaError(
+                    f"{path}: its pictures have no times: put them into a "
+                    f"container with `ffmpeg -i {path} {path}.mp4`"
+                )
+            if time is not None and abs(frame.time - time) > LONGEST_GAP:
+                raise MediaError(
+                    f"{path}: its times jump from {time:.1f} s to "
+                    f"{frame.time:.1f} s"
+                )
+            time = frame.time
+            yield time, frame
+    if frame is None:
+        raise MediaError(f"{path}: its video stream has no pictures")
+
+
+def _at_constant_rate(frames, rate):
+    """Repeats and drops frames; the first one is at the first time."""
+    count = 0
+    previous = None
+    for time, frame in frames:
+        if previous is None:
+            start, previous = time, (time, frame)
+        # All times that are nearer to the previous frame than to this one.
+        while (wanted := start + count / rate) < (previous[0] + time) / 2:
+            yield wanted, previous[1]
+            count += 1
+        previous = time, frame
+    # Many containers round their times to ms.
+    while (wanted := start + count / rate) < previous[0] + 0.001:
+        yield wanted, previous[1]
+        count += 1
