@@ -46,6 +46,9 @@ def sinusoidal_positions(num_frames, dim, device=None):
 def attention_mask(query_frames, key_frames, num_queries, num_keys, causal):
     """Which key each query may see, by the lengths of each sample.
 
+    Every query sees the first key at least, be it padding: a softmax over
+    no key is not a number.
+
     Arguments
     ---------
     query_frames : torch.Tensor
@@ -71,7 +74,7 @@ def attention_mask(query_frames, key_frames, num_queries, num_keys, causal):
               [1, 1, 1, 0]]]], dtype=torch.int32)
     """
     keys = torch.arange(num_keys, device=key_frames.device)
-    visible = keys < key_frames[:, None, None, None]
+    visible = keys < key_frames.clamp(min=1)[:, None, None, None]
     if causal:
         queries = torch.arange(num_queries, device=key_frames.device)
         offset = (query_frames - key_frames).abs()
@@ -117,8 +120,6 @@ class MultiheadAttention(nn.Module):
     def forward(self, query, key, value, mask, return_weights=False):
         """Attends from each query to the keys that its mask shows.
 
-        A query that sees no key at all gets zeros.
-
         Arguments
         ---------
         query : torch.Tensor
@@ -151,24 +152,17 @@ class MultiheadAttention(nn.Module):
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))
         # [batch, heads, time, dim / heads]
 
-        # A softmax over no key is not a number: such a query may look at the
-        # padding, and what it finds there is thrown away below.
-        sees_any = mask.any(-1, keepdim=True)
-        mask = mask | ~sees_any
-
         dropout = self.dropout if self.training else 0.0
         weights = None
         if return_weights:
             scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
             weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
-            weights = weights * sees_any
             output = F.dropout(weights, dropout) @ value
         else:
             output = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, dropout_p=dropout
             )
-        output = self.out_proj(output.transpose(1, 2).flatten(2))
-        return output * sees_any.squeeze(1), weights
+        return self.out_proj(output.transpose(1, 2).flatten(2)), weights
 
 
 class EncoderLayer(nn.Module):
@@ -213,7 +207,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(residual_dropout)
         self.alpha = nn.Parameter(torch.rand(1)) if learned_scaling else None
 
-    def forward(self, x, key, value, mask, return_weights=False):
+    def forward(self, x, key, value, mask, has_key, return_weights=False):
         """Transforms `x` by what it sees in the keys.
 
         Arguments
@@ -226,6 +220,9 @@ class EncoderLayer(nn.Module):
             Likewise.
         mask : torch.Tensor
             True where a key is seen, `[batch, 1, num_queries, num_keys]`.
+        has_key : torch.Tensor
+            Whether a sample has keys to look at, `[batch, 1, 1]`; without,
+            only the feed-forward network changes it.
         return_weights : bool
             Whether to return the attention weights.
 
@@ -246,7 +243,7 @@ class EncoderLayer(nn.Module):
         else:
             key, value = self.attention_norm(key), self.attention_norm(value)
         y, weights = self.attention(query, key, value, mask, return_weights)
-        x = residual * x + branch * self.dropout(y)
+        x = residual * x + branch * has_key * self.dropout(y)
 
         y = self.feed_forward(self.feed_forward_norm(x))
         return residual * x + branch * self.dropout(y), weights
@@ -363,9 +360,13 @@ class Encoder(nn.Module):
         mask = attention_mask(
             frames, other_frames, x.shape[1], num_keys, self.causal
         )
+        has_key = (other_frames > 0)[:, None, None]
         x = self.embed(x)
         weights = []
         for layer in self.layers:
-            x, seen = layer(x, key, value, mask, return_weights)
+            x, seen = layer(x, key, value, mask, has_key, return_weights)
             weights.append(seen)
-        return self.norm(x), torch.stack(weights) if return_weights else None
+        x = self.norm(x)
+        if return_weights:
+            return x, torch.stack(weights) * has_key.unsqueeze(-1)
+        return x, None

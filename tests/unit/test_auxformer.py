@@ -8,7 +8,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.models.attention import MultiheadAttention, attention_mask
+from auxformer_lobes.models.attention import Encoder, attention_mask
 from auxformer_lobes.models.auxformer import AuxFormer
 
 SIZES = {"audio_dim": 12, "visual_dim": 7, "model_dim": 20, "num_layers": 2}
@@ -157,7 +157,7 @@ def test_without_request_no_weights_are_computed(monkeypatch):
 
 
 @given(
-    st.integers(0, 6), st.integers(0, 6), st.integers(6, 8), st.integers(6, 8)
+    st.integers(0, 6), st.integers(1, 6), st.integers(6, 8), st.integers(6, 8)
 )
 @settings(deadline=None, max_examples=50)
 def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
@@ -167,12 +167,17 @@ def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
         assert mask[0, 0, i].nonzero().flatten().tolist() == visible
 
 
-def test_a_query_without_keys_gets_zeros():
-    attention = MultiheadAttention(20, 2)
-    x = torch.randn(1, 3, 20)
-    mask = torch.zeros(1, 1, 3, 3, dtype=torch.bool)
-    for wanted in (False, True):
-        assert attention(x, x, x, mask, wanted)[0].abs().max() == 0
+@pytest.mark.parametrize("causal", [True, False])
+def test_without_keys_attention_adds_nothing(causal):
+    encoder = Encoder(20, 2, 1, positions=True, causal=causal).eval()
+    x, none = torch.randn(1, 3, 20), torch.zeros(1, dtype=torch.long)
+    frames = torch.tensor([3])
+    seen = [
+        encoder(x, frames, torch.randn(1, 4, 20), none, return_weights=wanted)
+        for wanted in (True, False)
+    ]
+    torch.testing.assert_close(seen[0][0], seen[1][0])
+    assert seen[0][1].abs().max() == 0
 
 
 def test_heads_are_shared_or_not():
