@@ -11,6 +11,28 @@ INPUTS = {
 }
 
 
+def heads_of(name):
+    """The heads that have something to say to one of `INPUTS`.
+
+    Arguments
+    ---------
+    name : str
+        A key of `INPUTS`.
+
+    Returns
+    -------
+    list of str
+        Names of the heads.
+
+    Example
+    -------
+    >>> heads_of("audio_only")
+    ['combined', 'main', 'audio']
+    """
+    audio, visual = INPUTS[name]
+    return ["combined", "main"] + ["audio"] * audio + ["visual"] * visual
+
+
 class ModalityDropout(nn.Module):
     """Shuts a modality off in training, so that the model learns to do without.
 
