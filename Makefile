@@ -13,6 +13,17 @@ $(VENV)/installed: setup.py constraints.txt
 		--constraint constraints.txt --editable ".[test]"
 	touch $@
 
+demo: $(VENV)/installed
+	$(BIN)/python recipes/CREMA-D/demo_corpus.py demo/corpus
+	$(BIN)/python recipes/CREMA-D/train.py \
+		recipes/CREMA-D/hparams/demo.yaml \
+		--data_folder demo/corpus --output_folder demo/run \
+		--feature_folder demo/features
+
+# One thread a process: pytest runs as many processes as there are cores.
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,77 @@
+"""Every YAML of every recipe runs, with the flags of its recipe table.
+
+The tables are in SpeechBrain's format, and are read as its own tests read
+them: the flags are given from the repository's root, `file_exists` names
+files of the output folder, `performance_check` bounds a logged value.
+"""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from demo_corpus import make_demo_corpus
+
+ROOT = Path(__file__).parents[2]
+TMP = ROOT / "tests" / "tmp"
+ROWS = [
+    row
+    for table in sorted((ROOT / "tests" / "recipes").glob("*.csv"))
+    for row in csv.DictReader(table.open(encoding="utf-8", newline=""))
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_the_flags_name():
+    """A small corpus, a small wav2vec 2.0, and features of each frame."""
+    shutil.rmtree(TMP, ignore_errors=True)
+    TMP.mkdir()
+    corpus = TMP / "CREMA-D"
+    make_demo_corpus(corpus, num_actors=4, num_sentences=2)
+    config = transformers.Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=48,
+        conv_dim=(24,) * 7,
+        num_conv_pos_embeddings=16,
+        do_stable_layer_norm=True,
+    )
+    wav2vec2 = transformers.Wav2Vec2Model(config)
+    wav2vec2.save_pretrained(TMP / "wav2vec2")
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    extractor.save_pretrained(TMP / "wav2vec2")
+    rng = np.random.default_rng(0)
+    for video in (corpus / "VideoFlash").iterdir():
+        folder = TMP / "emoca" / video.stem
+        folder.mkdir(parents=True)
+        for frame in range(12):
+            code = rng.standard_normal(50).astype(np.float32)
+            np.save(folder / f"{frame}.npy", code)
+    yield
+    shutil.rmtree(TMP)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
+def test_the_recipe_runs_with_its_flags(row):
+    output = TMP / Path(row["Hparam_file"]).stem
+    command = [sys.executable, row["Script_file"], row["Hparam_file"]]
+    command += row["test_debug_flags"].split() + [f"--output_folder={output}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.splitlines()[-1] == f"results: {output}"
+
+    checks = row["test_debug_checks"]
+    for name in re.search(r"file_exists=\[(.*?)\]", checks)[1].split(","):
+        assert (output / name).is_file(), name
+    check = re.search(r"performance_check=\[(.*?)\]", checks)[1]
+    file, variable, limit, epoch = check.split(", ")
+    lines = (output / file).read_text().splitlines()
+    logged = next(line for line in lines if line.startswith(f"{epoch},"))
+    value = float(re.search(rf"{variable}: ([-+.\de]+)", logged)[1])
+    assert value <= float(limit.removeprefix("<="))

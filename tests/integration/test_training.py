@@ -1,0 +1,200 @@
+"""What a user of the CREMA-D recipe meets."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from demo_corpus import make_demo_corpus
+
+from auxformer_lobes.evaluation import METRICS
+from auxformer_lobes.labels import class_names
+from auxformer_lobes.modalities import INPUTS
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with a small corpus; features go there too."""
+    folder = tmp_path_factory.mktemp("work")
+    make_demo_corpus(folder / "corpus", num_actors=4, num_sentences=2)
+    return folder
+
+
+def command(work, run, *options, yaml="demo.yaml"):
+    return [
+        sys.executable,
+        "train.py",
+        f"hparams/{yaml}",
+        f"--data_folder={work / 'corpus'}",
+        f"--feature_folder={work / 'features'}",
+        f"--output_folder={work / run}",
+        "--valid_actors=[1003]",
+        "--test_actors=[1004]",
+        "--number_of_epochs=3",
+        "--noprogressbar",
+        *options,
+    ]
+
+
+def train(work, run, *options, **kwargs):
+    return subprocess.run(
+        command(work, run, *options, **kwargs),
+        cwd=RECIPE,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(work):
+    """A whole run."""
+    result = train(work, "run")
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def read_predictions(folder):
+    with open(folder / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_metrics_have_all_inputs_heads_and_intervals(work, finished):
+    metrics = json.loads((work / "run" / "metrics.json").read_text())
+    for name in INPUTS:
+        for head in ("combined", "main", "audio", "visual"):
+            for metric in METRICS:
+                figures = metrics["test"][name][head][metric]
+                assert 0 <= figures["low"] <= figures["value"]
+                assert figures["value"] <= figures["high"] <= 1
+        per_class = metrics["test"][name]["combined"]["per_class"]
+        assert set(per_class) == set(class_names(6))
+        assert 0 <= metrics["floor"][name]["f1_macro"]["value"] <= 1
+    assert metrics["test_speakers"] == ["1004"]
+
+
+def test_predictions_are_what_the_metrics_were_computed_from(work, finished):
+    metrics = json.loads((work / "run" / "metrics.json").read_text())
+    rows = read_predictions(work / "run")
+    assert len(rows) == 3 * 4 * metrics["test_clips"]
+    for row in rows:
+        shares = {c: float(row[f"p_{c}"]) for c in class_names(6)}
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(shares, key=shares.get)
+    chosen = [
+        row
+        for row in rows
+        if row["input"] == "audio_only" and row["head"] == "main"
+    ]
+    right = sum(row["truth"] == row["predicted"] for row in chosen)
+    expected = metrics["test"]["audio_only"]["main"]["accuracy"]["value"]
+    assert right / len(chosen) == pytest.approx(expected)
+
+
+def test_a_table_is_printed_and_the_last_line_names_the_folder(work, finished):
+    lines = finished.stdout.splitlines()
+    assert lines[-1] == f"results: {work / 'run'}"
+    assert any(
+        "audio + visual" in line and "combined" in line for line in lines
+    )
+    assert any("(logistic regression)" in line for line in lines)
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(work, finished):
+    process = subprocess.Popen(
+        command(work, "killed"),
+        cwd=RECIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    history = work / "killed" / "history.json"
+    # The checkpoint of epoch 1 is written after its history.
+    while not list((work / "killed" / "save").glob("CKPT*/CKPT.yaml")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(json.loads(history.read_text())) < 3
+    assert not (work / "killed" / "metrics.json").exists()
+
+    assert train(work, "killed").returncode == 0
+    assert [e["epoch"] for e in json.loads(history.read_text())] == [1, 2, 3]
+    assert read_predictions(work / "killed") == read_predictions(work / "run")
+
+
+def test_a_finished_run_started_again_only_evaluates(work, finished):
+    before = read_predictions(work / "run")
+    again = train(work, "run")
+    assert again.returncode == 0
+    assert "skipping preparation" in again.stderr
+    assert "Going into epoch" not in again.stderr
+    assert "0 clips extracted" in again.stderr
+    assert read_predictions(work / "run") == before
+
+
+def test_distributional_labels_train_on_votes_and_keep_ties(work, finished):
+    result = train(work, "votes", "--label_rule=D", "--number_of_epochs=1")
+    assert result.returncode == 0, result.stderr[-3000:]
+    train_set = json.loads((work / "votes" / "train.json").read_text())
+    plurality = json.loads((work / "run" / "train.json").read_text())
+    assert len(train_set) > len(plurality)
+    assert any(entry["emotion"] is None for entry in train_set.values())
+
+
+def test_four_classes_are_one_option_away(work, finished):
+    result = train(work, "four", "--num_classes=4", "--number_of_epochs=1")
+    assert result.returncode == 0, result.stderr[-3000:]
+    metrics = json.loads((work / "four" / "metrics.json").read_text())
+    assert metrics["classes"] == list(class_names(4))
+
+
+def test_a_damaged_video_costs_its_picture_only(work, finished):
+    clip = next(iter(json.loads((work / "run" / "train.json").read_text())))
+    video = work / "corpus" / "VideoFlash" / f"{clip}.flv"
+    content = video.read_bytes()
+    video.write_bytes(content[:100])
+    result = train(work, "damaged", "--number_of_epochs=1")
+    video.write_bytes(content)
+    assert result.returncode == 0, result.stderr[-3000:]
+    entry = json.loads((work / "damaged" / "train.json").read_text())[clip]
+    assert entry["video"] is None and entry["wav"]
+    report = (work / "damaged" / "prepare_report.json").read_text()
+    assert f"VideoFlash/{clip}.flv" in report
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--num_clases=4"], "num_clases"),
+        (["--num_classes=5"], "num_classes is 5: choose 6 or 4"),
+        (["--label_rule=X"], "label rule 'X' is unknown"),
+        (
+            ["--partition=7", "--valid_actors=[]", "--test_actors=[]"],
+            "partition",
+        ),
+        (["--data_folder=/nowhere"], "data_folder /nowhere is not CREMA-D"),
+        (["--valid_actors=[1004]"], "actor 1004 is in `valid` and `test`"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_mistake_ends_in_one_line(work, options, message):
+    result = train(work, "mistake", *options)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last
+    assert not list((work / "mistake").glob("*.json"))
+
+
+def test_a_missing_yaml_is_named(work):
+    result = train(work, "mistake", yaml="nowhere.yaml")
+    assert result.returncode == 1
+    assert "hparams/nowhere.yaml" in result.stderr.splitlines()[-1]
