@@ -15,6 +15,7 @@ import sys
 import speechbrain as sb
 from crema_d_prepare import prepare_crema_d
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAMLError
 from speechbrain.utils.distributed import (
     ddp_init_group,
     if_main_process,
@@ -116,7 +117,9 @@ if __name__ == "__main__":
         # Reading command line arguments.
         hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
         ddp_init_group(run_opts)
-        with one_line_errors(OSError, KeyError, TypeError, ValueError):
+        with one_line_errors(
+            OSError, LookupError, TypeError, ValueError, YAMLError
+        ):
             with open(hparams_file, encoding="utf-8") as fin:
                 hparams = load_hyperpyyaml(fin, overrides)
         sb.create_experiment_directory(

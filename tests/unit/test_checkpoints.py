@@ -1,0 +1,48 @@
+"""A killed run leaves no checkpoint that cannot be loaded."""
+
+import pytest
+import torch
+
+from auxformer_lobes.checkpoints import WholeCheckpointer
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+def kill(obj, path):
+    """Dies in the middle of writing a file."""
+    path.write_bytes(b"half")
+    raise Killed
+
+
+@pytest.fixture
+def model():
+    return torch.nn.Linear(1, 1, bias=False)
+
+
+def make(folder, model, **options):
+    return WholeCheckpointer(folder, recoverables={"model": model}, **options)
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, model):
+    model.weight.data.fill_(1.0)
+    make(tmp_path, model).save_checkpoint(name="first")
+    model.weight.data.fill_(2.0)
+    dying = make(tmp_path, model, custom_save_hooks={"model": kill})
+    with pytest.raises(Killed):
+        dying.save_checkpoint(name="second")
+
+    assert make(tmp_path, model).recover_if_possible().path.name == "CKPT+first"
+    assert model.weight.item() == 1.0
+    assert [p.name for p in tmp_path.iterdir()] == ["CKPT+first"]
+
+
+def test_the_best_and_the_last_are_kept(tmp_path, model):
+    checkpointer = make(tmp_path, model)
+    for name, score in (("a", 0.1), ("b", 0.9), ("c", 0.5)):
+        checkpointer.save_and_keep_only(
+            name=name, meta={"score": score}, max_keys=["score"]
+        )
+    assert {p.name for p in tmp_path.iterdir()} == {"CKPT+b", "CKPT+c"}
+    assert checkpointer.find_checkpoint(max_key="score").path.name == "CKPT+b"
