@@ -1,0 +1,1 @@
+"""Invented people who speak and show emotions: data for demos and tests."""
