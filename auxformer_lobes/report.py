@@ -106,6 +106,38 @@ def print_table(metrics):
     Console(width=None if Console().is_terminal else 110).print(table)
 
 
+def print_prediction(clip, predictions, classes):
+    """Prints what is said of one clip, in a line an input.
+
+    Arguments
+    ---------
+    clip : str
+        Its name.
+    predictions : dict of Predictions
+        What was predicted from each of `modalities.INPUTS`.
+    classes : list of str
+        Names of the classes.
+
+    Example
+    -------
+    >>> from auxformer_lobes.evaluation import Predictions
+    >>> made = Predictions(["x"], ["1001"], [1])
+    >>> made.probabilities["combined"] = [[0.25, 0.75]]
+    >>> print_prediction("x", {"audio_only": made}, ["angry", "happy"])
+    x is happy:
+      audio only      happy 0.75, angry 0.25
+    """
+    first = next(iter(predictions.values()))
+    row = first.clips.index(clip)
+    truth = first.truth[row]
+    print(f"{clip} is {'tied' if truth < 0 else classes[truth]}:")
+    for name, made in predictions.items():
+        shares = zip(made.probabilities["combined"][row], classes)
+        ranked = sorted(shares, reverse=True)[:3]
+        said = ", ".join(f"{label} {share:.2f}" for share, label in ranked)
+        print(f"  {plots.TITLES[name]:<15} {said}")
+
+
 def _percent(metric):
     if metric["value"] is None:
         return "–"

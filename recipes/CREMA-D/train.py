@@ -32,7 +32,12 @@ from auxformer_lobes.dataio import (
 )
 from auxformer_lobes.errors import one_line_errors
 from auxformer_lobes.floor import logistic_floor
-from auxformer_lobes.report import collect_metrics, print_table, write_report
+from auxformer_lobes.report import (
+    collect_metrics,
+    print_prediction,
+    print_table,
+    write_report,
+)
 
 
 class EmotionBrain(AuxFormerBrain):
@@ -200,4 +205,5 @@ if __name__ == "__main__":
                 hparams["output_folder"], metrics, predictions, figures
             )
             print_table(metrics)
+            print_prediction(example["id"], predictions, classes)
             print(f"results: {os.path.abspath(hparams['output_folder'])}")
