@@ -4,14 +4,16 @@ import json
 import os
 from collections import defaultdict
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.evaluation import Predictions, confusion_matrix, metrics
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.evaluation import METRICS, Predictions, metrics
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.modalities import INPUTS, combine_heads
+
+LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
 
 
 class AuxFormerBrain(sb.Brain):
@@ -21,7 +23,7 @@ class AuxFormerBrain(sb.Brain):
     they cost (`compute_objectives`), and calls `record` there. It needs
     `hparams.seed`, `hparams.classes`, `hparams.select_by` (a metric, or
     "loss"), `hparams.train_logger` and `hparams.output_folder`; a learning
-    rate schedule may be `hparams.step_schedule`, called after each step, or
+    rate schedule may be `hparams.step_schedule`, called before each step, or
     `hparams.epoch_schedule`, called with each development loss.
     """
 
@@ -178,19 +180,30 @@ class AuxFormerBrain(sb.Brain):
             **{f"{self._extreme}_keys": [self.hparams.select_by]},
         )
 
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """Moves the learning rate, where `hparams.step_schedule` is set.
+    def on_fit_start(self):
+        """Refuses a choice of the best epoch that would fail at its end.
+
+        Raises
+        ------
+        UserError
+            If `hparams.select_by` is unknown.
+        """
+        if self.hparams.select_by not in (*LOSSES, *METRICS):
+            raise UserError(
+                f"select_by {self.hparams.select_by!r} is unknown: choose "
+                f"one of {', '.join((*LOSSES, *METRICS))}"
+            )
+        super().on_fit_start()
+
+    def on_fit_batch_start(self, batch, should_step):
+        """Sets the learning rate, where `hparams.step_schedule` is given.
 
         Arguments
         ---------
         batch : PaddedBatch
             The clips.
-        outputs : object
-            What `compute_forward` returned.
-        loss : torch.Tensor
-            What they cost.
         should_step : bool
-            Whether the optimiser made a step.
+            Whether the optimiser is about to make a step.
         """
         if should_step and hasattr(self.hparams, "step_schedule"):
             self.hparams.step_schedule(self.optimizer)
@@ -209,7 +222,14 @@ class AuxFormerBrain(sb.Brain):
         -------
         dict of Predictions
             For each of `INPUTS`, what was predicted.
+
+        Raises
+        ------
+        UserError
+            If there is no checkpoint.
         """
+        if self.checkpointer.find_checkpoint() is None:
+            raise UserError("there is no checkpoint to evaluate: train first")
         predictions = {}
         for name, self.inputs in INPUTS.items():
             self.evaluate(
@@ -247,14 +267,12 @@ class AuxFormerBrain(sb.Brain):
 
     @property
     def _extreme(self):
-        return "min" if self.hparams.select_by == "loss" else "max"
+        return "min" if self.hparams.select_by in LOSSES else "max"
 
     def _metrics(self):
         """Metrics of the combined heads on what was predicted."""
-        truth = np.array(self.predictions.truth)
-        predicted = np.argmax(self.predictions.probabilities["combined"], 1)
-        confusion = confusion_matrix(
-            truth[truth >= 0], predicted[truth >= 0], len(self.hparams.classes)
+        confusion = self.predictions.confusion(
+            "combined", len(self.hparams.classes)
         )
         values = metrics(confusion)
-        return {k: float(values[k]) for k in ("f1_macro", "uar", "accuracy")}
+        return {name: float(values[name]) for name in METRICS}

@@ -1,9 +1,7 @@
 """Checkpoints that are whole or not there."""
 
-import shutil
-
 from speechbrain.utils.checkpoints import Checkpointer
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier
 
 # SpeechBrain writes the file by which it knows a checkpoint first, so that a
 # run that is killed in between leaves one that cannot be loaded.
@@ -12,13 +10,6 @@ MARK = "WHOLE"
 
 class WholeCheckpointer(Checkpointer):
     """SpeechBrain's `Checkpointer`, blind to checkpoints that are not whole.
-
-    Arguments
-    ---------
-    checkpoints_dir : str
-        Folder of the checkpoints. Halves that a killed run left are removed.
-    **options
-        Further arguments of `speechbrain.utils.checkpoints.Checkpointer`.
 
     Example
     -------
@@ -31,13 +22,6 @@ class WholeCheckpointer(Checkpointer):
     >>> checkpointer.find_checkpoint() is None
     True
     """
-
-    def __init__(self, checkpoints_dir, **options):
-        super().__init__(checkpoints_dir, **options)
-        if if_main_process():
-            for folder in self.checkpoints_dir.glob("CKPT+*"):
-                if not (folder / MARK).exists():
-                    shutil.rmtree(folder)
 
     def save_checkpoint(self, *args, **options):
         """Saves a checkpoint, and marks it when it is whole.
@@ -57,6 +41,8 @@ class WholeCheckpointer(Checkpointer):
         checkpoint = super().save_checkpoint(*args, **options)
         if checkpoint is not None:
             (checkpoint.path / MARK).touch()
+        # All processes must list the same checkpoints from here on.
+        ddp_barrier()
         return checkpoint
 
     def list_checkpoints(self):

@@ -37,10 +37,27 @@ class Predictions:
         default_factory=lambda: {head: [] for head in HEADS}
     )
 
+    def predicted(self, head):
+        """Index of the likeliest class of each clip, for one head."""
+        return np.argmax(self.probabilities[head], axis=1)
+
+    def confusion(self, head, num_classes):
+        """Confusion matrix of one head; tied clips are left out."""
+        truth = np.array(self.truth)
+        known = truth >= 0
+        return confusion_matrix(
+            truth[known], self.predicted(head)[known], num_classes
+        )
+
     def scores(self, head, classes, **bootstrap):
-        """Metrics of one head; see `score`."""
-        predicted = np.argmax(self.probabilities[head], axis=1)
-        return score(self.truth, predicted, self.speakers, classes, **bootstrap)
+        """Metrics of one head with intervals; see `score`."""
+        return score(
+            self.truth,
+            self.predicted(head),
+            self.speakers,
+            classes,
+            **bootstrap,
+        )
 
 
 def confusion_matrix(truth, predicted, num_classes):
@@ -146,7 +163,8 @@ def score(
     dict
         Each of `METRICS` as `{value, low, high}`; `per_class` the same for
         the `precision`, `recall` and `f1` of each class, with its `support`
-        in clips. What nothing can be said of is None.
+        in clips. What nothing can be said of is None: the interval of a
+        single speaker, a class that never occurs.
 
     Example
     -------
@@ -178,16 +196,14 @@ def score(
     tail = 100 * (1 - level) / 2
 
     def _interval(name, *cell):
-        samples = sampled[name][(slice(None), *cell)]
-        samples = samples[~np.isnan(samples)]
-        if np.isnan(value[name][cell]) or len(samples) == 0:
+        whole = value[name][cell]
+        if np.isnan(whole):
             return {"value": None, "low": None, "high": None}
-        low, high = np.percentile(samples, [tail, 100 - tail])
-        return {
-            "value": float(value[name][cell]),
-            "low": float(low),
-            "high": float(high),
-        }
+        if len(names) == 1:
+            return {"value": float(whole), "low": None, "high": None}
+        samples = sampled[name][(slice(None), *cell)]
+        low, high = np.nanpercentile(samples, [tail, 100 - tail])
+        return {"value": float(whole), "low": float(low), "high": float(high)}
 
     result = {name: _interval(name) for name in METRICS}
     result["per_class"] = {

@@ -46,7 +46,7 @@ def logistic_floor(datasets, classes, **bootstrap):
     Arguments
     ---------
     datasets : dict
-        "train", "valid" and "test": the datasets of `dataio.make_dataset`.
+        "train", "valid" and "test": the datasets of `dataio.add_features`.
     classes : list of str
         Names of the classes.
     **bootstrap

@@ -101,9 +101,16 @@ class SharedLoss(nn.Module):
             logits, targets = logits[samples], targets[samples]
         if len(logits) == 0:
             return logits.sum()
-        return F.cross_entropy(
+        cost = F.cross_entropy(
             logits,
             targets,
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
+            reduction="sum",
         )
+        if self.class_weights is None:
+            return cost / len(logits)
+        # torch divides classes by their weights, but votes by their number.
+        if targets.is_floating_point():
+            return cost / (targets @ self.class_weights).sum()
+        return cost / self.class_weights[targets].sum()

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from auxformer_lobes.evaluation import confusion_matrix
 from auxformer_lobes.modalities import heads_of
 
 TITLES = {
@@ -31,11 +30,7 @@ def confusion_matrices(predictions, classes):
     figure = Figure(figsize=(4.2 * len(predictions), 4.4), layout="constrained")
     axes = figure.subplots(1, len(predictions), sharey=True, squeeze=False)[0]
     for axis, (name, made) in zip(axes, predictions.items()):
-        truth = np.array(made.truth)
-        predicted = np.argmax(made.probabilities["combined"], 1)
-        counts = confusion_matrix(
-            truth[truth >= 0], predicted[truth >= 0], len(classes)
-        )
+        counts = made.confusion("combined", len(classes))
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         _shade(axis, shares, "{:.0%}")
         axis.set(title=TITLES[name], xlabel="predicted")
@@ -74,7 +69,7 @@ def learning_curves(history, select_by):
             )
     for name in ("f1_macro", "uar", "accuracy"):
         right.plot(epochs, [e["valid"][name] for e in history], label=name)
-    choose = min if select_by == "loss" else max
+    choose = min if select_by.startswith("loss") else max
     best = choose(history, key=lambda entry: entry["valid"][select_by])
     for axis in (left, right):
         axis.axvline(best["epoch"], color="grey", linewidth=0.8)

@@ -141,8 +141,10 @@ def print_prediction(clip, predictions, classes):
 def _percent(metric):
     if metric["value"] is None:
         return "–"
-    value, low, high = (100 * metric[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} [{low:.0f}, {high:.0f}]"
+    value = f"{100 * metric['value']:.1f}"
+    if metric["low"] is None:
+        return value
+    return f"{value} [{100 * metric['low']:.0f}, {100 * metric['high']:.0f}]"
 
 
 def _write_predictions(file, predictions, classes):

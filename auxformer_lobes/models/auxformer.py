@@ -92,8 +92,9 @@ def _projection(name, dim, model_dim, wanted):
 class AuxFormer(nn.Module):
     """The fusion network and the two auxiliary networks.
 
-    Every default is the published value (see `from_reference`). A sample's
-    logits do not depend on what it is batched and padded with.
+    Every default is the published value, but for `missing` (see
+    `from_reference`). A sample's logits do not depend on what it is batched
+    and padded with.
 
     Arguments
     ---------
@@ -337,6 +338,9 @@ class AuxFormer(nn.Module):
 
     def _admit(self, x, lens, present):
         """Frames that count of each sample, all others set to zero."""
+        if x.shape[1] == 0:
+            x = x.new_zeros(len(x), 1, x.shape[2])
+            present = torch.zeros_like(present)
         num_frames = x.shape[1]
         frames = torch.full_like(present, num_frames, dtype=torch.long)
         if lens is not None:

@@ -35,7 +35,6 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, model):
 
     assert make(tmp_path, model).recover_if_possible().path.name == "CKPT+first"
     assert model.weight.item() == 1.0
-    assert [p.name for p in tmp_path.iterdir()] == ["CKPT+first"]
 
 
 def test_the_best_and_the_last_are_kept(tmp_path, model):

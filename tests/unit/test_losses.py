@@ -29,10 +29,12 @@ def test_weights_are_the_heads_own(logits):
     torch.testing.assert_close(loss.total, expected)
 
 
-def test_votes_of_one_class_cost_what_the_class_costs(logits):
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 1.0, 1.0, 0.5]])
+def test_votes_of_one_class_cost_what_the_class_costs(logits, weights):
+    loss = SharedLoss(class_weights=weights, label_smoothing=0.1)
     votes = F.one_hot(LABELS, 6).float()
     torch.testing.assert_close(
-        SharedLoss()(logits, votes).total, SharedLoss()(logits, LABELS).total
+        loss(logits, votes).total, loss(logits, LABELS).total
     )
 
 
