@@ -30,6 +30,7 @@ setup(
         "opencv-python-headless>=4.10,<5",
         "h5py",
         "scikit-learn",
+        "scipy",
         "matplotlib",
         "rich",
         "tqdm",

@@ -9,7 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import METRICS, Predictions, metrics
+from auxformer_lobes.evaluation import METRICS, Predictions
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.modalities import INPUTS, combine_heads
 
@@ -162,7 +162,7 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        stats.update(self._metrics())
+        stats.update(self.predictions.metrics("combined"))
         if stage == sb.Stage.TEST:
             return
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
@@ -268,11 +268,3 @@ class AuxFormerBrain(sb.Brain):
     @property
     def _extreme(self):
         return "min" if self.hparams.select_by in LOSSES else "max"
-
-    def _metrics(self):
-        """Metrics of the combined heads on what was predicted."""
-        confusion = self.predictions.confusion(
-            "combined", len(self.hparams.classes)
-        )
-        values = metrics(confusion)
-        return {name: float(values[name]) for name in METRICS}

@@ -70,7 +70,7 @@ def extract_features(datasets, stores, num_workers=0):
             )
 
 
-def add_features(dataset, stores, classes):
+def add_features(dataset, stores, classes, require_both=False):
     """Connects a dataset with its features and labels.
 
     Each item then has `audio` `[time, channels]` and `visual` likewise (one
@@ -86,6 +86,8 @@ def add_features(dataset, stores, classes):
         "audio" and "visual" -> `FeatureStore`.
     classes : list of str
         Names of the classes, in the order of the manifest's votes.
+    require_both : bool
+        Whether a clip that lacks one modality is dropped too.
 
     Returns
     -------
@@ -103,10 +105,14 @@ def add_features(dataset, stores, classes):
             f"manifest has the emotions {sorted(strangers)}, not among "
             f"{list(classes)}: prepare it again with the same num_classes"
         )
+    enough = all if require_both else any
     usable = {
         clip: entry
         for clip, entry in dataset.data.items()
-        if any(clip in store for store in stores.values())
+        if enough(
+            _is_present(store, clip, entry[MEDIA[modality]])
+            for modality, store in stores.items()
+        )
     }
     if not usable:
         raise UserError(
@@ -114,7 +120,7 @@ def add_features(dataset, stores, classes):
         )
     if len(usable) < len(dataset):
         missing = len(dataset) - len(usable)
-        logger.warning(f"{missing} clips have no features and are left out")
+        logger.warning(f"{missing} clips lack features and are left out")
 
     dataset = DynamicItemDataset(usable)
     for item in (
@@ -129,13 +135,18 @@ def add_features(dataset, stores, classes):
     return dataset
 
 
+def _is_present(store, clip, path):
+    """Preparation may have refused a file that was extracted before."""
+    return path is not None and clip in store
+
+
 def _reader(modality, store):
     """Reads features, or a frame of zeros where there are none."""
 
-    @takes("id")
+    @takes("id", MEDIA[modality])
     @provides(modality)
-    def _read(clip):
-        if clip in store:
+    def _read(clip, path):
+        if _is_present(store, clip, path):
             return store[clip]
         return torch.zeros(1, store.features.dim)
 
@@ -145,10 +156,15 @@ def _reader(modality, store):
 def _presence(stores):
     """Says which modalities a clip has."""
 
-    @takes("id")
+    @takes("id", *MEDIA.values())
     @provides("present")
-    def _present(clip):
-        return torch.tensor([clip in store for store in stores.values()])
+    def _present(clip, *paths):
+        return torch.tensor(
+            [
+                _is_present(store, clip, path)
+                for store, path in zip(stores.values(), paths)
+            ]
+        )
 
     return _present
 

@@ -41,13 +41,19 @@ class Predictions:
         """Index of the likeliest class of each clip, for one head."""
         return np.argmax(self.probabilities[head], axis=1)
 
-    def confusion(self, head, num_classes):
+    def confusion(self, head):
         """Confusion matrix of one head; tied clips are left out."""
         truth = np.array(self.truth)
         known = truth >= 0
+        num_classes = len(self.probabilities[head][0])
         return confusion_matrix(
             truth[known], self.predicted(head)[known], num_classes
         )
+
+    def metrics(self, head):
+        """`METRICS` of one head, as numbers."""
+        values = metrics(self.confusion(head))
+        return {name: float(values[name]) for name in METRICS}
 
     def scores(self, head, classes, **bootstrap):
         """Metrics of one head with intervals; see `score`."""

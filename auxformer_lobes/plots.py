@@ -30,7 +30,7 @@ def confusion_matrices(predictions, classes):
     figure = Figure(figsize=(4.2 * len(predictions), 4.4), layout="constrained")
     axes = figure.subplots(1, len(predictions), sharey=True, squeeze=False)[0]
     for axis, (name, made) in zip(axes, predictions.items()):
-        counts = made.confusion("combined", len(classes))
+        counts = made.confusion("combined")
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         _shade(axis, shares, "{:.0%}")
         axis.set(title=TITLES[name], xlabel="predicted")

@@ -25,9 +25,9 @@ class FbankFeatures(Extractor):
         Hz; other sound is resampled.
     n_mels : int
         Mel filters.
-    hop_length : float
+    hop_length : int
         ms, from one frame to the next.
-    win_length : float
+    win_length : int
         ms, of the window.
     deltas : bool
         Whether to add the derivatives over time.
@@ -117,7 +117,6 @@ class Wav2Vec2Features(Extractor):
                     f"{len(layers)} layers"
                 )
             model.encoder.layers = layers[:keep_layers]
-        self.encoder.to(self.device)
         # The least sound that gives one frame.
         self.least_samples = 1
         for kernel, stride in zip(
@@ -145,7 +144,9 @@ class Wav2Vec2Features(Extractor):
 
     def encode(self, values):
         """Returns the features of a waveform, see `Extractor.encode`."""
-        return self.encoder(values[None].to(self.device))[0]
+        # Moved when it is first needed: most runs find their features there.
+        encoder = self.encoder.to(self.device)
+        return encoder(values[None].to(self.device))[0]
 
 
 def _pretrained(source, save_path):

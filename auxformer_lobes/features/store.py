@@ -55,8 +55,9 @@ class ExtractionReport(NamedTuple):
 class FeatureStore:
     """Features of clips, extracted where they are missing.
 
-    Features of other settings, or another `dtype`, are another store. There
-    must be room on the disk for twice its size.
+    Features of other settings, or another `dtype`, are another store. A clip
+    whose file has another size than before is extracted again. There must be
+    room on the disk for twice the size of the store.
 
     Arguments
     ---------
@@ -153,7 +154,11 @@ class FeatureStore:
         """
         start = time.perf_counter()
         self._merge()
-        missing = {c: path for c, path in paths.items() if c not in self}
+        missing = {
+            clip: path
+            for clip, path in paths.items()
+            if not self._has_current(clip, path)
+        }
         failed, untrusted = {}, []
         readings = torch.utils.data.DataLoader(
             _Readings(self.features, missing),
@@ -165,7 +170,8 @@ class FeatureStore:
         ):
             if reading is not None:
                 features = self.features.encode(reading.values)
-                reason = self._add(clip, features, reading.quality)
+                source = _size(missing[clip])
+                reason = self._add(clip, features, reading.quality, source)
             if reason is not None:
                 failed[clip] = reason
             elif reading.quality is not None and not reading.quality.any():
@@ -179,13 +185,22 @@ class FeatureStore:
             seconds=time.perf_counter() - start,
         )
 
-    def _add(self, clip, features, quality):
+    def _has_current(self, clip, path):
+        """Whether there are features of this very file."""
+        if clip not in self:
+            return False
+        return self._file()[_name("source", clip)][()] == _size(path)
+
+    def _add(self, clip, features, quality, source):
         """Writes one clip as a part; returns why not if it cannot be used."""
         exact = features.cpu().numpy()
         if not np.isfinite(exact).all():
             return "its features are not finite"
         with np.errstate(over="ignore"):
-            arrays = {"features": exact.astype(self.dtype)}
+            arrays = {
+                "features": exact.astype(self.dtype),
+                "source": np.int64(source),
+            }
         if not np.isfinite(arrays["features"]).all():
             raise UserError(
                 f"{clip}: its features reach {np.abs(exact).max():.3g}, too "
@@ -288,6 +303,14 @@ class _Readings(torch.utils.data.Dataset):
             return clip, None, str(error)
 
 
+def _size(path):
+    """By what a file is told from another one of the same name."""
+    try:
+        return os.path.getsize(path)
+    except (OSError, TypeError):  # released features need no file
+        return -1
+
+
 def _key(clip):
     # A slash would be a folder, on disk and in HDF5.
     return quote(clip, safe="")
@@ -300,9 +323,10 @@ def _name(kind, clip):
 def _copy(part, target):
     with np.load(part) as arrays:
         for kind, values in arrays.items():
-            # It is there already if a merge was killed before the end.
-            if f"{kind}/{part.stem}" not in target:
-                target[f"{kind}/{part.stem}"] = values
+            # It is there already if the file was another one before.
+            if f"{kind}/{part.stem}" in target:
+                del target[f"{kind}/{part.stem}"]
+            target[f"{kind}/{part.stem}"] = values
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def find_released(path, partition, label_rule):
     )
 
 
-def read_released(path, classes):
+def read_released(path, classes, rule):
     """Labels and splits from a file that the authors of AuxFormer released.
 
     Arguments
@@ -143,6 +143,8 @@ def read_released(path, classes):
         The file.
     classes : sequence of str
         The classes it must have.
+    rule : str
+        "P", "M" or "D"; tied clips are left out but by "D".
 
     Returns
     -------
@@ -150,6 +152,8 @@ def read_released(path, classes):
         Clip -> `Label`.
     splits : dict
         Clip -> "train", "valid" or "test".
+    left_out : dict
+        Reason -> list of clips.
     """
     with open(path, newline="", encoding="utf-8", errors="replace") as file:
         found = [c for c in next(csv.reader(file), ()) if c in EMOTIONS]
@@ -165,16 +169,20 @@ def read_released(path, classes):
     }
     labels = {}
     splits = {}
+    left_out = defaultdict(list)
     for row in _read_table(path, columns):
         clip = row["FileName"]
         smoothed = np.array([row[name] for name in classes])
-        top = consensus(smoothed, "P")
+        top = consensus(smoothed, rule)
+        if top is None and rule != "D":
+            left_out[f"no consensus by rule {rule}"].append(clip)
+            continue
         labels[clip] = Label(
             None if top is None else classes[top],
             shares(np.maximum(smoothed - RELEASED_FLOOR, 0)).tolist(),
         )
         splits[clip] = row["Split_Set"]
-    return labels, splits
+    return labels, splits, dict(left_out)
 
 
 def read_actors(path):
@@ -278,6 +286,12 @@ def split_clips(clips, partition, actors):
 
 
 def _check_partition(partition, actors):
+    for split, listed in partition.items():
+        if not isinstance(listed, (list, tuple)):
+            raise UserError(
+                f"partition: the actors of {split} are {listed!r}, not a "
+                "list: write [1003, 1004]"
+            )
     if set(partition) != {"valid", "test"}:
         raise UserError(
             "partition: give the actors of `valid` and of `test`, not of "

@@ -10,10 +10,10 @@ from typing import NamedTuple, Optional
 
 import av
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.features.media import LFS_POINTER, check_file, read_audio
 
 SOUND_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
@@ -21,10 +21,10 @@ VIDEO_FILE = "VideoFlash/{}.flv"
 # Seconds. The longest is where the published work cuts; sentences last from
 # 1.3 s to 5 s.
 SHORTEST, LONGEST = 0.3, 12.0
+SAMPLE_RATE = 16000  # Hz
 # Peak to peak, full scale being 2: 60 dB below it, which is under the quietest
 # speech and above the noise of an empty recording.
 SILENCE = 0.002
-POINTER = b"version https://git-lfs"
 
 
 class Media(NamedTuple):
@@ -42,7 +42,7 @@ class Media(NamedTuple):
     picture: Optional[float]
 
 
-def check_media(data_folder, clips, num_workers=0):
+def check_media(data_folder, clips, num_workers=0, open_video=True):
     """Opens the sound and video files of clips to see which can be used.
 
     Arguments
@@ -53,6 +53,9 @@ def check_media(data_folder, clips, num_workers=0):
         Names of the clips.
     num_workers : int
         Number of threads; 0 for one a CPU.
+    open_video : bool
+        Whether to open the video files; if not, they are taken to be as long
+        as the sound.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def check_media(data_folder, clips, num_workers=0):
     files = [
         data_folder / pattern.format(clip)
         for clip in clips
-        for pattern in (SOUND_FILE, VIDEO_FILE)
+        for pattern in [SOUND_FILE] + [VIDEO_FILE] * open_video
     ]
     with ThreadPool(num_workers or None) as pool:
         pointers = sum(pool.map(_is_pointer, files))
@@ -79,7 +82,9 @@ def check_media(data_folder, clips, num_workers=0):
                 "video files are Git LFS pointers, not the media: run "
                 "`git lfs pull` in that folder"
             )
-        jobs = pool.imap(lambda clip: check_clip(data_folder, clip), clips)
+        jobs = pool.imap(
+            lambda clip: check_clip(data_folder, clip, open_video), clips
+        )
         checked = list(
             tqdm(jobs, "checking sound and video", len(clips), unit="clip")
         )
@@ -87,7 +92,7 @@ def check_media(data_folder, clips, num_workers=0):
     return media, [problem for _, problems in checked for problem in problems]
 
 
-def check_clip(data_folder, clip):
+def check_clip(data_folder, clip, open_video=True):
     """Opens a clip's sound and video file and measures them.
 
     Arguments
@@ -96,6 +101,8 @@ def check_clip(data_folder, clip):
         The corpus.
     clip : str
         Name of the clip.
+    open_video : bool
+        Whether to open the video file.
 
     Returns
     -------
@@ -110,7 +117,11 @@ def check_clip(data_folder, clip):
     try:
         sound = _sound_seconds(data_folder / wav)
     except MediaError as error:
-        problems.append({"file": wav, "reason": str(error)})
+        problems.append(
+            {"file": wav, "reason": _reason(error, data_folder / wav)}
+        )
+    if not open_video:
+        return Media(sound, sound), problems
     try:
         picture = _picture_seconds(data_folder / flv)
         if sound and picture < sound / 2:
@@ -119,7 +130,9 @@ def check_clip(data_folder, clip):
             )
         _check_length(picture)
     except MediaError as error:
-        problems.append({"file": flv, "reason": str(error)})
+        problems.append(
+            {"file": flv, "reason": _reason(error, data_folder / flv)}
+        )
         # Raters saw the video file: when that is no single sentence, their
         # votes are not on this sound either.
         if sound and picture and picture > LONGEST:
@@ -131,12 +144,8 @@ def check_clip(data_folder, clip):
 
 def _sound_seconds(path):
     """Duration of a wav file that holds sound."""
-    _check_content(path)
-    try:
-        sound, sample_rate = soundfile.read(path, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise MediaError(f"cannot be read: {error.error_string}")
-    seconds = len(sound) / sample_rate
+    sound = read_audio(path, SAMPLE_RATE).numpy()
+    seconds = len(sound) / SAMPLE_RATE
     _check_length(seconds)
     if np.ptp(sound) < SILENCE:
         raise MediaError("is silent")
@@ -148,7 +157,7 @@ def _picture_seconds(path):
 
     The header's duration is not asked: one clip of the corpus has none.
     """
-    _check_content(path)
+    check_file(path)
     times = []
     frames = []
     try:
@@ -169,13 +178,6 @@ def _picture_seconds(path):
         raise MediaError(f"cannot be read: {error.strerror}")
 
 
-def _check_content(path):
-    if not path.is_file():
-        raise MediaError("is missing")
-    if not path.stat().st_size:
-        raise MediaError("is empty")
-
-
 def _check_length(seconds):
     if not SHORTEST <= seconds <= LONGEST:
         raise MediaError(
@@ -183,9 +185,14 @@ def _check_length(seconds):
         )
 
 
+def _reason(error, path):
+    """What is wrong; the file's name stands beside it."""
+    return str(error).removeprefix(f"{path}: ")
+
+
 def _is_pointer(path):
     """Whether a file is the text that stands for a file in Git LFS."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:
-        return file.read(len(POINTER)) == POINTER
+        return file.read(len(LFS_POINTER)) == LFS_POINTER

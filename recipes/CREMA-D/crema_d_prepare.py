@@ -55,6 +55,7 @@ def prepare_crema_d(
     condition="audiovisual",
     released_labels=None,
     require_both=False,
+    open_video=True,
     num_workers=0,
 ):
     """Writes train.json, valid.json, test.json and prepare_report.json.
@@ -100,6 +101,9 @@ def prepare_crema_d(
         the folder.
     require_both : bool
         Whether to train on clips that have both modalities only.
+    open_video : bool
+        Whether the video files are needed, and so opened; not where visual
+        features come from elsewhere.
     num_workers : int
         Threads that check the media; 0 for one a CPU.
 
@@ -112,7 +116,7 @@ def prepare_crema_d(
     data_folder, save_folder = Path(data_folder), Path(save_folder)
     classes = class_names(num_classes)
     actor_table, label_table = _find_tables(
-        data_folder, released_labels, partition, label_rule
+        data_folder, released_labels, partition, label_rule, open_video
     )
     options = {
         "data_folder": str(data_folder.resolve()),
@@ -122,6 +126,7 @@ def prepare_crema_d(
         "condition": condition,
         "released_labels": bool(released_labels),
         "require_both": require_both,
+        "open_video": open_video,
         "tables": [_fingerprint(actor_table), _fingerprint(label_table)],
     }
     if _is_prepared(save_folder, options):
@@ -130,15 +135,18 @@ def prepare_crema_d(
 
     actors = read_actors(actor_table)
     if released_labels:
-        labels, splits = read_released(label_table, classes)
-        left_out = {}
+        labels, splits, left_out = read_released(
+            label_table, classes, label_rule
+        )
     else:
         labels, left_out = read_votes(
             label_table, label_rule, classes, condition
         )
         splits = split_clips(labels, partition, actors)
     facts = {clip: describe(clip, actors) for clip in labels}
-    media, problems = check_media(data_folder, list(labels), num_workers)
+    media, problems = check_media(
+        data_folder, list(labels), num_workers, open_video
+    )
 
     manifests = {split: {} for split in SPLITS}
     for clip, usable in media.items():
@@ -165,9 +173,12 @@ def prepare_crema_d(
     )
 
 
-def _find_tables(data_folder, released_labels, partition, label_rule):
+def _find_tables(
+    data_folder, released_labels, partition, label_rule, open_video
+):
     """Paths of the table of actors and of the table that has the labels."""
-    expected = [*FOLDERS, ACTORS] + ([] if released_labels else [VOTES])
+    folders = FOLDERS if open_video else FOLDERS[:1]
+    expected = [*folders, ACTORS] + ([] if released_labels else [VOTES])
     missing = [name for name in expected if not (data_folder / name).exists()]
     if missing == expected:
         raise UserError(

@@ -16,11 +16,7 @@ import speechbrain as sb
 from crema_d_prepare import prepare_crema_d
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAMLError
-from speechbrain.utils.distributed import (
-    ddp_init_group,
-    if_main_process,
-    run_on_main,
-)
+from speechbrain.utils.distributed import ddp_init_group, run_on_main
 
 from auxformer_lobes import plots
 from auxformer_lobes.brain import AuxFormerBrain
@@ -30,7 +26,7 @@ from auxformer_lobes.dataio import (
     fit_norms,
     load_manifests,
 )
-from auxformer_lobes.errors import one_line_errors
+from auxformer_lobes.errors import UserError, one_line_errors
 from auxformer_lobes.floor import logistic_floor
 from auxformer_lobes.report import (
     collect_metrics,
@@ -38,6 +34,7 @@ from auxformer_lobes.report import (
     print_table,
     write_report,
 )
+from auxformer_lobes.resume import check_same_run
 
 
 class EmotionBrain(AuxFormerBrain):
@@ -78,6 +75,11 @@ def choose_partition(hparams):
     """
     own = {"valid": hparams["valid_actors"], "test": hparams["test_actors"]}
     if any(own.values()):
+        if hparams["released_labels"]:
+            raise UserError(
+                "released_labels have a partition of their own: leave "
+                "valid_actors and test_actors out"
+            )
         return {split: actors or [] for split, actors in own.items()}
     return hparams["partition"]
 
@@ -100,20 +102,64 @@ def dataio_prep(hparams):
         "valid": hparams["valid_annotation"],
         "test": hparams["test_annotation"],
     }
-    datasets = load_manifests(manifests, hparams["data_folder"])
     stores = {
         "audio": hparams["audio_store"],
         "visual": hparams["visual_store"],
     }
+    run_on_main(
+        check_same_run,
+        args=[hparams["save_folder"], manifests, stores, hparams["model"]],
+    )
+    datasets = load_manifests(manifests, hparams["data_folder"])
     run_on_main(
         extract_features,
         args=[datasets, stores],
         kwargs={"num_workers": hparams["num_workers"]},
     )
     return {
-        split: add_features(dataset, stores, hparams["classes"])
+        split: add_features(
+            dataset,
+            stores,
+            hparams["classes"],
+            # Selection and test are on clips that have both.
+            require_both=hparams["require_both"] or split != "train",
+        )
         for split, dataset in datasets.items()
     }
+
+
+def report(hparams, brain, datasets, predictions):
+    """Writes and prints what the run has come to, next to the floor.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+    brain : EmotionBrain
+        The trained brain.
+    datasets : dict
+        Split -> dataset.
+    predictions : dict of Predictions
+        What `brain.predict_all` returns.
+    """
+    classes = hparams["classes"]
+    bootstrap = {"num_samples": hparams["bootstrap_samples"]}
+    floor = logistic_floor(datasets, classes, **bootstrap)
+    metrics = collect_metrics(predictions, floor, classes, **bootstrap)
+    example = datasets["test"][0]
+    figures = {
+        "confusion": plots.confusion_matrices(predictions, classes),
+        "learning_curves": plots.learning_curves(
+            brain.history(), hparams["select_by"]
+        ),
+        "prediction": plots.prediction(
+            example["id"], predictions, classes, brain.cross_attention(example)
+        ),
+    }
+    write_report(hparams["output_folder"], metrics, predictions, figures)
+    print_table(metrics)
+    print_prediction(example["id"], predictions, classes)
+    print(f"results: {os.path.abspath(hparams['output_folder'])}")
 
 
 # RECIPE BEGINS!
@@ -146,6 +192,7 @@ if __name__ == "__main__":
                     "condition": hparams["condition"],
                     "released_labels": hparams["released_labels"],
                     "require_both": hparams["require_both"],
+                    "open_video": hparams["open_video"],
                     "num_workers": hparams["num_workers"],
                 },
             )
@@ -168,42 +215,15 @@ if __name__ == "__main__":
             valid_loader_kwargs=hparams["test_dataloader_opts"],
         )
 
-        # Evaluation of the best checkpoint, next to the floor.
+        # Evaluation of the best checkpoint.
         predictions = brain.predict_all(
             datasets["test"], hparams["test_dataloader_opts"]
         )
-        if if_main_process():
-            bootstrap = {"num_samples": hparams["bootstrap_samples"]}
-            classes = hparams["classes"]
-            metrics = collect_metrics(
-                predictions,
-                logistic_floor(datasets, classes, **bootstrap),
-                classes,
-                **bootstrap,
-            )
-            hparams["train_logger"].log_stats(
-                {"epoch loaded": hparams["epoch_counter"].current},
-                test_stats={
-                    name: heads["combined"]["f1_macro"]["value"]
-                    for name, heads in metrics["test"].items()
-                },
-            )
-            example = datasets["test"][0]
-            figures = {
-                "confusion": plots.confusion_matrices(predictions, classes),
-                "learning_curves": plots.learning_curves(
-                    brain.history(), hparams["select_by"]
-                ),
-                "prediction": plots.prediction(
-                    example["id"],
-                    predictions,
-                    classes,
-                    brain.cross_attention(example),
-                ),
-            }
-            write_report(
-                hparams["output_folder"], metrics, predictions, figures
-            )
-            print_table(metrics)
-            print_prediction(example["id"], predictions, classes)
-            print(f"results: {os.path.abspath(hparams['output_folder'])}")
+        hparams["train_logger"].log_stats(
+            {"epoch loaded": hparams["epoch_counter"].current},
+            test_stats={
+                f"{name} f1_macro": made.metrics("combined")["f1_macro"]
+                for name, made in predictions.items()
+            },
+        )
+        run_on_main(report, args=[hparams, brain, datasets, predictions])

@@ -24,7 +24,9 @@ def definitions(path):
 def arguments_of(node):
     """Names of the arguments that a caller gives."""
     spec = node.args
-    names = [a.arg for a in spec.posonlyargs + spec.args + spec.kwonlyargs]
+    names = [argument.arg for argument in spec.posonlyargs + spec.args]
+    names += [f"*{spec.vararg.arg}"] if spec.vararg else []
+    names += [argument.arg for argument in spec.kwonlyargs]
     names += [f"**{spec.kwarg.arg}"] if spec.kwarg else []
     return [name for name in names if name not in ("self", "cls")]
 

@@ -1,4 +1,4 @@
-"""Every YAML variable is used, and says the same in every file."""
+"""Every YAML variable is used, in the YAML or in its script."""
 
 import csv
 import re

@@ -23,7 +23,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 def work(tmp_path_factory):
     """A folder with a small corpus; features go there too."""
     folder = tmp_path_factory.mktemp("work")
-    make_demo_corpus(folder / "corpus", num_actors=4, num_sentences=3)
+    make_demo_corpus(folder / "corpus", num_actors=5, num_sentences=2)
     return folder
 
 
@@ -33,7 +33,7 @@ def command(work, run, yaml="demo.yaml", **options):
         "feature_folder": work / "features",
         "output_folder": work / run,
         "valid_actors": [1003],
-        "test_actors": [1004],
+        "test_actors": [1004, 1005],
         "number_of_epochs": 3,
         **options,
     }
@@ -71,7 +71,7 @@ def test_metrics_have_all_inputs_heads_and_intervals(work, finished):
         per_class = metrics["test"][name]["combined"]["per_class"]
         assert set(per_class) == set(class_names(6))
         assert 0 <= metrics["floor"][name]["f1_macro"]["value"] <= 1
-    assert metrics["test_speakers"] == ["1004"]
+    assert metrics["test_speakers"] == ["1004", "1005"]
 
 
 def test_predictions_are_what_the_metrics_were_computed_from(work, finished):
@@ -147,9 +147,9 @@ def test_distributional_labels_train_on_votes_and_keep_ties(work, finished):
             (work / f"votes/{split}.json").read_text()
         ).values()
     ]
-    assert len(entries) == 4 * 3 * 6
+    assert len(entries) == 5 * 2 * 6
     assert any(entry["emotion"] is None for entry in entries)
-    assert metrics["test_clips"] == 3 * 6
+    assert metrics["test_clips"] == 2 * 2 * 6
 
 
 def test_four_classes_are_one_option_away(work, finished):
@@ -169,6 +169,7 @@ def test_a_damaged_video_costs_its_picture_only(work, finished):
     assert result.returncode == 0, result.stderr[-3000:]
     entry = json.loads((work / "damaged" / "train.json").read_text())[clip]
     assert entry["video"] is None and entry["wav"]
+    assert "1 unusable files" in result.stdout + result.stderr
     report = (work / "damaged" / "prepare_report.json").read_text()
     assert f"VideoFlash/{clip}.flv" in report
 
@@ -185,6 +186,7 @@ def test_a_damaged_video_costs_its_picture_only(work, finished):
         ),
         ({"data_folder": "/nowhere"}, "data_folder /nowhere is not CREMA-D"),
         ({"valid_actors": [1004]}, "actor 1004 is in `valid` and `test`"),
+        ({"valid_actors": 1003}, "the actors of valid are 1003, not a list"),
         ({"batch_size": "[1"}, "batch_size"),
     ],
     ids=lambda value: str(value),
@@ -196,6 +198,39 @@ def test_a_mistake_ends_in_one_line(work, options, message):
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last
     assert not list((work / "mistake").glob("*.json"))
+
+
+def test_a_run_is_not_tested_on_speakers_that_it_was_trained_on(work, finished):
+    other = train(work, "run", valid_actors=[1004], test_actors=[1001, 1002])
+    assert other.returncode == 1
+    message = other.stderr.strip().splitlines()[-1]
+    assert "holds a run with other data" in message
+    assert "(changed: train, valid, test)" in message
+    # What the run is made of is prepared again, and it is as it was.
+    assert train(work, "run").returncode == 0
+
+
+def test_an_unknown_choice_of_the_best_epoch_is_refused_before_training(work):
+    result = train(work, "choice", select_by="f1")
+    assert result.returncode == 1
+    assert "select_by 'f1' is unknown" in result.stderr.splitlines()[-1]
+    assert not (work / "choice" / "history.json").exists()
+
+
+def test_two_processes_train_together_and_report_once(work, finished):
+    script, *options = command(work, "pair", number_of_epochs=2)[1:]
+    launcher = [sys.executable, "-m", "torch.distributed.run"]
+    launcher += ["--nproc_per_node=2", "--master_port=29561", script]
+    options += ["--distributed_backend=gloo", "--device=cpu"]
+    result = subprocess.run(
+        launcher + options, cwd=RECIPE, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("results: ") == 1
+    metrics = json.loads((work / "pair" / "metrics.json").read_text())
+    single = json.loads((work / "run" / "metrics.json").read_text())
+    assert metrics["test_clips"] == single["test_clips"]
+    assert metrics["floor"] == single["floor"]
 
 
 def test_a_missing_yaml_is_named(work):

@@ -56,7 +56,7 @@ def real_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(
         crema_d_prepare,
         "check_media",
-        lambda folder, clips, workers: (
+        lambda folder, clips, *options: (
             dict.fromkeys(clips, Media(2.5, 2.5)),
             [],
         ),

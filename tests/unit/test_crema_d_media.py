@@ -98,12 +98,15 @@ def test_a_good_clip_is_measured(corpus):
 @pytest.mark.parametrize(
     "damage, reason",
     [
-        (lambda wav: wav.unlink(), "is missing"),
-        (lambda wav: wav.write_bytes(b""), "is empty"),
-        (lambda wav: wav.write_bytes(GARBAGE), "cannot be read: Format not"),
-        (lambda wav: cut(wav, 0.001), "cannot be read"),
+        (lambda wav: wav.unlink(), "No such file"),
+        (lambda wav: wav.write_bytes(b""), "empty file"),
+        (
+            lambda wav: wav.write_bytes(GARBAGE),
+            "cannot be decoded: Invalid data",
+        ),
+        (lambda wav: cut(wav, 0.001), "cannot be decoded"),
         (lambda wav: cut(wav, 0.1), "lasts 0.1 s"),
-        (lambda wav: write_wav(wav, seconds=0), "lasts 0.0 s"),
+        (lambda wav: write_wav(wav, seconds=0), "has no samples"),
         (lambda wav: write_wav(wav, seconds=60), "lasts 60.0 s"),
         (lambda wav: write_wav(wav, amplitude=0), "is silent"),
         (lambda wav: write_wav(wav, amplitude=1e-4), "is silent"),
@@ -119,11 +122,25 @@ def test_a_damaged_sound_file_leaves_the_picture(corpus, damage, reason):
     assert reason in reasons(problems)[WAV]
 
 
+def test_sound_that_could_not_be_used_later_is_refused_now(corpus):
+    broken = np.full(16000, np.nan, dtype=np.float32)
+    soundfile.write(corpus / WAV, broken, 16000, subtype="FLOAT")
+    _, problems = check_clip(corpus, CLIP)
+    assert "not finite" in reasons(problems)[WAV]
+
+
+def test_a_video_that_is_not_needed_is_not_opened(corpus):
+    (corpus / FLV).unlink()
+    media, problems = check_clip(corpus, CLIP, open_video=False)
+    assert media.picture == media.sound == pytest.approx(0.6)
+    assert problems == []
+
+
 @pytest.mark.parametrize(
     "damage, reason",
     [
-        (lambda flv: flv.unlink(), "is missing"),
-        (lambda flv: flv.write_bytes(b""), "is empty"),
+        (lambda flv: flv.unlink(), "No such file"),
+        (lambda flv: flv.write_bytes(b""), "empty file"),
         (lambda flv: flv.write_bytes(GARBAGE), "cannot be read: Invalid data"),
         (lambda flv: cut(flv, 0.4), "of picture for 0.6 s of sound"),
         (lambda flv: cut(flv, 0.01), "cannot be read: "),

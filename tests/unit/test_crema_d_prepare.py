@@ -1,6 +1,7 @@
 """CREMA-D becomes manifests, or one line says why not."""
 
 import os
+import shutil
 from pathlib import Path
 
 import crema_d_prepare
@@ -77,9 +78,19 @@ def test_a_clip_with_one_modality_is_kept_for_training(corpus, file, key):
     entry = train[TRAIN]
     assert [k for k in ("wav", "video") if entry[k] is None] == [key]
     assert 0.4 < entry["duration"] < 0.7
-    problem = {"file": file.format(TRAIN), "reason": "is missing"}
+    problem = {
+        "file": file.format(TRAIN),
+        "reason": "No such file or directory",
+    }
     assert report["problems"] == [problem]
     assert report["counts"]["problems"] == 1
+
+
+def test_without_need_for_the_videos_there_need_not_be_any(corpus):
+    shutil.rmtree(corpus / "VideoFlash")
+    train, _, _, report = prepare(corpus, open_video=False)
+    assert train[TRAIN]["video"] == f"{{data_root}}/VideoFlash/{TRAIN}.flv"
+    assert report["problems"] == []
 
 
 def test_require_both_leaves_such_a_clip_out(corpus):

@@ -93,6 +93,22 @@ def test_a_clip_without_any_features_is_left_out(datasets, stores):
     assert len(add_features(datasets["train"], stores, CLASSES)) == 2
 
 
+def test_both_modalities_can_be_required(datasets, stores):
+    extract_features(datasets, stores)
+    both = add_features(datasets["train"], stores, CLASSES, require_both=True)
+    assert list(both.data) == ["both"]
+
+
+def test_features_of_a_file_that_was_refused_later_are_not_used(
+    datasets, stores
+):
+    extract_features(datasets, stores)
+    datasets["train"].data["both"]["video"] = None
+    clip = add_features(datasets["train"], stores, CLASSES)[0]
+    assert clip["present"].tolist() == [True, False]
+    assert clip["visual"].tolist() == [[0.0, 0.0]]
+
+
 def test_no_features_at_all_is_an_error(datasets, stores):
     with pytest.raises(UserError, match="no clip of a split has features"):
         add_features(datasets["train"], stores, CLASSES)

@@ -71,6 +71,19 @@ def test_each_clip_is_extracted_once(tmp_path):
     assert same(store, [*CLIPS, "five"])
 
 
+def test_another_file_of_the_same_name_is_extracted_again(tmp_path):
+    class Sizes(Extractor):
+        def read(self, clip, path):
+            return Reading(torch.full((1, 1), float(path.stat().st_size)))
+
+    path, store = tmp_path / "one.wav", FeatureStore(tmp_path, Sizes(dim=1))
+    for size in (3, 5):
+        path.write_bytes(b"x" * size)
+        assert store.extract({"one": path}).extracted == 1
+        assert store.extract({"one": path}).present == 1
+        assert store["one"].item() == size
+
+
 def test_other_settings_or_precision_are_another_store(tmp_path):
     FeatureStore(tmp_path, Letters()).extract(CLIPS)
     for other in [

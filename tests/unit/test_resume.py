@@ -1,0 +1,46 @@
+"""A run goes on only with what it was started with."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.resume import check_same_run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a run in a folder, with something changed."""
+
+    def _start(manifest="{}", features="Fbank-1", width=2):
+        (tmp_path / "test.json").write_text(manifest)
+        check_same_run(
+            tmp_path / "save",
+            {"test": tmp_path / "test.json"},
+            {"audio": SimpleNamespace(path=Path(f"{features}.h5"))},
+            torch.nn.Linear(width, 1),
+        )
+
+    return _start
+
+
+def test_the_same_run_goes_on(start):
+    start()
+    start()
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        ({"manifest": '{"clip": {}}'}, "test"),
+        ({"features": "Fbank-2"}, "audio"),
+        ({"width": 3}, "network"),
+    ],
+    ids=str,
+)
+def test_another_run_in_the_same_folder_is_refused(start, change, name):
+    start()
+    with pytest.raises(UserError, match=rf"\(changed: {name}\)"):
+        start(**change)
