@@ -206,7 +206,30 @@ class AuxFormerBrain(sb.Brain):
             Whether the optimiser is about to make a step.
         """
         if should_step and hasattr(self.hparams, "step_schedule"):
-            self.hparams.step_schedule(self.optimizer)
+            self.hparams.step_schedule(self.optimizer, self.total_steps)
+
+    def make_dataloader(self, dataset, stage, **options):
+        """Makes a data loader; that of the training says how many steps come.
+
+        Arguments
+        ---------
+        dataset : Dataset
+            The clips.
+        stage : sb.Stage
+            The stage of the experiment.
+        **options
+            Further arguments of `sb.Brain.make_dataloader`.
+
+        Returns
+        -------
+        DataLoader
+            Its batches.
+        """
+        loader = super().make_dataloader(dataset, stage, **options)
+        if stage == sb.Stage.TRAIN:
+            steps = len(loader) * self.hparams.number_of_epochs
+            self.total_steps = steps // self.grad_accumulation_factor
+        return loader
 
     def predict_all(self, dataset, loader_kwargs):
         """Predicts a dataset from each input, with the best checkpoint.

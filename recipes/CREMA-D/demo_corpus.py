@@ -98,7 +98,7 @@ corpus is made again with other options.
 
 
 def make_demo_corpus(
-    folder, num_actors=12, num_sentences=12, seed=0, num_workers=2
+    folder, num_actors=16, num_sentences=9, seed=0, num_workers=2
 ):
     """Makes the corpus: every actor says every sentence in six emotions.
 
@@ -290,8 +290,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="where to make it")
     for option, default, text in (
-        ("--actors", 12, "1 to 91"),
-        ("--sentences", 12, "1 to 12"),
+        ("--actors", 16, "1 to 91"),
+        ("--sentences", 9, "1 to 12"),
         ("--seed", 0, "other seeds, other people"),
         ("--workers", 2, "processes side by side"),
     ):

@@ -1,0 +1,83 @@
+"""Learning rates."""
+
+import math
+
+import torch
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+
+
+@register_checkpoint_hooks
+class WarmupCosineScheduler:
+    """Up linearly, then down to zero along a cosine, step by step.
+
+    Unlike SpeechBrain's schedulers it is told the number of steps when it is
+    called: it depends on the corpus, which YAML does not know.
+
+    Arguments
+    ---------
+    lr : float
+        Learning rate at the top.
+    warmup_steps : int
+        Steps on the way up.
+
+    Example
+    -------
+    >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    >>> scheduler = WarmupCosineScheduler(lr=1.0, warmup_steps=2)
+    >>> for _ in range(4):
+    ...     scheduler(optimizer, total_steps=4)
+    ...     print(round(optimizer.param_groups[0]["lr"], 3))
+    0.5
+    0.854
+    0.5
+    0.146
+    """
+
+    def __init__(self, lr, warmup_steps):
+        self.lr = lr
+        self.warmup_steps = warmup_steps
+        self.num_steps = 0
+
+    def __call__(self, optimizer, total_steps):
+        """Sets the learning rate of the step that is about to be made.
+
+        Arguments
+        ---------
+        optimizer : torch.optim.Optimizer
+            The optimiser.
+        total_steps : int
+            Number of steps of the whole training.
+        """
+        cosine = math.cos(math.pi * min(self.num_steps / total_steps, 1))
+        self.num_steps += 1
+        warmup = min(self.num_steps / self.warmup_steps, 1)
+        for group in optimizer.param_groups:
+            group["lr"] = self.lr * warmup * (1 + cosine) / 2
+
+    @mark_as_saver
+    def save(self, path):
+        """Saves the number of steps made.
+
+        Arguments
+        ---------
+        path : Path
+            The file.
+        """
+        torch.save({"num_steps": self.num_steps}, path)
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        """Goes on from the number of steps made.
+
+        Arguments
+        ---------
+        path : Path
+            The file.
+        end_of_epoch : bool
+            Whether the checkpoint was made at the end of an epoch.
+        """
+        self.num_steps = torch.load(path, weights_only=True)["num_steps"]
