@@ -142,7 +142,7 @@ class AuxFormerBrain(sb.Brain):
             torch.manual_seed(self.hparams.seed + epoch)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Logs the stage; after validation, saves a checkpoint.
+        """After validation, logs the epoch and saves a checkpoint.
 
         Arguments
         ---------
@@ -153,6 +153,8 @@ class AuxFormerBrain(sb.Brain):
         epoch : int
             The epoch, from 1; None in the test.
         """
+        if stage == sb.Stage.TEST:
+            return
         stats = {
             "loss" if name == "total" else f"loss_{name}": torch.stack(parts)
             .mean()
@@ -163,8 +165,6 @@ class AuxFormerBrain(sb.Brain):
             self.train_stats = stats
             return
         stats.update(self.predictions.metrics("combined"))
-        if stage == sb.Stage.TEST:
-            return
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
         if hasattr(self.hparams, "epoch_schedule"):

@@ -80,10 +80,14 @@ def logistic_floor(datasets, classes, **bootstrap):
 
 def _table(dataset):
     """Pooled features and labels of all clips of a split."""
-    rows = [dataset[i] for i in range(len(dataset))]
+    # Pooled one by one: all frames of a corpus may not fit into memory.
+    rows = [
+        {**clip, "audio": pool(clip["audio"]), "visual": pool(clip["visual"])}
+        for clip in dataset
+    ]
     return {
         "features": [
-            np.stack([pool(row[name]) for row in rows])
+            np.stack([row[name] for row in rows])
             for name in ("audio", "visual")
         ],
         "present": np.stack([row["present"].numpy() for row in rows]),

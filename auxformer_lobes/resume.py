@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.files import whole_file
@@ -42,7 +43,7 @@ def check_same_run(folder, manifests, stores, model):
         "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
     }
     path = os.path.join(folder, FILE)
-    if os.path.exists(path):
+    if os.path.exists(path) and list(Path(folder).glob("CKPT+*")):
         with open(path, encoding="utf-8") as file:
             before = json.load(file)
         changed = [name for name in now if now[name] != before.get(name)]

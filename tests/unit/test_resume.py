@@ -26,8 +26,20 @@ def start(tmp_path):
     return _start
 
 
-def test_the_same_run_goes_on(start):
+@pytest.fixture
+def checkpoint(start, tmp_path):
+    """Starts a run that has come to its first checkpoint."""
     start()
+    (tmp_path / "save" / "CKPT+first").mkdir()
+
+
+def test_the_same_run_goes_on(start, checkpoint):
+    start()
+
+
+def test_before_the_first_checkpoint_all_may_change(start):
+    start()
+    start(width=3)
     start()
 
 
@@ -40,7 +52,8 @@ def test_the_same_run_goes_on(start):
     ],
     ids=str,
 )
-def test_another_run_in_the_same_folder_is_refused(start, change, name):
-    start()
+def test_another_run_in_the_same_folder_is_refused(
+    start, checkpoint, change, name
+):
     with pytest.raises(UserError, match=rf"\(changed: {name}\)"):
         start(**change)
