@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 $(VENV)/installed: setup.py constraints.txt
+	@echo "Installing into $(VENV): about 5 GB, some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[test]"
