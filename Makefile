@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 
 $(VENV)/installed: setup.py constraints.txt
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
+		sys.exit('Python 3.11 or later is needed: make PYTHON=…')"
 	@echo "Installing into $(VENV): about 5 GB, some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check \
