@@ -220,7 +220,7 @@ def test_an_unknown_choice_of_the_best_epoch_is_refused_before_training(work):
 def test_two_processes_train_together_and_report_once(work, finished):
     script, *options = command(work, "pair", number_of_epochs=2)[1:]
     launcher = [sys.executable, "-m", "torch.distributed.run"]
-    launcher += ["--nproc_per_node=2", "--master_port=29561", script]
+    launcher += ["--standalone", "--nproc_per_node=2", script]
     options += ["--distributed_backend=gloo", "--device=cpu"]
     result = subprocess.run(
         launcher + options, cwd=RECIPE, capture_output=True, text=True
