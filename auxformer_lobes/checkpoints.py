@@ -1,30 +1,52 @@
 """Checkpoints that are whole or not there."""
 
-from speechbrain.utils.checkpoints import Checkpointer
-from speechbrain.utils.distributed import ddp_barrier
+import shutil
 
-# SpeechBrain writes the file by which it knows a checkpoint first, so that a
-# run that is killed in between leaves one that cannot be loaded.
-MARK = "WHOLE"
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.distributed import if_main_process
+
+from auxformer_lobes.files import whole_file
 
 
 class WholeCheckpointer(Checkpointer):
-    """SpeechBrain's `Checkpointer`, blind to checkpoints that are not whole.
+    """SpeechBrain's `Checkpointer`, for runs that may be killed at any time.
+
+    SpeechBrain writes the file by which it knows a checkpoint first, so that
+    a run that is killed while it saves leaves one that cannot be loaded. Here
+    a file says that a checkpoint is being saved, and which ones were there
+    before; what is found beside them at the next start is removed.
+
+    Arguments
+    ---------
+    checkpoints_dir : str
+        Folder of the checkpoints.
+    recoverables : dict
+        What is saved, by name.
+    **options
+        Further arguments of `speechbrain.utils.checkpoints.Checkpointer`.
 
     Example
     -------
     >>> import torch
-    >>> folder = getfixture("tmp_path")
     >>> model = torch.nn.Linear(1, 1)
+    >>> folder = getfixture("tmp_path")
     >>> checkpointer = WholeCheckpointer(folder, recoverables={"model": model})
-    >>> checkpoint = checkpointer.save_checkpoint()
-    >>> (checkpoint.path / MARK).unlink()  # as if the run had been killed
-    >>> checkpointer.find_checkpoint() is None
-    True
+    >>> checkpointer.save_checkpoint(name="first").path.name
+    'CKPT+first'
     """
 
+    def __init__(self, checkpoints_dir, recoverables=None, **options):
+        super().__init__(checkpoints_dir, recoverables, **options)
+        self.saving = self.checkpoints_dir / "saving.txt"
+        if if_main_process() and self.saving.exists():
+            whole = self.saving.read_text("utf-8").splitlines()
+            for folder in self.checkpoints_dir.glob("CKPT+*"):
+                if folder.name not in whole:
+                    shutil.rmtree(folder)
+            self.saving.unlink()
+
     def save_checkpoint(self, *args, **options):
-        """Saves a checkpoint, and marks it when it is whole.
+        """Saves a checkpoint.
 
         Arguments
         ---------
@@ -38,23 +60,11 @@ class WholeCheckpointer(Checkpointer):
         Checkpoint
             The checkpoint; None but on the main process.
         """
+        if if_main_process():
+            with whole_file(self.saving) as file:
+                for folder in self.checkpoints_dir.glob("CKPT+*"):
+                    print(folder.name, file=file)
         checkpoint = super().save_checkpoint(*args, **options)
-        if checkpoint is not None:
-            (checkpoint.path / MARK).touch()
-        # All processes must list the same checkpoints from here on.
-        ddp_barrier()
+        if if_main_process():
+            self.saving.unlink()
         return checkpoint
-
-    def list_checkpoints(self):
-        """Lists the checkpoints that are whole.
-
-        Returns
-        -------
-        list of Checkpoint
-            In no order.
-        """
-        return [
-            checkpoint
-            for checkpoint in super().list_checkpoints()
-            if (checkpoint.path / MARK).exists()
-        ]

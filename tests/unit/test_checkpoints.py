@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from speechbrain.utils.checkpoints import Checkpointer
 
 from auxformer_lobes.checkpoints import WholeCheckpointer
 
@@ -35,6 +36,13 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, model):
 
     assert make(tmp_path, model).recover_if_possible().path.name == "CKPT+first"
     assert model.weight.item() == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["CKPT+first"]
+
+
+def test_checkpoints_of_speechbrains_own_are_left_alone(tmp_path, model):
+    own = Checkpointer(tmp_path, recoverables={"model": model})
+    own.save_checkpoint(name="own")
+    assert make(tmp_path, model).find_checkpoint().path.name == "CKPT+own"
 
 
 def test_the_best_and_the_last_are_kept(tmp_path, model):
