@@ -9,11 +9,9 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import METRICS, Predictions
+from auxformer_lobes.evaluation import LOSSES, METRICS, Predictions
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.modalities import INPUTS, combine_heads
-
-LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
 
 
 class AuxFormerBrain(sb.Brain):
@@ -21,9 +19,10 @@ class AuxFormerBrain(sb.Brain):
 
     A recipe's own Brain says how to get logits (`compute_forward`) and what
     they cost (`compute_objectives`), and calls `record` there. It needs
-    `hparams.seed`, `hparams.classes`, `hparams.select_by` (a metric, or
-    "loss"), `hparams.train_logger` and `hparams.output_folder`; a learning
-    rate schedule may be `hparams.step_schedule`, called before each step, or
+    `hparams.seed`, `hparams.number_of_epochs`, `hparams.select_by` (one of
+    `evaluation.METRICS` or `LOSSES`), `hparams.train_logger` and
+    `hparams.output_folder`; a learning rate schedule may be
+    `hparams.step_schedule`, called before each step, or
     `hparams.epoch_schedule`, called with each development loss.
     """
 

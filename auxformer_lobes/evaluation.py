@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 METRICS = ("f1_macro", "f1_micro", "uar", "accuracy")
+LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
 HEADS = ("combined", "main", "audio", "visual")
 
 

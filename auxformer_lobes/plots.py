@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from auxformer_lobes.evaluation import LOSSES
 from auxformer_lobes.modalities import heads_of
 
 TITLES = {
@@ -59,9 +60,7 @@ def learning_curves(history, select_by):
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [entry["epoch"] for entry in history]
-    colours = {"loss": "black", "loss_main": "C0"}
-    colours.update({"loss_audio": "C1", "loss_visual": "C2"})
-    for name, colour in colours.items():
+    for name, colour in zip(LOSSES, ("black", "C0", "C1", "C2")):
         for split, style in (("train", "--"), ("valid", "-")):
             values = [entry[split][name] for entry in history]
             left.plot(
@@ -69,7 +68,7 @@ def learning_curves(history, select_by):
             )
     for name in ("f1_macro", "uar", "accuracy"):
         right.plot(epochs, [e["valid"][name] for e in history], label=name)
-    choose = min if select_by.startswith("loss") else max
+    choose = min if select_by in LOSSES else max
     best = choose(history, key=lambda entry: entry["valid"][select_by])
     for axis in (left, right):
         axis.axvline(best["epoch"], color="grey", linewidth=0.8)

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -155,10 +154,11 @@ def _write_predictions(file, predictions, classes):
     )
     for name, made in predictions.items():
         for head in HEADS:
-            for clip, speaker, true, probabilities in zip(
+            for clip, speaker, true, predicted, probabilities in zip(
                 made.clips,
                 made.speakers,
                 made.truth,
+                made.predicted(head),
                 made.probabilities[head],
             ):
                 writer.writerow(
@@ -168,7 +168,7 @@ def _write_predictions(file, predictions, classes):
                         "" if true < 0 else classes[true],
                         name,
                         head,
-                        classes[int(np.argmax(probabilities))],
+                        classes[predicted],
                         *(f"{p:.6f}" for p in probabilities),
                     ]
                 )

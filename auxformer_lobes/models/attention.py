@@ -183,6 +183,14 @@ class EncoderLayer(nn.Module):
         Dropout inside the feed-forward network.
     residual_dropout : float
         Dropout of each branch.
+
+    Example
+    -------
+    >>> layer = EncoderLayer(dim=20, num_heads=2, learned_scaling=True)
+    >>> x, mask = torch.rand(3, 7, 20), torch.ones(3, 1, 7, 7).bool()
+    >>> has_key = torch.ones(3, 1, 1).bool()
+    >>> layer(x, None, None, mask, has_key)[0].shape
+    torch.Size([3, 7, 20])
     """
 
     def __init__(
