@@ -38,6 +38,8 @@ class FbankFeatures(Extractor):
     120
     """
 
+    modality = "audio"
+
     def __init__(
         self,
         sample_rate=16000,
@@ -99,10 +101,11 @@ class Wav2Vec2Features(Extractor):
     >>> transformers.Wav2Vec2Model(config).save_pretrained(folder)
     >>> _ = transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
     >>> features = Wav2Vec2Features(folder, folder, keep_layers=2)
-    >>> features.encode(torch.zeros(48000)).shape
+    >>> features.encode([torch.zeros(48000)])[0].shape
     torch.Size([149, 48])
     """
 
+    modality = "audio"
     sample_rate = 16000
 
     def __init__(self, source, save_path, keep_layers=12, device=None):
@@ -143,10 +146,10 @@ class Wav2Vec2Features(Extractor):
         return Reading(torch.nn.functional.pad(waveform, (0, missing)))
 
     def encode(self, values):
-        """Returns the features of a waveform, see `Extractor.encode`."""
+        """Returns the features of waveforms, see `Extractor.encode`."""
         # Moved when it is first needed: most runs find their features there.
         encoder = self.encoder.to(self.device)
-        return encoder(values[None].to(self.device))[0]
+        return [encoder(wav[None].to(self.device))[0] for wav in values]
 
 
 def _pretrained(source, save_path):

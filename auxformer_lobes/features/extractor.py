@@ -28,8 +28,11 @@ class Extractor:
 
     `read` runs on the CPU, in worker processes: an extractor must be
     picklable, and what lies on a device must not be pickled with it.
-    `encode` runs on the device, in the main process. Extractors that need no
-    device do everything in `read`.
+    `encode` runs on the device, in the main process, on several clips at a
+    time. Extractors that need no device do everything in `read`.
+
+    Each kind has a `modality`, "audio" or "visual": which file of a clip it
+    reads.
 
     Arguments
     ---------
@@ -42,6 +45,8 @@ class Extractor:
     Example
     -------
     >>> class Loudness(Extractor):
+    ...     modality = "audio"
+    ...
     ...     def __init__(self, frame=160):
     ...         super().__init__(dim=1, frame=frame)
     ...
@@ -54,6 +59,8 @@ class Extractor:
     >>> loudness("clip", "clip.wav").shape
     torch.Size([3, 1])
     """
+
+    modality = None
 
     def __init__(self, dim, **settings):
         self.dim = dim
@@ -82,20 +89,22 @@ class Extractor:
         raise NotImplementedError
 
     def encode(self, values):
-        """Encodes what was read.
+        """Encodes what was read from some clips.
+
+        What a clip gives does not depend on the clips beside it.
 
         Arguments
         ---------
-        values : torch.Tensor
-            The values of a `Reading`.
+        values : list of torch.Tensor
+            The values of a `Reading` of each clip.
 
         Returns
         -------
-        features : torch.Tensor
-            `[time, dim]`, float32.
+        features : list of torch.Tensor
+            `[time, dim]`, float32, of each clip.
         """
         return values
 
     def __call__(self, clip, path):
         """Returns the features of one clip, `[time, dim]`."""
-        return self.encode(self.read(clip, path).values)
+        return self.encode([self.read(clip, path).values])[0]

@@ -169,7 +169,7 @@ class FeatureStore:
             readings, description, unit="clip", disable=None
         ):
             if reading is not None:
-                features = self.features.encode(reading.values)
+                (features,) = self.features.encode([reading.values])
                 source = _size(missing[clip])
                 reason = self._add(clip, features, reading.quality, source)
             if reason is not None:

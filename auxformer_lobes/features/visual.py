@@ -33,6 +33,8 @@ class HogFeatures(Extractor):
     1764
     """
 
+    modality = "visual"
+
     def __init__(self, faces=None, frames_per_second=None):
         self.faces = faces or FaceTracker(size=64)
         self.frames_per_second = frames_per_second
@@ -80,6 +82,8 @@ class FeatureFolder(Extractor):
     >>> FeatureFolder(folder, dim=50)("clip", None).shape
     torch.Size([75, 50])
     """
+
+    modality = "visual"
 
     def __init__(self, folder, dim):
         self.folder = Path(folder).resolve()

@@ -181,7 +181,7 @@ def test_workers_read_without_getting_the_model(tmp_path, tone_file):
     assert len(pickled) < 2000
     reading = pickle.loads(pickled).read("tone", tone_file)
     assert torch.equal(
-        features.encode(reading.values), features("tone", tone_file)
+        features.encode([reading.values])[0], features("tone", tone_file)
     )
 
 

@@ -41,7 +41,7 @@ class Letters(Extractor):
 
     def encode(self, values):
         """Multiplies."""
-        return values * self.settings["factor"]
+        return [x * self.settings["factor"] for x in values]
 
 
 def same(store, clips, factor=1.0):
