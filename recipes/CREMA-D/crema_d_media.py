@@ -8,12 +8,15 @@ a download damages.
 from multiprocessing.pool import ThreadPool
 from typing import NamedTuple, Optional
 
-import av
 import numpy as np
 from tqdm import tqdm
 
 from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.media import LFS_POINTER, check_file, read_audio
+from auxformer_lobes.features.media import (
+    LFS_POINTER,
+    picture_seconds,
+    read_audio,
+)
 
 SOUND_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
@@ -123,7 +126,7 @@ def check_clip(data_folder, clip, open_video=True):
     if not open_video:
         return Media(sound, sound), problems
     try:
-        picture = _picture_seconds(data_folder / flv)
+        picture = picture_seconds(data_folder / flv)
         if sound and picture < sound / 2:
             raise MediaError(
                 f"{picture:.1f} s of picture for {sound:.1f} s of sound"
@@ -150,32 +153,6 @@ def _sound_seconds(path):
     if np.ptp(sound) < SILENCE:
         raise MediaError("is silent")
     return seconds
-
-
-def _picture_seconds(path):
-    """Time from the first to the last frame of a video file.
-
-    The header's duration is not asked: one clip of the corpus has none.
-    """
-    check_file(path)
-    times = []
-    frames = []
-    try:
-        # Names of the author or the encoder need not be UTF-8.
-        with av.open(path, metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise MediaError("has no picture")
-            stream = container.streams.video[0]
-            for packet in container.demux(stream):
-                # The first frame only: all of them take ten times as long.
-                frames = frames or packet.decode()
-                if packet.pts is not None:
-                    times.append(packet.pts)
-            if not frames:
-                raise MediaError("has no frame that can be decoded")
-            return float((max(times) - min(times)) * stream.time_base)
-    except av.FFmpegError as error:
-        raise MediaError(f"cannot be read: {error.strerror}")
 
 
 def _check_length(seconds):

@@ -141,11 +141,14 @@ def test_a_video_that_is_not_needed_is_not_opened(corpus):
     [
         (lambda flv: flv.unlink(), "No such file"),
         (lambda flv: flv.write_bytes(b""), "empty file"),
-        (lambda flv: flv.write_bytes(GARBAGE), "cannot be read: Invalid data"),
+        (
+            lambda flv: flv.write_bytes(GARBAGE),
+            "cannot be decoded: Invalid data",
+        ),
         (lambda flv: cut(flv, 0.4), "of picture for 0.6 s of sound"),
-        (lambda flv: cut(flv, 0.01), "cannot be read: "),
+        (lambda flv: cut(flv, 0.01), "cannot be decoded: "),
         (lambda flv: write_flv(flv, seconds=0.2), "0.1 s of picture for 0.6 s"),
-        (lambda flv: write_flv(flv, picture=False), "has no picture"),
+        (lambda flv: write_flv(flv, picture=False), "has no video stream"),
     ],
 )
 def test_a_damaged_video_file_leaves_the_sound(corpus, damage, reason):
