@@ -8,27 +8,65 @@ label:
   such a class is left out.
 - ``D``, distributional: every clip is kept, its label is the distribution of
   the votes.
+
+Votes may be fractions, where a rater who perceived two emotions has given
+each half a vote.
 """
+
+from typing import NamedTuple, Optional
 
 import numpy as np
 
 from auxformer_lobes.errors import UserError
 
 RULES = ("P", "M", "D")
+ATTRIBUTES = ("arousal", "valence", "dominance")
 
 _CLASSES = {
+    10: (
+        "angry",
+        "depressed",
+        "disgust",
+        "excited",
+        "fear",
+        "frustrated",
+        "happy",
+        "neutral",
+        "sad",
+        "surprise",
+    ),
     6: ("angry", "disgust", "fear", "happy", "neutral", "sad"),
     4: ("angry", "happy", "neutral", "sad"),
 }
+# Fractions that add up to the same differ in their last digits; sums of
+# different ones, of up to ten classes a rater, by 1/2520 at least.
+_ROUNDING = 1e-6
 
 
-def class_names(num_classes):
+class Label(NamedTuple):
+    """What raters perceived in a clip.
+
+    Arguments
+    ---------
+    emotion : str or None
+        The class of the consensus, None if there is none.
+    votes : list of float
+        Shares of the votes, over the classes.
+    """
+
+    emotion: Optional[str]
+    votes: list
+
+
+def class_names(num_classes, choices=tuple(_CLASSES)):
     """The emotion classes, in the order of logits and votes.
 
     Arguments
     ---------
     num_classes : int
-        6 or 4.
+        10, 6 or 4.
+    choices : sequence of int
+        What there is to choose from.
 
     Returns
     -------
@@ -44,8 +82,11 @@ def class_names(num_classes):
     >>> class_names(4)
     ('angry', 'happy', 'neutral', 'sad')
     """
-    if num_classes not in _CLASSES:
-        raise UserError(f"num_classes is {num_classes!r}: choose 6 or 4")
+    if num_classes not in choices:
+        raise UserError(
+            f"num_classes is {num_classes!r}: choose "
+            f"{' or '.join(map(str, choices))}"
+        )
     return _CLASSES[num_classes]
 
 
@@ -55,7 +96,7 @@ def top_classes(votes):
     Arguments
     ---------
     votes : array_like
-        Number of votes for each class, `[classes]`.
+        Votes for each class, `[classes]`.
 
     Returns
     -------
@@ -66,7 +107,9 @@ def top_classes(votes):
     >>> top_classes([0, 4, 1, 4])
     [1, 3]
     """
-    return np.flatnonzero(np.asarray(votes) == np.max(votes)).tolist()
+    return np.flatnonzero(
+        np.asarray(votes) > np.max(votes) - _ROUNDING
+    ).tolist()
 
 
 def consensus(votes, rule):
@@ -75,7 +118,7 @@ def consensus(votes, rule):
     Arguments
     ---------
     votes : array_like
-        Number of votes for each class, `[classes]`.
+        Votes for each class, `[classes]`.
     rule : str
         "P", "M" or "D", see the module's docstring. Under "D" a clip without
         a consensus is kept all the same.
@@ -103,7 +146,8 @@ def consensus(votes, rule):
             "M (majority) or D (distributional)"
         )
     top = top_classes(votes)
-    if len(top) > 1 or (rule == "M" and 2 * np.max(votes) <= np.sum(votes)):
+    half = np.sum(votes) / 2 + _ROUNDING
+    if len(top) > 1 or (rule == "M" and np.max(votes) < half):
         return None
     return top[0]
 
@@ -114,7 +158,7 @@ def shares(votes):
     Arguments
     ---------
     votes : array_like
-        Number of votes for each class, `[classes]`; at least one vote.
+        Votes for each class, `[classes]`; not all 0.
 
     Returns
     -------
@@ -128,3 +172,47 @@ def shares(votes):
     """
     votes = np.asarray(votes, dtype=float)
     return votes / votes.sum()
+
+
+def label_clip(votes, names, classes, rule):
+    """The label of a clip, if it has one.
+
+    The consensus is over all that raters could vote for; clips with another
+    class on top than those that are asked for have no label.
+
+    Arguments
+    ---------
+    votes : array_like
+        Votes for each name, `[names]`.
+    names : sequence of str
+        What raters could vote for.
+    classes : sequence of str
+        The classes to keep, some of the names.
+    rule : str
+        "P", "M" or "D"; a clip without a consensus is kept by "D" only.
+
+    Returns
+    -------
+    label : Label or None
+        The label; its votes are shares among the classes.
+    reason : str or None
+        Why there is no label.
+
+    Example
+    -------
+    >>> label_clip([3, 1, 2], ["angry", "sad", "other"], ["angry", "sad"], "P")
+    (Label(emotion='angry', votes=[0.75, 0.25]), None)
+    >>> label_clip([0, 1, 2], ["angry", "sad", "other"], ["angry", "sad"], "P")
+    (None, 'not one of the 2 classes')
+    """
+    votes = np.asarray(votes, dtype=float)
+    top = consensus(votes, rule)
+    kept = [names.index(name) for name in classes]
+    if not votes.any():
+        return None, "no votes"
+    if top is None and rule != "D":
+        return None, f"no consensus by rule {rule}"
+    if not set(top_classes(votes)) & set(kept):
+        return None, f"not one of the {len(kept)} classes"
+    emotion = None if top is None else names[top]
+    return Label(emotion, shares(votes[kept]).tolist()), None

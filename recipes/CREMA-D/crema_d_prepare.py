@@ -15,35 +15,32 @@ what the actor was asked to show, which is not always what raters saw. Labels
 are the raters' votes.
 """
 
-import json
 import os
-from collections import Counter
 from pathlib import Path
 
 from crema_d_labels import (
     describe,
-    find_released,
     read_actors,
     read_released,
     read_votes,
     split_clips,
 )
-from crema_d_media import SOUND_FILE, VIDEO_FILE, check_media
-from speechbrain.utils.logger import get_logger
+from crema_d_media import SOUND_FILE, VIDEO_FILE, check_media, media_files
 
 from auxformer_lobes.errors import UserError
-from auxformer_lobes.files import whole_file
+from auxformer_lobes.label_files import find_released
 from auxformer_lobes.labels import class_names
-
-logger = get_logger(__name__)
+from auxformer_lobes.preparation import (
+    fill_manifests,
+    fingerprint,
+    is_prepared,
+    write_manifests,
+)
 
 SOURCE = "https://github.com/CheyneyComputerScience/CREMA-D"
 FOLDERS = (os.path.dirname(SOUND_FILE), os.path.dirname(VIDEO_FILE))
 ACTORS = "VideoDemographics.csv"
 VOTES = "processedResults/tabulatedVotes.csv"
-
-SPLITS = ("train", "valid", "test")
-REPORT = "prepare_report.json"
 
 
 def prepare_crema_d(
@@ -114,7 +111,7 @@ def prepare_crema_d(
         table, files are Git LFS pointers, or a split is left without clips.
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
-    classes = class_names(num_classes)
+    classes = class_names(num_classes, choices=(6, 4))
     actor_table, label_table = _find_tables(
         data_folder, released_labels, partition, label_rule, open_video
     )
@@ -127,10 +124,9 @@ def prepare_crema_d(
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
-        "tables": [_fingerprint(actor_table), _fingerprint(label_table)],
+        "tables": [fingerprint(actor_table), fingerprint(label_table)],
     }
-    if _is_prepared(save_folder, options):
-        logger.info(f"{save_folder} is up to date, skipping preparation")
+    if is_prepared(save_folder, options):
         return
 
     actors = read_actors(actor_table)
@@ -143,33 +139,22 @@ def prepare_crema_d(
             label_table, label_rule, classes, condition
         )
         splits = split_clips(labels, partition, actors)
-    facts = {clip: describe(clip, actors) for clip in labels}
-    media, problems = check_media(
-        data_folder, list(labels), num_workers, open_video
-    )
-
-    manifests = {split: {} for split in SPLITS}
-    for clip, usable in media.items():
-        unusable = usable.count(None)
-        allowed = 1 if splits[clip] == "train" and not require_both else 0
-        if unusable > allowed:
-            why = f"{unusable} of 2 modalities unusable"
-            left_out.setdefault(why, []).append(clip)
-        else:
-            entry = {**_media_fields(clip, usable), **labels[clip]._asdict()}
-            manifests[splits[clip]][clip] = {**entry, **facts[clip]}
-    _check_splits(manifests, problems)
-    report = {
-        "options": options,
-        "counts": _count(manifests, left_out, problems),
-        "left_out": left_out,
-        "problems": problems,
+    entries = {
+        clip: {**label._asdict(), **describe(clip, actors)}
+        for clip, label in labels.items()
     }
-    _write(save_folder, manifests, report)
-    logger.info(
-        f"CREMA-D: {', '.join(f'{len(manifests[s]):,} {s}' for s in SPLITS)} "
-        f"clips, {sum(map(len, left_out.values())):,} left out; "
-        f"{len(problems)} unusable files, named in {save_folder / REPORT}"
+    files = {clip: media_files(clip) for clip in labels}
+    media, problems = check_media(data_folder, files, num_workers, open_video)
+    manifests, unusable = fill_manifests(
+        entries, splits, files, media, require_both
+    )
+    write_manifests(
+        "CREMA-D",
+        save_folder,
+        manifests,
+        options,
+        {**left_out, **unusable},
+        problems,
     )
 
 
@@ -196,59 +181,3 @@ def _find_tables(
     else:
         label_table = data_folder / VOTES
     return data_folder / ACTORS, label_table
-
-
-def _fingerprint(path):
-    status = path.stat()
-    return [str(path), status.st_size, status.st_mtime_ns]
-
-
-def _is_prepared(save_folder, options):
-    files = [f"{split}.json" for split in SPLITS] + [REPORT]
-    if not all((save_folder / name).is_file() for name in files):
-        return False
-    done = json.loads((save_folder / REPORT).read_text("utf-8"))
-    # Through JSON, because the report went through it: tuples are lists there.
-    return done["options"] == json.loads(json.dumps(options))
-
-
-def _media_fields(clip, media):
-    wav = "{data_root}/" + SOUND_FILE.format(clip)
-    video = "{data_root}/" + VIDEO_FILE.format(clip)
-    return {
-        "wav": wav if media.sound else None,
-        "video": video if media.picture else None,
-        "duration": media.sound or media.picture,
-    }
-
-
-def _check_splits(manifests, problems):
-    for split, clips in manifests.items():
-        if not clips:
-            cure = "choose another partition or label rule"
-            if problems:
-                cure = (
-                    f"{len(problems):,} files are unusable, such as "
-                    "{file} ({reason})".format(**problems[0])
-                )
-            raise UserError(f"CREMA-D: no clip is left for {split}: {cure}")
-
-
-def _count(manifests, left_out, problems):
-    counts = {
-        split: Counter(sorted(c["emotion"] or "tie" for c in clips.values()))
-        for split, clips in manifests.items()
-    }
-    counts["left_out"] = {why: len(clips) for why, clips in left_out.items()}
-    counts["problems"] = len(problems)
-    return counts
-
-
-def _write(save_folder, manifests, report):
-    """Writes all files; the report, which says that they are done, last."""
-    save_folder.mkdir(parents=True, exist_ok=True)
-    (save_folder / REPORT).unlink(missing_ok=True)
-    files = {f"{split}.json": clips for split, clips in manifests.items()}
-    for name, content in {**files, REPORT: report}.items():
-        with whole_file(save_folder / name) as file:
-            json.dump(content, file, indent=2)

@@ -9,8 +9,8 @@ import crema_d_prepare
 import numpy as np
 import pytest
 from crema_d_labels import PARTITIONS
-from crema_d_media import Media
 
+from auxformer_lobes.features.media_check import Media
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,
@@ -56,8 +56,8 @@ def real_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(
         crema_d_prepare,
         "check_media",
-        lambda folder, clips, *options: (
-            dict.fromkeys(clips, Media(2.5, 2.5)),
+        lambda folder, files, *options: (
+            dict.fromkeys(files, Media(2.5, 2.5)),
             [],
         ),
     )

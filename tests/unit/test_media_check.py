@@ -8,15 +8,17 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from crema_d_media import check_clip
 from hypothesis import (
     given,
     settings,
     strategies as st,
 )
 
-CLIP = "1001_IEO_NEU_XX"
-WAV, FLV = f"AudioWAV/{CLIP}.wav", f"VideoFlash/{CLIP}.flv"
+from auxformer_lobes.features import media_check
+from auxformer_lobes.features.media_check import MediaFiles
+
+WAV, FLV = "AudioWAV/clip.wav", "VideoFlash/clip.flv"
+LONGEST = 12.0  # s
 GARBAGE = np.random.default_rng(0).bytes(5000)
 
 
@@ -65,6 +67,13 @@ def splice(data, start, content):
     return data[:start] + content + data[start + len(content) :]
 
 
+def check_clip(corpus, **options):
+    """Checks the only clip of the corpus."""
+    return media_check.check_clip(
+        corpus, MediaFiles(WAV, FLV), LONGEST, **options
+    )
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     """A corpus of one good clip."""
@@ -79,7 +88,7 @@ def good(tmp_path_factory):
 @pytest.fixture
 def corpus(good, tmp_path):
     """A copy of the good corpus, to be damaged."""
-    return Path(shutil.copytree(good, tmp_path / "CREMA-D"))
+    return Path(shutil.copytree(good, tmp_path / "corpus"))
 
 
 def reasons(problems):
@@ -88,7 +97,7 @@ def reasons(problems):
 
 
 def test_a_good_clip_is_measured(corpus):
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.sound == pytest.approx(0.6)
     # From the first to the last of six frames.
     assert media.picture == pytest.approx(0.5)
@@ -115,7 +124,7 @@ def test_a_good_clip_is_measured(corpus):
 )
 def test_a_damaged_sound_file_leaves_the_picture(corpus, damage, reason):
     damage(corpus / WAV)
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.sound is None
     assert media.picture == pytest.approx(0.5)
     assert list(reasons(problems)) == [WAV]
@@ -125,13 +134,13 @@ def test_a_damaged_sound_file_leaves_the_picture(corpus, damage, reason):
 def test_sound_that_could_not_be_used_later_is_refused_now(corpus):
     broken = np.full(16000, np.nan, dtype=np.float32)
     soundfile.write(corpus / WAV, broken, 16000, subtype="FLOAT")
-    _, problems = check_clip(corpus, CLIP)
+    _, problems = check_clip(corpus)
     assert "not finite" in reasons(problems)[WAV]
 
 
 def test_a_video_that_is_not_needed_is_not_opened(corpus):
     (corpus / FLV).unlink()
-    media, problems = check_clip(corpus, CLIP, open_video=False)
+    media, problems = check_clip(corpus, open_video=False)
     assert media.picture == media.sound == pytest.approx(0.6)
     assert problems == []
 
@@ -153,7 +162,7 @@ def test_a_video_that_is_not_needed_is_not_opened(corpus):
 )
 def test_a_damaged_video_file_leaves_the_sound(corpus, damage, reason):
     damage(corpus / FLV)
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.sound == pytest.approx(0.6)
     assert media.picture is None
     assert list(reasons(problems)) == [FLV]
@@ -163,14 +172,14 @@ def test_a_damaged_video_file_leaves_the_sound(corpus, damage, reason):
 def test_a_short_picture_without_sound_is_too_short(corpus):
     (corpus / WAV).unlink()
     write_flv(corpus / FLV, seconds=0.2)
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media == (None, None)
     assert "lasts 0.1 s" in reasons(problems)[FLV]
 
 
 def test_a_minute_of_video_makes_its_sound_unusable_too(corpus):
     write_flv(corpus / FLV, seconds=61, fps=1)
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media == (None, None)
     assert "lasts 60.0 s" in reasons(problems)[FLV]
     assert FLV in reasons(problems)[WAV]
@@ -178,7 +187,7 @@ def test_a_minute_of_video_makes_its_sound_unusable_too(corpus):
 
 def test_a_video_file_without_sound_is_good(corpus):
     write_flv(corpus / FLV, sound=False)
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.picture == pytest.approx(0.5)
     assert problems == []
 
@@ -187,7 +196,7 @@ def test_a_video_file_without_a_duration_is_good(corpus):
     assert b"duration" in (corpus / FLV).read_bytes()
     write_flv(corpus / FLV, flvflags="no_duration_filesize")
     assert b"duration" not in (corpus / FLV).read_bytes()
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.picture == pytest.approx(0.5)
     assert problems == []
 
@@ -197,14 +206,14 @@ def test_a_duration_in_the_header_is_not_believed(corpus):
     overwrite(corpus / FLV, b"duration", len(b"duration") + 1, a_minute)
     with av.open(corpus / FLV) as container:
         assert container.duration == 60e6
-    media, problems = check_clip(corpus, CLIP)
+    media, problems = check_clip(corpus)
     assert media.picture == pytest.approx(0.5)
     assert problems == []
 
 
 def test_the_header_need_not_be_utf_8(corpus):
     overwrite(corpus / FLV, b"encoder", 0, b"encod\xe9r")
-    _, problems = check_clip(corpus, CLIP)
+    _, problems = check_clip(corpus)
     assert problems == []
 
 
@@ -221,9 +230,33 @@ def test_any_damage_gives_a_verdict(good, file, length, start, content):
     try:
         damaged = splice(data, int(start * len(data)), content)
         (good / file).write_bytes(damaged)
-        media, problems = check_clip(good, CLIP)
+        media, problems = check_clip(good)
     finally:
         (good / file).write_bytes(whole)
     unusable = {f for f, s in zip([WAV, FLV], media) if s is None}
     assert set(reasons(problems)) == unusable
     assert all(reasons(problems).values())
+
+
+def test_clips_are_checked_side_by_side(good):
+    files = {
+        "good": MediaFiles(WAV, FLV),
+        "deaf": MediaFiles("nowhere.wav", FLV),
+        "blind": MediaFiles(WAV, "nowhere.avi"),
+    }
+    media, problems = media_check.check_media(good, files, LONGEST, 2)
+    assert {clip: [s is not None for s in media[clip]] for clip in media} == {
+        "good": [True, True],
+        "deaf": [False, True],
+        "blind": [True, False],
+    }
+    assert problems == [
+        {"file": file, "reason": "No such file or directory"}
+        for file in ("nowhere.wav", "nowhere.avi")
+    ]
+
+
+@pytest.mark.parametrize("longest, usable", [(0.7, True), (0.55, False)])
+def test_the_longest_clip_is_the_callers(good, longest, usable):
+    media, _ = media_check.check_clip(good, MediaFiles(WAV, FLV), longest)
+    assert (media.sound is not None) == usable

@@ -1,0 +1,113 @@
+"""How many turns a copy of MSP-IMPROV has, and how many it should have."""
+
+from collections import Counter
+
+from msp_improv_turns import CONDITIONS, describe
+from rich.console import Console
+from rich.table import Table
+
+# By the consensus that the corpus gives; Tables 3 and 4 of Busso et al.,
+# "MSP-IMPROV: An Acted Corpus of Dyadic Interactions to Study Emotion
+# Perception", IEEE Transactions on Affective Computing, 2017.
+EMOTIONS = ("angry", "happy", "neutral", "sad", "other", "no agreement")
+DOCUMENTED = {
+    condition: dict(zip(EMOTIONS, counts))
+    for condition, counts in {
+        "P": (38, 1372, 1164, 66, 11, 134),
+        "R": (169, 88, 241, 80, 3, 39),
+        "S": (470, 1048, 1789, 633, 70, 371),
+        "T": (115, 136, 283, 106, 1, 11),
+    }.items()
+}
+TOLERANCE = 0.01  # of the documented turns
+
+
+def count_turns(turns):
+    """Counts turns by condition and consensus.
+
+    Arguments
+    ---------
+    turns : dict
+        Clip -> `Turn`.
+
+    Returns
+    -------
+    dict
+        Condition -> emotion of `EMOTIONS` -> number.
+    """
+    found = Counter(
+        (describe(clip)["condition"], turn.consensus or "no agreement")
+        for clip, turn in turns.items()
+    )
+    return {
+        condition: {emotion: found[condition, emotion] for emotion in EMOTIONS}
+        for condition in CONDITIONS
+    }
+
+
+def differences(counts):
+    """Where counts are not as documented, beyond the tolerance.
+
+    Arguments
+    ---------
+    counts : dict
+        What `count_turns` returns.
+
+    Returns
+    -------
+    list of str
+        Conditions and emotions, with both numbers.
+
+    Example
+    -------
+    >>> differences({**DOCUMENTED, "R": {**DOCUMENTED["R"], "sad": 60}})
+    ['R 600 of 620', 'sad 865 of 885']
+    """
+    found, documented = _with_sums(counts), _with_sums(DOCUMENTED)
+    sums = {
+        c: (row["turns"], documented[c]["turns"]) for c, row in found.items()
+    }
+    for emotion in EMOTIONS:
+        sums[emotion] = found["all"][emotion], documented["all"][emotion]
+    return [
+        f"{name} {number:,} of {expected:,}"
+        for name, (number, expected) in sums.items()
+        if abs(number - expected) > TOLERANCE * expected
+    ]
+
+
+def _with_sums(counts):
+    """Counts with the sums over conditions, `all`, and emotions, `turns`."""
+    rows = {
+        **counts,
+        "all": {e: sum(row[e] for row in counts.values()) for e in EMOTIONS},
+    }
+    return {c: {**row, "turns": sum(row.values())} for c, row in rows.items()}
+
+
+def print_counts(counts, title, with_documented):
+    """Prints a table of turns by condition and emotion.
+
+    Arguments
+    ---------
+    counts : dict
+        What `count_turns` returns.
+    title : str
+        Stands above the table.
+    with_documented : bool
+        Whether each number stands next to the documented one.
+    """
+    found, documented = _with_sums(counts), _with_sums(DOCUMENTED)
+    table = Table("consensus", title=title)
+    for condition in found:
+        header = f"{condition} {CONDITIONS.get(condition, '')}"
+        table.add_column(header, justify="right", min_width=9)
+    for emotion in (*EMOTIONS, "turns"):
+        if emotion == "turns":
+            table.add_section()
+        cells = [str(row[emotion]) for row in found.values()]
+        if with_documented:
+            expected = (row[emotion] for row in documented.values())
+            cells = [f"{x}/{y}" for x, y in zip(cells, expected)]
+        table.add_row(emotion, *cells)
+    Console(width=None if Console().is_terminal else 80).print(table)

@@ -1,0 +1,134 @@
+"""Reads the label files of MSP-IMPROV that the authors of AuxFormer released.
+
+There are files of primary emotions, of secondary emotions and of attributes,
+made by each rule, for each partition.
+"""
+
+import re
+from collections import defaultdict
+
+from msp_improv_labels import SECONDARY, describe_ratings
+from msp_improv_turns import find_clip
+
+from auxformer_lobes import label_files
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.labels import ATTRIBUTES, Label
+
+COLUMNS = dict(zip(ATTRIBUTES, ("EmoAct", "EmoVal", "EmoDom")))
+KINDS = {"P": "primary", "S": "secondary"}
+
+
+def find_released(path, partition, labels, rule):
+    """Finds a label file that the authors of AuxFormer released.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file, or the folder that holds one for each partition.
+    partition : int
+        1 to 5.
+    labels : str
+        "primary", "secondary" or "attributes".
+    rule : str
+        The rule that the labels must have been made by.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    UserError
+        If there is none, or its folder says that it has other labels.
+    """
+    kind = re.search(r"_Emo([PS])_\d+class", str(path.absolute()))
+    made_of = KINDS[kind[1]] if kind else labels
+    if labels != "attributes" and labels != made_of:
+        raise UserError(
+            f"released_labels: {path} are labels of {made_of} emotions: set "
+            f"labels to {made_of}"
+        )
+    return label_files.find_released(path, partition, rule)
+
+
+def read_released(path, labels, rule, classes, turns):
+    """Labels and splits from a file that the authors of AuxFormer released.
+
+    EmoAct is arousal already, 5 is very active: in the released files it is
+    high where speakers were asked to be angry, low where neutral.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    labels : str
+        "primary", "secondary" or "attributes".
+    rule : str
+        "P", "M" or "D".
+    classes : sequence of str
+        The classes that it must have.
+    turns : dict
+        Clip -> `Turn`, for what the file does not say.
+
+    Returns
+    -------
+    entries : dict
+        Clip -> `emotion`, `votes`, `attributes`, `raters`.
+    splits : dict
+        Clip -> "train", "valid" or "test".
+    left_out : dict
+        Reason -> list of clips.
+    """
+    no_facts = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
+    facts = {clip: describe_ratings(turn) for clip, turn in turns.items()}
+    if labels != "attributes":
+        if not {*SECONDARY} & {*label_files.read_header(path)}:
+            raise UserError(
+                f"released_labels: {path} has no classes: set labels to "
+                "attributes"
+            )
+        found, splits, left_out = label_files.read_released(
+            path, SECONDARY, classes, rule, _read_clip
+        )
+        entries = {
+            clip: {**label._asdict(), **facts.get(clip, no_facts)}
+            for clip, label in found.items()
+        }
+        return entries, splits, left_out
+    columns = {
+        "FileName": _read_clip,
+        "Split_Set": label_files.RELEASED_SPLITS.__getitem__,
+        **dict.fromkeys(COLUMNS.values(), _read_attribute),
+    }
+    entries = {}
+    splits = {}
+    left_out = defaultdict(list)
+    for row in label_files.read_table(path, columns):
+        clip = row["FileName"]
+        attributes = {a: row[c] for a, c in COLUMNS.items()}
+        if not any(attributes.values()):
+            left_out["no attributes"].append(clip)
+            continue
+        entries[clip] = {
+            **Label(None, None)._asdict(),
+            **facts.get(clip, no_facts),
+            "attributes": attributes,
+        }
+        splits[clip] = row["Split_Set"]
+    return entries, splits, dict(left_out)
+
+
+def _read_clip(text):
+    clip = find_clip(text)
+    if not clip:
+        raise ValueError
+    return clip
+
+
+def _read_attribute(text):
+    number = float(text)
+    if number != number:  # NaN: there is no answer
+        return None
+    if not 1 <= number <= 5:
+        raise ValueError
+    return number

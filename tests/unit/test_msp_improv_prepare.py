@@ -1,0 +1,462 @@
+"""MSP-IMPROV becomes manifests, or one line says why not."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import msp_improv_prepare
+import pytest
+from msp_improv_counts import DOCUMENTED, differences, print_counts
+from msp_improv_prepare import prepare_msp_improv
+from msp_improv_turns import describe, find_clip
+
+from auxformer_lobes.errors import UserError
+from tests.unit.media_files import grey_pictures, write_media
+from tests.unit.msp_improv_files import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VALID,
+    Rater,
+    assert_refused,
+    make_corpus,
+    prepare,
+)
+
+NEUTRAL = [Rater("W1", "Neutral", ["Neutral"], [2.0, 3.0, 4.0, 5.0])]
+SAD = [Rater("W1", "Sad", ["Sad"], [4.0, 1.0, 2.0, 5.0])]
+IMPROVISED = "S01A-M02-S-FM12"
+TURNS = {TRAIN: NEUTRAL, VALID: NEUTRAL, TEST: NEUTRAL, IMPROVISED: SAD}
+WAV = "Audio/session{}/{}/{}/MSP-IMPROV-{}.wav"
+AVI = "Video/session{}/{}/{}/MSP-IMPROV-{}.avi"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Four turns, one in each split and one more."""
+    return make_corpus(tmp_path, TURNS)
+
+
+def full(turn):
+    """The name of a clip."""
+    return f"MSP-IMPROV-{turn}"
+
+
+def path_of(pattern, turn):
+    """Where a file of a turn is."""
+    scene, speaker, condition, _ = turn.split("-")
+    return pattern.format(speaker[-1], scene, condition, turn)
+
+
+# What a manifest holds
+
+
+def test_a_turn_is_described_by_its_name_and_its_raters(corpus):
+    train, _, _, _ = prepare(corpus)
+    assert train[full(IMPROVISED)] == {
+        "wav": "{data_root}/" + path_of(WAV, IMPROVISED),
+        "video": "{data_root}/" + path_of(AVI, IMPROVISED),
+        "duration": 0.6,
+        "emotion": "sad",
+        "votes": [0, 0, 0, 1],
+        "attributes": {"arousal": 2.0, "valence": 1.0, "dominance": 2.0},
+        "raters": 1,
+        "spk_id": "M02",
+        "gender": "male",
+        "condition": "S",
+        "session": 2,
+        "target_emotion": "angry",
+        "sentence": 1,
+    }
+
+
+def test_files_are_found_once_data_root_is_replaced(corpus):
+    clip = prepare(corpus)[0][full(TRAIN)]
+    for key in ("wav", "video"):
+        assert Path(clip[key].format(data_root=corpus)).is_file()
+
+
+# Layouts in circulation
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"labels": "Evaluation.txt"},
+        {"labels": "EVALUTION.TXT"},
+        {"labels": "Labels/Evalution.txt"},
+        {
+            "sound": "session{session}/{scene}/{condition}/UTD-IMPROV-{name}.wav",
+            "picture": "AudioVideo/session{session}/{name}.avi",
+        },
+        {
+            "sound": "Audio/{name}.WAV",
+            "picture": "session{session}/{scene}/MSP-Improv-{name}.AVI",
+        },
+        {"sound": "All/MSP-IMPROV-{name}.wav", "picture": "All/{name}.mp4"},
+    ],
+)
+def test_the_same_turns_are_found_in_any_layout(tmp_path, layout):
+    corpus = make_corpus(tmp_path, TURNS, **layout)
+    *manifests, report = prepare(corpus)
+    assert [list(manifest) for manifest in manifests] == [
+        [full(TRAIN), full(IMPROVISED)],
+        [full(VALID)],
+        [full(TEST)],
+    ]
+    for manifest in manifests:
+        for clip in manifest.values():
+            for key in ("wav", "video"):
+                assert Path(clip[key].format(data_root=corpus)).is_file()
+    assert report["problems"] == report["spare_files"] == []
+
+
+def test_links_to_folders_are_followed_also_in_a_circle(tmp_path, corpus):
+    (corpus / "Video").rename(tmp_path / "Video")
+    (corpus / "Video").symlink_to(tmp_path / "Video")
+    (tmp_path / "Video" / "round").symlink_to(corpus)
+    train, _, _, report = prepare(corpus)
+    assert train[full(TRAIN)]["video"].endswith(path_of(AVI, TRAIN))
+    assert report["spare_files"] == []
+
+
+@pytest.mark.parametrize(
+    "name, clip",
+    [
+        ("MSP-IMPROV-S01A-F01-P-FM01", "MSP-IMPROV-S01A-F01-P-FM01"),
+        ("utd-improv-s01a-f01-p-fm01.avi", "MSP-IMPROV-S01A-F01-P-FM01"),
+        ("S20H-M06-T-MM101.wav", "MSP-IMPROV-S20H-M06-T-MM101"),
+        ("._MSP-IMPROV-S01A-F01-P-FM01.wav", None),
+        ("MSP-IMPROV-S01A-F07-P-FM01.wav", None),
+        ("MSP-IMPROV-S01A-F01-Q-FM01.wav", None),
+        ("MSP-IMPROV-S01A-F01-P-FM01 (copy).wav", None),
+        ("README.txt", None),
+    ],
+)
+def test_a_turn_is_known_by_its_name(name, clip):
+    assert find_clip(name) == clip
+    if clip:
+        assert describe(clip)["spk_id"] == clip.split("-")[3]
+
+
+def test_of_two_files_of_a_turn_the_same_is_always_taken(corpus, caplog):
+    first = corpus / path_of(AVI, TRAIN)
+    for other in ("A/x.mp4", "B/x.avi", "Z/x.avi"):
+        path = corpus / other.replace("x", full(TRAIN))
+        path.parent.mkdir(exist_ok=True)
+        os.link(first, path)
+    train, _, _, report = prepare(corpus)
+    # AVI before MP4, then by the alphabet.
+    assert train[full(TRAIN)]["video"] == f"{{data_root}}/B/{full(TRAIN)}.avi"
+    assert report["spare_files"] == [
+        f"A/{full(TRAIN)}.mp4",
+        path_of(AVI, TRAIN),
+        f"Z/{full(TRAIN)}.avi",
+    ]
+    assert "3 files are of turns that have another one" in caplog.text
+
+
+# Unusable media
+
+
+@pytest.mark.parametrize("split, turn", [(1, VALID), (2, TEST)])
+def test_selection_and_test_are_on_turns_with_both(tmp_path, split, turn):
+    spare = turn.replace("01", "02")
+    corpus = make_corpus(tmp_path, {**TURNS, spare: NEUTRAL})
+    (corpus / path_of(WAV, turn)).unlink()
+    *manifests, report = prepare(corpus)
+    assert list(manifests[split]) == [full(spare)]
+    assert report["left_out"] == {"1 of 2 modalities unusable": [full(turn)]}
+
+
+@pytest.mark.parametrize("pattern, key", [(WAV, "wav"), (AVI, "video")])
+def test_a_turn_with_one_modality_is_kept_for_training(corpus, pattern, key):
+    (corpus / path_of(pattern, TRAIN)).unlink()
+    train, _, _, report = prepare(corpus)
+    entry = train[full(TRAIN)]
+    assert [k for k in ("wav", "video") if entry[k] is None] == [key]
+    assert 0.4 < entry["duration"] < 0.7
+    assert report["problems"] == [
+        {
+            "file": Path(path_of(pattern, TRAIN)).name,
+            "reason": "No such file or directory",
+        }
+    ]
+
+
+def test_a_damaged_file_is_named(corpus):
+    wav = corpus / path_of(WAV, TRAIN)
+    wav.unlink()
+    wav.write_bytes(b"RIFF")
+    train, _, _, report = prepare(corpus)
+    assert train[full(TRAIN)]["wav"] is None
+    (problem,) = report["problems"]
+    assert problem["file"] == path_of(WAV, TRAIN)
+    assert "cannot be decoded" in problem["reason"]
+
+
+def test_require_both_leaves_such_a_turn_out(corpus):
+    (corpus / path_of(WAV, TRAIN)).unlink()
+    train, _, _, report = prepare(corpus, require_both=True)
+    assert list(train) == [full(IMPROVISED)]
+    assert report["left_out"] == {"1 of 2 modalities unusable": [full(TRAIN)]}
+
+
+def test_the_longest_turn_is_an_option(corpus):
+    film = corpus / path_of(AVI, TRAIN)
+    film.unlink()
+    write_media(
+        film,
+        grey_pictures([90, 80, 90, 80]),
+        video_codec="mpeg4",
+        times=[0, 25, 50, 75],
+    )
+    assert prepare(corpus)[0][full(TRAIN)]["video"] is not None
+    train, _, _, report = prepare(corpus, folder="short", longest=60)
+    assert full(TRAIN) not in train
+    assert "lasts 75.0 s, not 0.3 to 60 s" in report["problems"][0]["reason"]
+
+
+def test_without_need_for_the_videos_there_need_not_be_any(corpus):
+    shutil.rmtree(corpus / "Video")
+    train, _, _, report = prepare(corpus, open_video=False)
+    assert train[full(TRAIN)]["video"] is not None
+    assert report["problems"] == []
+
+
+# Every turn is in a manifest or left out with a reason
+
+
+def test_turns_without_a_block_are_left_out(corpus):
+    path = corpus / "Evalution.txt"
+    text = path.read_text("utf-8")
+    path.write_text(text[: text.index(f"UTD-IMPROV-{IMPROVISED}")], "utf-8")
+    *_, report = prepare(corpus)
+    assert report["left_out"] == {"not in the label file": [full(IMPROVISED)]}
+
+
+@pytest.mark.parametrize("conditions", ["R", ["R"], ("R",)])
+def test_conditions_choose_the_turns(tmp_path, conditions):
+    sad = {**TURNS, "S01A-M02-S-FM13": SAD + NEUTRAL}
+    corpus = make_corpus(tmp_path, sad)
+    train, valid, test, report = prepare(corpus, conditions=conditions)
+    assert [*train, *valid, *test] == [full(t) for t in (TRAIN, VALID, TEST)]
+    assert report["left_out"] == {
+        "of another condition": [full(IMPROVISED), full("S01A-M02-S-FM13")]
+    }
+
+
+def test_every_turn_is_in_a_manifest_or_left_out_with_a_reason(tmp_path):
+    turns = {
+        **TURNS,
+        "S01A-F02-P-FM01": SAD,
+        "S01A-F02-S-FM01": SAD + [NEUTRAL[0]._replace(name="W2")],
+        "S01A-F02-S-FM02": [SAD[0]._replace(primary="Other")],
+        "S01A-F02-T-FM01": SAD,
+    }
+    corpus = make_corpus(tmp_path, turns)
+    for pattern in (WAV, AVI):
+        (corpus / path_of(pattern, IMPROVISED)).unlink()
+    *manifests, report = prepare(corpus, conditions="RST")
+    kept = [clip for manifest in manifests for clip in manifest]
+    assert report["left_out"] == {
+        "of another condition": [full("S01A-F02-P-FM01")],
+        "no consensus by rule P": [full("S01A-F02-S-FM01")],
+        "not one of the 4 classes": [full("S01A-F02-S-FM02")],
+        "2 of 2 modalities unusable": [full(IMPROVISED)],
+    }
+    out = [clip for clips in report["left_out"].values() for clip in clips]
+    assert sorted(kept + out) == sorted(map(full, turns))
+    counts = report["counts"]
+    assert sum(counts["left_out"].values()) == len(out)
+    assert [sum(counts[s].values()) for s in SPLITS] == [2, 1, 1]
+
+
+def test_lines_that_are_not_used_are_in_the_report_and_the_log(corpus, caplog):
+    path = corpus / "Evalution.txt"
+    path.write_text(f"{path.read_text('utf-8')}W9; what; is; this", "utf-8")
+    *_, report = prepare(corpus)
+    assert report["label_file_notes"] == [
+        {"line": 12, "reason": "cannot be read", "text": "W9; what; is; this"}
+    ]
+    assert "Evalution.txt, line 12: cannot be read: W9;" in caplog.text
+    assert report["free_words"] == {}
+
+
+# The documented counts
+
+
+def test_the_documented_counts_are_those_of_the_corpus():
+    turns = {c: sum(row.values()) for c, row in DOCUMENTED.items()}
+    assert turns == {"P": 2785, "R": 620, "S": 4381, "T": 652}
+    assert sum(turns.values()) == 8438
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (0, []),
+        (-27, []),  # of 2,785 turns
+        (-28, ["P 2,757 of 2,785"]),
+        (
+            100,
+            [
+                "P 2,885 of 2,785",
+                "all 8,538 of 8,438",
+                "neutral 3,577 of 3,477",
+            ],
+        ),
+    ],
+)
+def test_one_per_cent_may_differ(change, expected):
+    row = dict(DOCUMENTED["P"])
+    row["neutral"] += change
+    assert differences({**DOCUMENTED, "P": row}) == expected
+
+
+def test_the_table_has_found_and_documented_turns(capsys):
+    print_counts({**DOCUMENTED, "R": dict.fromkeys(DOCUMENTED["R"], 1)}, "", 1)
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+    ]
+    assert ["sad", "66/66", "1/80", "633/633", "106/106", "806/885"] in rows
+    assert [
+        *("turns", "2785/2785", "6/620", "4381/4381", "652/652"),
+        "7824/8438",
+    ] in rows
+
+
+def test_a_copy_that_is_not_whole_is_warned_of(corpus, caplog, capsys):
+    *_, report = prepare(corpus)
+    assert "has P 0 of 2,785, R 3 of 620, S 1 of 4,381" in caplog.text
+    assert "3/620" in capsys.readouterr().out
+    assert report["turns"]["R"]["neutral"] == 3
+
+
+def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys):
+    (corpus / "demo_corpus.json").write_text('{"synthetic": true}', "utf-8")
+    prepare(corpus)
+    assert "documented" not in caplog.text
+    assert "/620" not in capsys.readouterr().out
+
+
+# What cannot be prepared is refused in one line, and leaves no file
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"labels": "tertiary"}, "choose primary, secondary, attributes"),
+        ({"label_rule": "X"}, "label rule 'X' is unknown: choose P"),
+        ({"num_classes": 10}, "num_classes is 10: choose 4"),
+        ({"labels": "secondary", "num_classes": 6}, "6: choose 10 or 4"),
+        ({"labels": "attributes", "num_classes": 3}, "3: choose 4"),
+        ({"conditions": "PX"}, "choose among P (natural), R (target, read)"),
+        ({"conditions": []}, "conditions [] are unknown"),
+        ({"conditions": None}, "conditions None are unknown"),
+        ({"conditions": "P"}, "no clip is left for train"),
+        ({"partition": 9}, "partition 9 is unknown: choose 1 to 5"),
+        ({"released_labels": "nowhere"}, "nowhere is no file"),
+        ({"longest": 0.5}, "no clip is left for train: 8 files are unusable"),
+    ],
+)
+def test_an_option_that_cannot_be_names_the_cure(corpus, options, message):
+    assert_refused(corpus, message, **options)
+
+
+@pytest.mark.parametrize(
+    "folder, message",
+    [
+        ("nowhere", "nowhere is no folder"),
+        ("MSP-IMPROV/Audio", "is not MSP-IMPROV: it has no Evalution.txt or"),
+    ],
+)
+def test_a_wrong_folder_is_named(corpus, folder, message):
+    folder = corpus.parent / folder
+    with pytest.raises(UserError) as error:
+        prepare_msp_improv(folder, corpus.parent / "prepared")
+    assert f"data_folder {folder}" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_an_empty_label_file_is_named(corpus):
+    (corpus / "Evalution.txt").write_text("", "utf-8")
+    assert_refused(corpus, "Evalution.txt has no turn such as UTD-IMPROV-")
+
+
+@pytest.mark.parametrize("kind, suffix", [("Audio", "wav"), ("Video", "avi")])
+def test_missing_media_are_named(corpus, kind, suffix):
+    shutil.rmtree(corpus / kind)
+    assert_refused(corpus, f"has no .{suffix} file of MSP-IMPROV in it")
+
+
+# Again
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """Every time that the media are checked appends to this list."""
+    calls = []
+    check_media = msp_improv_prepare.check_media
+
+    def counted(*arguments):
+        calls.append(1)
+        return check_media(*arguments)
+
+    monkeypatch.setattr(msp_improv_prepare, "check_media", counted)
+    return calls
+
+
+def test_the_same_options_are_prepared_once(corpus, checks):
+    first = prepare(corpus, conditions=("S", "R"))
+    assert prepare(corpus, conditions="RS") == first
+    assert len(checks) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": "secondary"},
+        {"label_rule": "M"},
+        {"labels": "secondary", "num_classes": 10},
+        {"partition": {"valid": [4], "test": [5]}},
+        {"conditions": "RS"},
+        {"require_both": True},
+        {"open_video": False},
+        {"longest": 60.0},
+    ],
+)
+def test_a_changed_option_prepares_again(corpus, checks, change):
+    prepare(corpus)
+    prepare(corpus, **change)
+    assert len(checks) == 2
+
+
+def test_a_changed_label_file_prepares_again(corpus, checks):
+    prepare(corpus)
+    os.utime(corpus / "Evalution.txt", (0, 0))
+    prepare(corpus)
+    assert len(checks) == 2
+
+
+def test_a_lost_manifest_is_made_again(corpus):
+    first = prepare(corpus)
+    (corpus.parent / "prepared" / "valid.json").unlink()
+    assert prepare(corpus) == first
+
+
+def test_a_refused_option_leaves_what_was_prepared(corpus, checks):
+    first = prepare(corpus)
+    with pytest.raises(UserError):
+        prepare(corpus, label_rule="X")
+    assert prepare(corpus) == first
+    assert len(checks) == 1
+
+
+def test_the_report_says_what_was_asked_for(corpus):
+    *_, report = prepare(corpus, conditions="SR", partition=1)
+    assert report["options"]["conditions"] == ["R", "S"]
+    assert json.dumps(report["options"]).count("Evalution.txt") == 1
