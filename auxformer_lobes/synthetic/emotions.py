@@ -6,6 +6,8 @@ different ways: an angry voice is also a little happy, an angry face a little
 disgusted. So either leaves doubts that only the other dispels.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from auxformer_lobes.synthetic.portraits import Expression
@@ -28,6 +30,32 @@ EXPRESSIONS = {
     "neutral": Expression(0, 0, 0, 0, 0, 0, 0),
     "sad": Expression(0.2, 1, -0.5, -1, -0.4, 0, 0),
 }
+
+
+class Attributes(NamedTuple):
+    """An emotion as three numbers, each from -1 to 1; neutral is all zeros."""
+
+    arousal: float
+    """1 is very active, -1 very calm."""
+    valence: float
+    """1 is very pleasant, -1 very unpleasant."""
+    dominance: float
+    """1 is very strong, -1 very weak."""
+
+
+# Their signs are those of Russell and Mehrabian, "Evidence for a three-factor
+# theory of emotions", Journal of Research in Personality, 1977.
+ATTRIBUTES = {
+    "angry": Attributes(0.8, -0.8, 0.8),
+    "disgust": Attributes(0.1, -0.6, 0.3),
+    "fear": Attributes(0.7, -0.7, -0.8),
+    "happy": Attributes(0.7, 0.9, 0.4),
+    "neutral": Attributes(0, 0, 0),
+    "sad": Attributes(-0.7, -0.7, -0.6),
+}
+
+# How much of an attribute is heard; the rest is seen.
+HEARD_PART = Attributes(0.7, 0.3, 0.5)
 
 # The mean shares that an intended emotion has in the voice and in the face.
 HEARD = {
@@ -98,6 +126,59 @@ def blend(looks, shares):
     kind = type(next(iter(looks.values())))
     mixed = sum(share * np.array(looks[e]) for e, share in shares.items())
     return kind(*mixed.tolist())
+
+
+def mix(shares, amount, emotion):
+    """Replaces part of what is shown by one emotion.
+
+    Arguments
+    ---------
+    shares : dict
+        How much of each emotion is shown.
+    amount : float
+        Of the one emotion: from 0, nothing is changed, to 1.
+    emotion : str
+        The one: "neutral" makes the others weaker.
+
+    Returns
+    -------
+    dict
+        Shares that sum to 1.
+
+    Example
+    -------
+    >>> mix({"happy": 1.0}, 0.75, "neutral")
+    {'happy': 0.25, 'neutral': 0.75}
+    """
+    mixed = {other: (1 - amount) * share for other, share in shares.items()}
+    mixed[emotion] = mixed.get(emotion, 0) + amount
+    return mixed
+
+
+def perceive(heard, seen):
+    """Returns the attributes of somebody who is heard and seen.
+
+    Arguments
+    ---------
+    heard : dict
+        Shares of the emotions in the voice: it tells most of the arousal.
+    seen : dict
+        Shares of the emotions in the face: it tells most of the valence.
+
+    Returns
+    -------
+    Attributes
+        What raters perceive on average.
+
+    Example
+    -------
+    >>> perceive({"neutral": 1.0}, {"happy": 1.0})
+    Attributes(arousal=0.21, valence=0.63, dominance=0.2)
+    """
+    parts = zip(HEARD_PART, blend(ATTRIBUTES, heard), blend(ATTRIBUTES, seen))
+    return Attributes(
+        *(round(part * x + (1 - part) * y, 6) for part, x, y in parts)
+    )
 
 
 def vote(emotions, evidence, num_raters, rng):

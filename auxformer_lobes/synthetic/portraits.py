@@ -11,8 +11,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-WIDTH, HEIGHT = 192, 144
-_SCALE = 2  # drawn larger, then reduced: smooth edges
+HEIGHT = 144
+_DRAWN = (384, 288)  # width and height before it is reduced: smooth edges
 _SUBPIXEL = 4  # fractional bits of the coordinates that OpenCV takes
 _WHITE = (255, 255, 255)
 
@@ -74,6 +74,8 @@ class Portrait:
     ---------
     face : Face
         Who is painted.
+    height : int
+        Of the pictures, in pixels; their width is a third more.
 
     Example
     -------
@@ -83,11 +85,13 @@ class Portrait:
     (144, 192, 3)
     """
 
-    def __init__(self, face):
+    def __init__(self, face, height=HEIGHT):
         self.face = face
-        self._studio = self._paint_studio().reduced().astype(np.float32)
+        self.size = (height * 4 // 3, height)
+        studio = self._paint_studio().reduced(self.size)
+        self._studio = studio.astype(np.float32)
         self._head, outline = self._paint_head()
-        self._outline = outline.reduced()
+        self._outline = outline.reduced(self.size)
 
     def paint(self, expression, speech=0.0, lids=1.0, move=(0, 0, 0, 0)):
         """Paints a picture.
@@ -107,7 +111,7 @@ class Portrait:
         Returns
         -------
         numpy.ndarray
-            RGB, ``[HEIGHT, WIDTH, 3]``, uint8.
+            RGB, ``[height, width, 3]``, uint8.
         """
         canvas = self._head.copy()
         for side in (-1, 1):
@@ -115,16 +119,17 @@ class Portrait:
             self._paint_brow(canvas, expression, side)
         self._paint_nose(canvas, expression)
         self._paint_mouth(canvas, expression, speech)
-        return self._place(canvas.reduced(), move)
+        return self._place(canvas.reduced(self.size), move)
 
     def _place(self, head, move):
         """Puts the head, moved a little, before the wall."""
         right, down, tilt, zoom = move
-        neck = (WIDTH / 2, 0.75 * HEIGHT)
+        width, height = self.size
+        neck = (width / 2, 0.75 * height)
         matrix = cv2.getRotationMatrix2D(neck, 2 * tilt, 1 + 0.02 * zoom)
-        matrix[:, 2] += 0.06 * self.face.size * HEIGHT * np.array([right, down])
-        head = cv2.warpAffine(head, matrix, (WIDTH, HEIGHT))
-        share = cv2.warpAffine(self._outline, matrix, (WIDTH, HEIGHT)) / 255.0
+        matrix[:, 2] += 0.06 * self.face.size * height * np.array([right, down])
+        head = cv2.warpAffine(head, matrix, self.size)
+        share = cv2.warpAffine(self._outline, matrix, self.size) / 255.0
         picture = self._studio + share * (head - self._studio)
         return np.round(picture).astype(np.uint8)
 
@@ -132,7 +137,7 @@ class Portrait:
         """The wall and the shoulders."""
         face = self.face
         canvas = _Canvas(face, face.wall)
-        falloff = np.linspace(0.85, 1.1, _SCALE * WIDTH)
+        falloff = np.linspace(0.85, 1.1, _DRAWN[0])
         if face.light < 0:
             falloff = falloff[::-1]
         canvas.shade(face.brightness * falloff[:, None])
@@ -178,7 +183,7 @@ class Portrait:
         light.fill(_ellipse(0, 0.46, nose, 0.06), _grey(104))
         light.fill(_ellipse(0, lip, 0.25, 0.06), _grey(110))
         light.blur(0.09)
-        slope = 1 + 0.15 * face.light * np.linspace(-1, 1, _SCALE * WIDTH)
+        slope = 1 + 0.15 * face.light * np.linspace(-1, 1, _DRAWN[0])
         shade = light.pixels / 128 * slope[:, None] * face.brightness
         # Shadows on skin are reddish, not grey.
         return shade ** (0.8, 1.1, 1.1)
@@ -255,8 +260,8 @@ class _Canvas:
     """Pixels that are drawn on in a face's coordinates."""
 
     def __init__(self, face, colour):
-        self.unit = face.size * HEIGHT * _SCALE
-        self.pixels = np.empty((_SCALE * HEIGHT, _SCALE * WIDTH, 3), np.uint8)
+        self.unit = face.size * _DRAWN[1]
+        self.pixels = np.empty((*_DRAWN[::-1], 3), np.uint8)
         self.pixels[:] = np.clip(colour, 0, 255)
 
     def copy(self):
@@ -300,14 +305,12 @@ class _Canvas:
         """Multiplies the colours, by pixel or by column."""
         self.pixels = np.clip(self.pixels * factor, 0, 255).astype(np.uint8)
 
-    def reduced(self):
+    def reduced(self, size):
         """The pixels in the size of the picture, uint8."""
-        return cv2.resize(
-            self.pixels, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA
-        )
+        return cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
 
     def _place(self, points):
-        centre = np.array([0.5 * WIDTH, 0.47 * HEIGHT]) * _SCALE
+        centre = np.array([0.5, 0.47]) * _DRAWN
         pixels = self.unit * np.asarray(points) + centre
         return np.round(pixels * 2**_SUBPIXEL).astype(np.int32)
 

@@ -79,6 +79,8 @@ class VoiceStyle(NamedTuple):
     """Brightness in dB per octave."""
     tremor: float
     """Depth of the 6 Hz tremor of the pitch, in semitones."""
+    smile: float = 0
+    """1: spread lips, which shorten the vocal tract; -1: pouted ones."""
 
 
 def invent_voice(rng, gender):
@@ -146,7 +148,7 @@ def speak(text, voice, style, rng):
     tempo = voice.tempo * (1 + style.tempo) * rng.uniform(0.96, 1.04)
     track = _articulate(text, (0.92 + 0.014 * len(text)) / tempo, rng)
     voicing, noise, place = track[:3]
-    formants = track[3:] * voice.formants
+    formants = track[3:] * voice.formants * (1 + 0.08 * style.smile)
     samples = _HOP * track.shape[1]
 
     pitch = voice.pitch * 2 ** (_melody(track.shape[1], style, rng) / 12)

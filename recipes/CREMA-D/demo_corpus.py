@@ -9,25 +9,18 @@ Example
 > python demo_corpus.py /path/to/demo/CREMA-D
 """
 
-import argparse
 import csv
 import functools
-import json
-import logging
-import multiprocessing
-import os
-import shutil
-import tempfile
 import zlib
-from pathlib import Path
 
-import cv2
 import numpy as np
-import soundfile
-from speechbrain.utils.logger import get_logger
-from tqdm import tqdm
 
-from auxformer_lobes.errors import UserError, one_line_errors
+from auxformer_lobes.synthetic.corpus import (
+    corpus_command,
+    make_clips,
+    make_corpus,
+    write_clip,
+)
 from auxformer_lobes.synthetic.emotions import (
     EXPRESSIONS,
     HEARD,
@@ -38,11 +31,8 @@ from auxformer_lobes.synthetic.emotions import (
     vote,
 )
 from auxformer_lobes.synthetic.faces import animate, invent_face
-from auxformer_lobes.synthetic.films import write_film
 from auxformer_lobes.synthetic.portraits import Portrait
 from auxformer_lobes.synthetic.voices import SAMPLE_RATE, invent_voice, speak
-
-logger = get_logger(__name__)
 
 # CREMA-D's twelve sentences, spelt as the synthetic voices take them.
 SENTENCES = {
@@ -81,8 +71,6 @@ SUMMARY_HEADER = [
 ]
 FIRST_ACTOR, MAX_ACTORS = 1001, 91
 FRAME_RATE = 15
-TITLE = "synthetic: auxformer_lobes demo corpus, no real person"
-MARKER = "demo_corpus.json"
 VERSION = 1  # counts changes of what is made: older corpora are made again
 README = """\
 SYNTHETIC DATA
@@ -123,43 +111,26 @@ def make_demo_corpus(
     UserError
         If the folder holds something else, or a number is out of range.
     """
-    folder = Path(folder).resolve()
-    for option, value, least, most in (
-        ("actors", num_actors, 1, MAX_ACTORS),
-        ("sentences", num_sentences, 1, len(SENTENCES)),
-        ("seed", seed, 0, 2**32 - 1),
-        ("workers", num_workers, 1, 64),
-    ):
-        if not least <= value <= most:
-            raise UserError(f"{option}: {value} is not in {least} to {most}")
-    options = json.dumps(
-        {
-            "synthetic": True,
-            "version": VERSION,
-            "actors": num_actors,
-            "sentences": num_sentences,
-            "seed": seed,
-        }
+    make_corpus(
+        folder,
+        functools.partial(
+            _make,
+            num_actors=num_actors,
+            num_sentences=num_sentences,
+            seed=seed,
+            num_workers=num_workers,
+        ),
+        VERSION,
+        seed,
+        num_workers,
+        actors=(num_actors, MAX_ACTORS),
+        sentences=(num_sentences, len(SENTENCES)),
     )
-    if (folder / MARKER).is_file():
-        if (folder / MARKER).read_text("utf-8") == options:
-            logger.info(f"{folder}: the demo corpus is there already")
-            return
-    elif folder.is_file() or folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder}: not a demo corpus; name a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo") as work:
-        made = Path(work) / folder.name
-        _make(made, num_actors, num_sentences, seed, num_workers)
-        (made / MARKER).write_text(options, "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(made, folder)
-    logger.info(f"{folder}: demo corpus made (synthetic)")
 
 
 def _make(folder, num_actors, num_sentences, seed, num_workers):
     for name in ("AudioWAV", "VideoFlash", "processedResults"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir()
     (folder / "README.txt").write_text(README, "utf-8")
     actors = range(FIRST_ACTOR, FIRST_ACTOR + num_actors)
     clips = [
@@ -168,16 +139,8 @@ def _make(folder, num_actors, num_sentences, seed, num_workers):
         for sentence in list(SENTENCES)[:num_sentences]
         for code in EMOTIONS
     ]
-    # Workers are many already: no threads of OpenCV's in each.
-    with multiprocessing.Pool(num_workers, cv2.setNumThreads, (0,)) as pool:
-        make_clip = functools.partial(_make_clip, folder, seed)
-        progress = tqdm(
-            pool.imap(make_clip, clips, chunksize=8),
-            total=len(clips),
-            desc="synthetic clips",
-            unit="clip",
-        )
-        ratings = list(progress)
+    make_clip = functools.partial(_make_clip, folder, seed)
+    ratings = make_clips(make_clip, clips, num_workers)
     names = [_clip_name(*clip) for clip in clips]
     _write_votes(folder / "processedResults", names, ratings)
     _write_csv(
@@ -226,19 +189,15 @@ def _make_clip(folder, seed, clip):
     pictures = animate(
         portrait, blend(EXPRESSIONS, seen), sound, SAMPLE_RATE, FRAME_RATE, rng
     )
-    wav = folder / "AudioWAV" / f"{name}.wav"
-    with soundfile.SoundFile(wav, "w", SAMPLE_RATE, 1, "PCM_16") as file:
-        file.title = TITLE
-        file.write(sound)
-    write_film(
+    write_clip(
+        folder / "AudioWAV" / f"{name}.wav",
         folder / "VideoFlash" / f"{name}.flv",
+        sound,
         pictures,
         FRAME_RATE,
-        sound,
-        SAMPLE_RATE,
-        ("flv", "mp3"),
-        22050,
-        TITLE,
+        wav_rate=SAMPLE_RATE,
+        film_rate=22050,
+        codecs=("flv", "mp3"),
     )
     return [
         _rate(evidence, rng) for evidence in ([heard], [seen], [heard, seen])
@@ -287,22 +246,9 @@ def _write_csv(path, header, rows):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="where to make it")
-    for option, default, text in (
+    corpus_command(
+        make_demo_corpus,
+        __doc__.splitlines()[0],
         ("--actors", 16, "1 to 91"),
         ("--sentences", 9, "1 to 12"),
-        ("--seed", 0, "other seeds, other people"),
-        ("--workers", 2, "processes side by side"),
-    ):
-        parser.add_argument(option, type=int, default=default, help=text)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        make_demo_corpus(
-            arguments.folder,
-            arguments.actors,
-            arguments.sentences,
-            arguments.seed,
-            arguments.workers,
-        )
+    )

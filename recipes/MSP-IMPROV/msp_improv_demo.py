@@ -1,0 +1,280 @@
+"""Makes a synthetic corpus in the layout and file formats of MSP-IMPROV.
+
+Twelve invented people babble in six sessions, and simulated raters judge
+their emotions. For demos and tests on machines that have not got the corpus,
+which is licensed; results on it say nothing about people.
+
+Example
+-------
+> python msp_improv_demo.py /path/to/demo/MSP-IMPROV
+"""
+
+import functools
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from msp_improv_demo_ratings import rating_block
+
+from auxformer_lobes.synthetic.corpus import (
+    chance,
+    corpus_command,
+    make_clips,
+    make_corpus,
+    write_clip,
+)
+from auxformer_lobes.synthetic.emotions import (
+    ATTRIBUTES,
+    EXPRESSIONS,
+    HEARD,
+    SEEN,
+    STYLES,
+    blend,
+    draw_shares,
+    mix,
+)
+from auxformer_lobes.synthetic.faces import animate, invent_face
+from auxformer_lobes.synthetic.portraits import Portrait
+from auxformer_lobes.synthetic.voices import SAMPLE_RATE, invent_voice, speak
+
+LABEL_FILE = "Evalution.txt"  # sic
+SPEAKERS = [f"{gender}{n:02}" for n in range(1, 7) for gender in "FM"]
+TARGETS = {"N": "neutral", "A": "angry", "S": "sad", "H": "happy"}
+# In this order a speaker goes through them, over and over; with nine
+# conditions and four targets, each target comes in each condition.
+CONDITIONS = "PSRTSPSPS"
+# How strongly emotions show: natural interaction is closest to neutral.
+STRENGTH = {"P": 0.6, "R": 0.85, "S": 0.9, "T": 1.0}
+CLARITY = 0.5  # of the voices, over those of the other demo
+MAX_TURNS = 240  # twelve for each of the twenty sentences
+
+FRAME_RATE = 15
+PICTURE_HEIGHT = 240
+RATES = {48000: 0.85, 44100: 0.15}  # Hz, and the share of turns
+VERSION = 1  # counts changes of what is made: older corpora are made again
+
+README = """\
+SYNTHETIC DATA
+
+The people in these films do not exist. Their faces are drawn, their voices
+are computed, and the ratings of their emotions are simulated, by
+recipes/MSP-IMPROV/msp_improv_demo.py of auxformer-lobes. The folder has the
+layout and the file formats of MSP-IMPROV (Busso et al., 2017); nothing in it
+comes from there.
+
+Keep nothing of yours in here: the folder is replaced as a whole when the
+corpus is made again with other options.
+"""
+
+
+class Turn(NamedTuple):
+    """What one speaker says without a break."""
+
+    sentence: int
+    """1 to 20: the sentence around which the scene is improvised."""
+    target: str
+    """Letter of the emotion that the scene is about."""
+    speaker: str
+    condition: str
+    number: int
+    """Counts the turns of one scene and condition."""
+
+    @property
+    def scene(self):
+        """Sentence and target emotion."""
+        return f"S{self.sentence:02}{self.target}"
+
+    @property
+    def name(self):
+        """What its files are called, without the corpus' prefix."""
+        talker = self.speaker[0]
+        # Who reads a sentence is alone.
+        alone = self.condition == "R"
+        listener = talker if alone else "M" if talker == "F" else "F"
+        return (
+            f"{self.scene}-{self.speaker}-{self.condition}-"
+            f"{listener}{talker}{self.number:02}"
+        )
+
+
+def make_improv_corpus(folder, turns=36, seed=0, num_workers=2):
+    """Makes the corpus: six sessions of two speakers.
+
+    A turn's content depends on the seed and its own name only. A folder that
+    holds the corpus already is left as it is.
+
+    Arguments
+    ---------
+    folder : str or pathlib.Path
+        Where to make it. An older demo corpus there is replaced.
+    turns : int
+        Of each speaker, 1 to 240. Every four have all target emotions, every
+        36 have them in all conditions.
+    seed : int
+        Other seeds, other people.
+    num_workers : int
+        Processes that work side by side.
+
+    Raises
+    ------
+    UserError
+        If the folder holds something else, or a number is out of range.
+    """
+    make_corpus(
+        folder,
+        functools.partial(
+            _make, turns=turns, seed=seed, num_workers=num_workers
+        ),
+        VERSION,
+        seed,
+        num_workers,
+        turns=(turns, MAX_TURNS),
+    )
+
+
+def plan_turns(turns):
+    """Lists the turns of all speakers.
+
+    Arguments
+    ---------
+    turns : int
+        Of each speaker.
+
+    Returns
+    -------
+    list of Turn
+        Speaker by speaker.
+
+    Example
+    -------
+    >>> [turn.name for turn in plan_turns(3)[:4]]
+    ['S01N-F01-P-MF01', 'S01A-F01-S-MF01', 'S01S-F01-R-FF01', 'S01N-M01-P-FM01']
+    """
+    planned = []
+    for speaker in SPEAKERS:
+        counts = Counter()
+        for i in range(turns):
+            kind = (
+                1 + i // 12,
+                "NASH"[i % 4],
+                speaker,
+                CONDITIONS[i % len(CONDITIONS)],
+            )
+            counts[kind] += 1
+            planned.append(Turn(*kind, counts[kind]))
+    return planned
+
+
+def write_labels(path, turns, seed):
+    """Writes the raters' judgements.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The label file.
+    turns : list of Turn
+        A block each.
+    seed : int
+        Of the corpus.
+    """
+    with open(path, "w", encoding="utf-8", newline="\r\n") as file:
+        for turn in turns:
+            file.write(
+                rating_block(turn.name, turn.condition, _show(seed, turn), seed)
+            )
+
+
+def _make(folder, turns, seed, num_workers):
+    (folder / "README.txt").write_text(README, "utf-8")
+    planned = plan_turns(turns)
+    for turn in planned:
+        for kind in ("Audio", "Video"):
+            _path(folder, kind, turn, "").parent.mkdir(
+                parents=True, exist_ok=True
+            )
+    make_clip = functools.partial(_make_clip, folder, seed)
+    make_clips(make_clip, planned, num_workers)
+    write_labels(folder / LABEL_FILE, planned, seed)
+
+
+def _path(folder, kind, turn, ending):
+    session = f"session{int(turn.speaker[1:])}"
+    name = f"MSP-IMPROV-{turn.name}{ending}"
+    return folder / kind / session / turn.scene / turn.condition / name
+
+
+@functools.lru_cache(maxsize=2)
+def _invent(seed, speaker):
+    """A speaker's voice, looks, and how clearly emotions show in them."""
+    rng = np.random.default_rng([seed, SPEAKERS.index(speaker)])
+    gender = "female" if speaker[0] == "F" else "male"
+    voice = invent_voice(rng, gender)
+    portrait = Portrait(invent_face(rng, gender), PICTURE_HEIGHT)
+    return voice, portrait, rng.uniform(6, 10)
+
+
+def _show(seed, turn):
+    """Shares of the emotions in the voice and in the face."""
+    skill = _invent(seed, turn.speaker)[-1]
+    rng = chance(seed, turn.name, "emotion")
+    emotion = TARGETS[turn.target]
+    if rng.random() < 0.05:  # an improvisation that takes another way
+        emotion = rng.choice(["disgust", "fear"])
+    heard = draw_shares(HEARD[emotion], skill, rng)
+    heard = mix(heard, CLARITY, emotion)
+    seen = draw_shares(SEEN[emotion], skill, rng)
+    weakness = 1 - rng.normal(STRENGTH[turn.condition], 0.3, size=2)
+    return [
+        mix(shares, amount, "neutral")
+        for shares, amount in zip((heard, seen), weakness.clip(0, 1).tolist())
+    ]
+
+
+def _make_clip(folder, seed, turn):
+    """Writes the two files of a turn."""
+    voice, portrait, _ = _invent(seed, turn.speaker)
+    heard, seen = _show(seed, turn)
+    rng = chance(seed, turn.name, "clip")
+    text = _babble(
+        # A target sentence is the same for everybody.
+        np.random.default_rng(turn.sentence) if turn.condition in "RT" else rng
+    )
+    style = blend(STYLES, heard)._replace(
+        smile=blend(ATTRIBUTES, heard).valence
+    )
+    sound = speak(text, voice, style, rng)
+    pictures = animate(
+        portrait, blend(EXPRESSIONS, seen), sound, SAMPLE_RATE, FRAME_RATE, rng
+    )
+    rate = int(rng.choice(list(RATES), p=list(RATES.values())))
+    write_clip(
+        _path(folder, "Audio", turn, ".wav"),
+        _path(folder, "Video", turn, ".avi"),
+        sound,
+        pictures,
+        FRAME_RATE,
+        wav_rate=rate,
+        film_rate=rate,
+        codecs=("mpeg4", "pcm_s16le"),
+    )
+
+
+def _babble(rng):
+    """Three to fifteen words of one or two syllables."""
+    consonants, vowels = list("bdfghjklmnprstvwz"), list("aeiou")
+    words = [
+        "".join(
+            rng.choice(consonants) + rng.choice(vowels)
+            for _ in range(rng.integers(1, 3))
+        )
+        for _ in range(rng.integers(3, 16))
+    ]
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    corpus_command(
+        make_improv_corpus,
+        __doc__.splitlines()[0],
+        ("--turns", 36, "of each speaker, 1 to 240"),
+    )
