@@ -1,63 +1,54 @@
 """Extracted features on disk: each clip once, and safely.
 
-A store is one HDF5 file an extractor and its settings. HDF5 files do not
-survive a kill while they are written, so they never are: each finished clip
-is a small file of its own at first, and these are merged into a copy that
-takes the place of the old file. Any number of processes may extract into one
-store.
+A store is one HDF5 file an extractor and its settings. It is never written
+to: clips that are finished wait beside it as parts, and these are merged into
+a copy that takes the place of the old file. Any number of processes may write
+into one store.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import h5py
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.features.parts import Parts, clip_of, key_of
+
+DTYPES = ("float16", "float32", "uint8")
+# What there is of a clip; `source` is the size of its file.
+KINDS = ("features", "quality", "source")
 
 
-class ExtractionReport(NamedTuple):
-    """What became of the clips of one extraction.
+class Failure(NamedTuple):
+    """Why a clip has no features.
 
     Arguments
     ---------
-    present : int
-        Clips that were in the store already.
-    extracted : int
-        Clips that are new in it.
-    failed : dict
-        Why a clip is not in it: clip to reason.
-    untrusted : list
-        New clips of which no frame can be trusted (quality 0 throughout):
-        with pictures, those in which no face was found.
-    seconds : float
-        How long it took.
+    file : str
+        Its sound or video file.
+    reason : str
+        What is wrong with it.
     """
 
-    present: int
-    extracted: int
-    failed: dict
-    untrusted: list
-    seconds: float
+    file: str
+    reason: str
 
 
 class FeatureStore:
-    """Features of clips, extracted where they are missing.
+    """Features of clips, and why others have none.
 
     Features of other settings, or another `dtype`, are another store. A clip
-    whose file has another size than before is extracted again. There must be
-    room on the disk for twice the size of the store.
+    whose file has another size than before is not current; one whose file has
+    gone still is. There must be room on the disk for twice the size of the
+    store. `auxformer_lobes.features.extraction` fills it.
 
     Arguments
     ---------
@@ -66,19 +57,20 @@ class FeatureStore:
     features : Extractor
         Makes the features.
     dtype : str
-        What the numbers are stored as, "float16" or "float32".
+        What the numbers are stored as: "float16" or "float32", or "uint8" for
+        features that are bytes (face crops).
 
     Example
     -------
     >>> import tempfile
-    >>> from auxformer_lobes.features.extractor import Extractor, Reading
-    >>> class Counter(Extractor):
-    ...     def read(self, clip, path):
-    ...         return Reading(torch.arange(6.0).view(3, 2))
-    >>> store = FeatureStore(tempfile.mkdtemp(), Counter(dim=2))
-    >>> report = store.extract({"one": "one.wav", "two": "two.wav"})
-    >>> report.extracted, "one" in store, "three" in store
-    (2, True, False)
+    >>> from auxformer_lobes.features.extractor import Extractor
+    >>> store = FeatureStore(tempfile.mkdtemp(), Extractor(dim=2))
+    >>> store.add("one", "one.wav", torch.arange(6.0).view(3, 2))
+    >>> store.fail("two", "two.wav", "two.wav: empty file")
+    Failure(file='two.wav', reason='empty file')
+    >>> store.merge()
+    >>> list(store), "two" in store, list(store.failures())
+    (['one'], False, ['two'])
     >>> store["one"]
     tensor([[0., 1.],
             [2., 3.],
@@ -86,6 +78,11 @@ class FeatureStore:
     """
 
     def __init__(self, folder, features, dtype="float16"):
+        if dtype not in DTYPES:
+            raise UserError(
+                f"dtype {dtype!r} of a feature store is unknown: choose one "
+                f"of {', '.join(DTYPES)}"
+            )
         self.features = features
         self.dtype = np.dtype(dtype)
         self.settings = json.dumps(
@@ -94,7 +91,7 @@ class FeatureStore:
         digest = hashlib.sha256(self.settings.encode()).hexdigest()[:12]
         name = f"{features.settings['class']}-{digest}"
         self.path = Path(folder) / f"{name}.h5"
-        self.parts = Path(folder) / ".parts" / name
+        self.parts = Parts(folder, name)
         self._opened = None, None
 
     def __getstate__(self):
@@ -105,10 +102,18 @@ class FeatureStore:
         """Whether there are features of this clip."""
         return self.path.exists() and _name("features", clip) in self._file()
 
+    def __iter__(self):
+        """Goes through the names of the clips that have features."""
+        keys = self._file()["features"] if self.path.exists() else ()
+        return iter([unquote(key) for key in keys])
+
     def __getitem__(self, clip):
-        """Returns the features of a clip, `[time, channels]`, float32."""
-        features = self._file()[_name("features", clip)][()]
-        return torch.from_numpy(features).float()
+        """Returns the features of a clip, `[time, channels]`.
+
+        They are float32, or uint8 where they are stored so.
+        """
+        features = torch.from_numpy(self._file()[_name("features", clip)][()])
+        return features if self.dtype == np.uint8 else features.float()
 
     def quality(self, clip):
         """Says how far each frame of a clip can be trusted.
@@ -127,147 +132,187 @@ class FeatureStore:
         quality = self._file().get(_name("quality", clip))
         return None if quality is None else torch.from_numpy(quality[()])
 
-    def extract(self, paths, num_workers=0, description="features"):
-        """Extracts the features of those clips that the store does not have.
-
-        Clips whose file cannot be used are left out, and tried again the
-        next time. A run that is killed loses only the clips it was at.
+    def arrays(self, clip):
+        """All that is stored of a clip, as it is stored.
 
         Arguments
         ---------
-        paths : dict
-            Clip to sound or video file.
-        num_workers : int
-            Processes that read files.
-        description : str
-            Label of the progress bar.
+        clip : str
+            A clip in the store.
 
         Returns
         -------
-        report : ExtractionReport
-            What became of the clips.
+        dict of numpy.ndarray
+            Of `KINDS`; the quality only if the extractor gives it.
+        """
+        stored = {kind: self._file().get(_name(kind, clip)) for kind in KINDS}
+        return {k: array[()] for k, array in stored.items() if array}
+
+    def has_current(self, clip, path):
+        """Whether there are features of this very file.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        path : str
+            Its sound or video file.
+
+        Returns
+        -------
+        bool
+            Also true where the file has gone.
+        """
+        if clip not in self:
+            return False
+        size = size_of(path)
+        return size in (-1, self._file()[_name("source", clip)][()])
+
+    def failures(self):
+        """Why clips have no features, as far as they were tried.
+
+        Returns
+        -------
+        dict
+            Clip -> `Failure`.
+        """
+        if not self.failures_path.exists():
+            return {}
+        failures = json.loads(self.failures_path.read_text("utf-8"))
+        return {clip: Failure(**failure) for clip, failure in failures.items()}
+
+    @property
+    def failures_path(self):
+        """The file that says why clips have no features."""
+        return self.path.with_suffix(".failures.json")
+
+    def add(self, clip, path, features, quality=None):
+        """Adds the features of a clip, to be seen after the next `merge`.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        path : str
+            Its sound or video file.
+        features : torch.Tensor
+            `[time, channels]`.
+        quality : torch.Tensor
+            `[time]`, uint8, see `Reading`.
 
         Raises
         ------
+        MediaError
+            If there are none, or they are not finite.
         UserError
-            If the features cannot be written.
+            If `dtype` cannot hold them, or they cannot be written.
         """
-        start = time.perf_counter()
-        self._merge()
-        missing = {
-            clip: path
-            for clip, path in paths.items()
-            if not self._has_current(clip, path)
-        }
-        failed, untrusted = {}, []
-        readings = torch.utils.data.DataLoader(
-            _Readings(self.features, missing),
-            batch_size=None,
-            num_workers=min(num_workers, len(missing)),
-        )
-        for clip, reading, reason in tqdm(
-            readings, description, unit="clip", disable=None
-        ):
-            if reading is not None:
-                (features,) = self.features.encode([reading.values])
-                source = _size(missing[clip])
-                reason = self._add(clip, features, reading.quality, source)
-            if reason is not None:
-                failed[clip] = reason
-            elif reading.quality is not None and not reading.quality.any():
-                untrusted.append(clip)
-        self._merge()
-        return ExtractionReport(
-            present=len(paths) - len(missing),
-            extracted=len(missing) - len(failed),
-            failed=failed,
-            untrusted=untrusted,
-            seconds=time.perf_counter() - start,
-        )
-
-    def _has_current(self, clip, path):
-        """Whether there are features of this very file."""
-        if clip not in self:
-            return False
-        return self._file()[_name("source", clip)][()] == _size(path)
-
-    def _add(self, clip, features, quality, source):
-        """Writes one clip as a part; returns why not if it cannot be used."""
         exact = features.cpu().numpy()
+        if not len(exact):
+            raise MediaError(f"{path}: too short for a single frame")
         if not np.isfinite(exact).all():
-            return "its features are not finite"
+            raise MediaError(f"{path}: its features are not finite")
+        if self.dtype == np.uint8 and exact.dtype != np.uint8:
+            raise UserError(
+                f"{clip}: its features are {exact.dtype}, not bytes: set "
+                "dtype of the store to float16 or float32"
+            )
         with np.errstate(over="ignore"):
-            arrays = {
-                "features": exact.astype(self.dtype),
-                "source": np.int64(source),
-            }
-        if not np.isfinite(arrays["features"]).all():
+            stored = exact.astype(self.dtype)
+        if not np.isfinite(stored).all():
             raise UserError(
                 f"{clip}: its features reach {np.abs(exact).max():.3g}, too "
                 f"large for {self.dtype}: set dtype of the store to float32"
             )
+        arrays = {"features": stored, "source": np.int64(size_of(path))}
         if quality is not None:
             arrays["quality"] = quality.numpy()
-        with self._writing():
-            self.parts.mkdir(parents=True, exist_ok=True)
-            part = self.parts / f"{_key(clip)}.npz"
-            with self._in_place_of(part) as new, open(new, "wb") as file:
-                np.savez(file, **arrays)
+        self.add_arrays(clip, arrays)
 
-    def _merge(self):
-        """Moves what lies in parts into the HDF5 file."""
-        if not any(self.parts.glob("*.npz")):
+    def add_arrays(self, clip, arrays):
+        """Adds what another store has of a clip.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        arrays : dict of numpy.ndarray
+            What `arrays` returns.
+        """
+        with self.parts.add(clip, ".npz") as file:
+            np.savez(file, **arrays)
+
+    def fail(self, clip, path, reason):
+        """Notes that a clip cannot be used; features that it has are removed.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        path : str
+            Its sound or video file.
+        reason : str
+            What is wrong, with or without the name of the file before it.
+
+        Returns
+        -------
+        failure : Failure
+            What was noted.
+        """
+        failure = Failure(str(path), reason.replace(f"{path}: ", "", 1))
+        with self.parts.add(clip, ".json") as file:
+            file.write(json.dumps(failure._asdict()).encode())
+        return failure
+
+    def merge(self):
+        """Moves what waits in parts into the store.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        if not any(map(self.parts.finished, Parts.kinds)):
             return
-        with self._writing(), _locked(self.parts.parent / "lock"):
-            self._clean()
-            parts = sorted(self.parts.glob("*.npz"))
-            old = [self.path] if self.path.exists() else []
-            size = sum(file.stat().st_size for file in parts + old)
-            # A disk that fills up while HDF5 writes makes it crash.
-            if shutil.disk_usage(self.parts).free < 1.1 * size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            with self._in_place_of(self.path) as new:
-                if old:
-                    shutil.copyfile(self.path, new)
-                with h5py.File(new, "a") as target:
-                    target.attrs["settings"] = self.settings
-                    for part in parts:
-                        _copy(part, target)
-            for part in parts:
-                part.unlink()
+        with self.parts.merging():
+            added, failed = map(self.parts.finished, Parts.kinds)
+            self._merge_features(added, failed)
+            self._merge_failures(added, failed)
+            for part in added + failed:
+                part.unlink(missing_ok=True)
 
-    @contextmanager
-    def _in_place_of(self, path):
-        """Gives a file to write, which takes its place when finished."""
-        new = self.parts / f"{path.name}.{os.getpid()}.tmp"
-        try:
-            yield new
-            with open(new, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+    def _merge_features(self, added, failed):
+        outdated = [part for part in failed if clip_of(part) in self]
+        if not added + outdated:
+            return
+        old = [self.path] if self.path.exists() else []
+        size = sum(file.stat().st_size for file in added + old)
+        # A disk that fills up while HDF5 writes makes it crash.
+        if shutil.disk_usage(self.parts.folder).free < 1.1 * size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with self.parts.in_place_of(self.path) as new:
+            if old:
+                shutil.copyfile(self.path, new)
+            with h5py.File(new, "a") as target:
+                target.attrs["settings"] = self.settings
+                for part in added + outdated:
+                    _remove(clip_of(part), target)
+                for part in added:
+                    _copy(part, target)
 
-    def _clean(self):
-        """Removes what killed processes have left."""
-        for left in self.parts.glob("*.tmp"):
-            merged = left.name.startswith(self.path.name)
-            # Others may write parts now, which takes moments, and then the
-            # file has gone.
-            with suppress(FileNotFoundError):
-                if merged or time.time() - left.stat().st_mtime > 600:
-                    left.unlink()
-
-    @contextmanager
-    def _writing(self):
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or str(error).splitlines()[0]
-            raise UserError(
-                f"{self.path.parent}: features cannot be written: {reason}: "
-                "make room, or choose another folder"
-            )
+    def _merge_failures(self, added, failed):
+        before = self.failures()
+        failures = {**before}
+        for part in added:
+            failures.pop(clip_of(part), None)
+        for part in failed:
+            failures[clip_of(part)] = Failure(**json.loads(part.read_bytes()))
+        if not failures:
+            self.failures_path.unlink(missing_ok=True)
+        elif failures != before:
+            table = {c: failures[c]._asdict() for c in sorted(failures)}
+            with self.parts.in_place_of(self.failures_path) as new:
+                new.write_text(json.dumps(table, indent=1), "utf-8")
 
     def _file(self):
         """The HDF5 file, opened once a process and again when replaced."""
@@ -285,53 +330,36 @@ class FeatureStore:
         return self._opened[1]
 
 
-class _Readings(torch.utils.data.Dataset):
-    """Reads clips, in workers: name, reading, and why there is none."""
+def size_of(path):
+    """By what a file is told from another one of the same name.
 
-    def __init__(self, features, paths):
-        self.features = features
-        self.paths = list(paths.items())
+    Arguments
+    ---------
+    path : str
+        Any file, or None.
 
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        clip, path = self.paths[index]
-        try:
-            return clip, self.features.read(clip, path), None
-        except MediaError as error:
-            return clip, None, str(error)
-
-
-def _size(path):
-    """By what a file is told from another one of the same name."""
+    Returns
+    -------
+    int
+        Bytes; -1 if there is no such file.
+    """
     try:
         return os.path.getsize(path)
     except (OSError, TypeError):  # released features need no file
         return -1
 
 
-def _key(clip):
-    # A slash would be a folder, on disk and in HDF5.
-    return quote(clip, safe="")
-
-
 def _name(kind, clip):
-    return f"{kind}/{_key(clip)}"
+    return f"{kind}/{key_of(clip)}"
+
+
+def _remove(clip, target):
+    for kind in KINDS:
+        if _name(kind, clip) in target:
+            del target[_name(kind, clip)]
 
 
 def _copy(part, target):
     with np.load(part) as arrays:
         for kind, values in arrays.items():
-            # It is there already if the file was another one before.
-            if f"{kind}/{part.stem}" in target:
-                del target[f"{kind}/{part.stem}"]
-            target[f"{kind}/{part.stem}"] = values
-
-
-@contextmanager
-def _locked(path):
-    """Keeps other processes out; a kill ends it."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            target[_name(kind, clip_of(part))] = values

@@ -1,0 +1,418 @@
+"""The pipeline from media files to a store."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+import torch
+from hypothesis import given, strategies
+
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.features import (
+    extraction,
+    parts,
+    store as store_module,
+)
+from auxformer_lobes.features.extraction import extract, processes, share_of
+from auxformer_lobes.features.extraction_report import (
+    ExtractionReport,
+    print_report,
+)
+from auxformer_lobes.features.extractor import Extractor, Reading
+from auxformer_lobes.features.store import Failure, FeatureStore
+from tests.unit.letters import CLIPS, Letters, in_a_process, same
+
+MANY = {f"clip {index}": "one.wav" for index in range(40)}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+@pytest.mark.parametrize("window", [1, 7, 100])
+def test_stored_features_are_those_computed_on_the_fly(
+    tmp_path, num_workers, window
+):
+    store = FeatureStore(tmp_path, Letters())
+    clips = {**MANY, "bad one": "bad.wav"}
+    report = extract(store, clips, num_workers, window)
+    assert report.extracted == sorted(MANY)
+    assert report.failed == {"bad one": Failure("bad.wav", "damaged")}
+    assert report.present == 0
+    assert sorted(store) == sorted(MANY)
+    assert same(store, MANY)
+
+
+def test_each_clip_is_extracted_once(tmp_path):
+    log = tmp_path / "log"
+    extract(FeatureStore(tmp_path, Letters(log=log)), CLIPS)
+    store = FeatureStore(tmp_path, Letters(log=log))
+    report = extract(store, {**CLIPS, "five": "five.wav"})
+    assert (report.present, report.extracted) == (4, ["five"])
+    assert sorted(log.read_text().split()) == sorted([*CLIPS, "five"])
+    assert same(store, [*CLIPS, "five"])
+
+
+def test_a_complete_store_is_not_written_to(tmp_path):
+    store = FeatureStore(tmp_path, Letters())
+    extract(store, CLIPS)
+    before = store.path.stat()
+    assert extract(store, CLIPS).present == 4
+    assert store.path.stat().st_mtime_ns == before.st_mtime_ns
+    assert store.path.stat().st_ino == before.st_ino
+
+
+def test_clips_are_encoded_together_the_largest_first(tmp_path):
+    class Lengths(Letters):
+        windows = []
+
+        def encode(self, values):
+            self.windows.append([len(x) for x in values])
+            return values
+
+    clips = {}
+    for size in (3, 9, 1, 7, 5):
+        clips["x" * size] = tmp_path / f"{size}.wav"
+        clips["x" * size].write_bytes(bytes(size))
+    extract(FeatureStore(tmp_path, Lengths()), clips, window=2)
+    assert Lengths.windows == [[9, 7], [5, 3], [1]]
+
+
+def test_nothing_is_left_for_gradients(tmp_path):
+    class Weighted(Letters):
+        def encode(self, values):
+            weight = torch.ones(2, requires_grad=True)
+            return [weight * x for x in values]
+
+    store = FeatureStore(tmp_path, Weighted())
+    extract(store, CLIPS)
+    assert same(store, CLIPS)
+
+
+def test_random_numbers_do_not_depend_on_what_is_extracted(tmp_path):
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        extract(FeatureStore(tmp_path, Letters()), CLIPS, num_workers=1)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1]
+
+
+def test_another_file_of_the_same_name_is_extracted_again(tmp_path):
+    class Sizes(Extractor):
+        def read(self, clip, path):
+            return Reading(torch.full((1, 1), float(path.stat().st_size)))
+
+    path, store = tmp_path / "one.wav", FeatureStore(tmp_path, Sizes(dim=1))
+    for size in (3, 5):
+        path.write_bytes(b"x" * size)
+        assert extract(store, {"one": path}).extracted == ["one"]
+        assert extract(store, {"one": path}).present == 1
+        assert store["one"].item() == size
+
+
+def test_a_damaged_clip_is_noted_skipped_and_tried_again(tmp_path):
+    log = tmp_path / "log"
+    store = FeatureStore(tmp_path, Letters(log=log))
+    clips = {"bad one": "bad.wav", **CLIPS}
+    for present in (0, 4):
+        report = extract(store, clips)
+        assert report.failed == {"bad one": Failure("bad.wav", "damaged")}
+        assert report.present == present
+        assert store.failures() == report.failed
+    assert "bad one" not in store
+    assert log.read_text().split("\n").count("bad one") == 2
+
+
+def test_a_failure_is_forgotten_when_the_clip_is_repaired(tmp_path):
+    class Repaired(Letters):
+        def read(self, clip, path):
+            return super().read(clip.replace("bad", "good"), path)
+
+    Repaired.__name__ = "Letters"
+    store = FeatureStore(tmp_path, Letters())
+    extract(store, {"bad one": "bad.wav", "bad two": "bad.wav"})
+    repaired = FeatureStore(tmp_path, Repaired())
+    assert repaired.path == store.path
+    assert extract(repaired, {"bad one": "bad.wav"}).failed == {}
+    assert list(store.failures()) == ["bad two"]
+
+
+def test_a_damaged_file_in_place_of_a_good_one_costs_its_old_features(
+    tmp_path,
+):
+    class Contents(Letters):
+        def read(self, clip, path):
+            return super().read(path.read_text(), path)
+
+    path, store = tmp_path / "one.wav", FeatureStore(tmp_path, Contents())
+    path.write_text("good")
+    extract(store, {"one": path})
+    assert "one" in store
+    path.write_text("now bad")
+    assert list(extract(store, {"one": path}).failed) == ["one"]
+    assert "one" not in store
+
+
+def test_features_stay_when_the_media_are_taken_away(tmp_path):
+    path, store = tmp_path / "one.wav", FeatureStore(tmp_path, Letters())
+    path.write_bytes(b"abc")
+    extract(store, {"one": path})
+    path.unlink()
+    report = extract(store, {"one": path})
+    assert (report.present, report.failed) == (1, {})
+
+
+def test_features_of_no_use_are_a_failure(tmp_path):
+    store = FeatureStore(tmp_path, Letters(float("nan")))
+    report = extract(store, {"one": "one.wav"})
+    assert report.failed["one"].reason == "its features are not finite"
+
+
+def test_clips_without_a_frame_to_trust_are_named(tmp_path):
+    store = FeatureStore(tmp_path, Letters())
+    report = extract(store, {"one": "one.wav", "xyz": "xyz.wav"})
+    assert report.untrusted == ["xyz"]
+
+
+def test_an_extractor_without_quality_is_trusted(tmp_path):
+    class Plain(Letters):
+        def read(self, clip, path):
+            return Reading(super().read(clip, path).values)
+
+    store = FeatureStore(tmp_path, Plain())
+    assert extract(store, CLIPS, num_workers=1).untrusted == []
+    assert store.quality("one") is None
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_error_in_the_program_is_no_damage_and_names_the_clip(
+    tmp_path, num_workers
+):
+    class Broken(Letters):
+        def read(self, clip, path):
+            return super().read(clip, path) if clip != "two" else {}["key"]
+
+    message = r"(?s)^two \(two.wav\) cannot be read:.*KeyError: 'key'"
+    with pytest.raises(RuntimeError, match=message):
+        extract(FeatureStore(tmp_path, Broken()), CLIPS, num_workers)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_mistake_of_the_user_is_told_as_it_is(tmp_path, num_workers):
+    class Demanding(Letters):
+        def read(self, clip, path):
+            raise UserError("install opensmile")
+
+    with pytest.raises(UserError, match="^install opensmile$"):
+        extract(FeatureStore(tmp_path, Demanding()), CLIPS, num_workers)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_clip_that_kills_its_reader_is_a_failure(tmp_path, num_workers):
+    class Deadly(Letters):
+        def read(self, clip, path):
+            if "deadly" in clip:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().read(clip, path)
+
+    store = FeatureStore(tmp_path, Deadly())
+    clips = {**MANY, "deadly one": "one.mp4", "deadly two": "two.mp4"}
+    report = extract(store, clips, num_workers)
+    assert sorted(report.failed) == ["deadly one", "deadly two"]
+    assert report.failed["deadly one"].file == "one.mp4"
+    assert "killed the process" in report.failed["deadly one"].reason
+    assert report.extracted == sorted(MANY)
+    assert same(store, MANY)
+
+
+def test_readers_that_cannot_start_are_no_failure_of_a_clip(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(extraction, "_one_thread", lambda worker: os._exit(3))
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        extract(FeatureStore(tmp_path, Letters()), CLIPS, num_workers=1)
+
+
+@pytest.mark.parametrize(
+    "bounds, option",
+    [({"batch_seconds": 60}, "batch_seconds"), ({}, "window")],
+)
+def test_out_of_memory_names_the_clip_and_the_option(tmp_path, bounds, option):
+    class Large(Letters):
+        def encode(self, values):
+            return [torch.empty(10**15) for _ in values]
+
+    large = Large()
+    vars(large).update(bounds)
+    with pytest.raises(
+        UserError, match=f"^three, or .*set {option} of .*Large"
+    ):
+        extract(FeatureStore(tmp_path, large), CLIPS)
+
+
+def test_another_error_of_the_encoder_is_not_taken_for_memory(tmp_path):
+    class Broken(Letters):
+        def encode(self, values):
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        extract(FeatureStore(tmp_path, Broken()), CLIPS)
+
+
+def test_each_process_of_torchrun_has_a_gpu_unless_told_otherwise(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "empty", lambda size, device: None)
+    for step in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, step, lambda *a, **k: None)
+    with processes() as device:
+        assert device == "cuda:1"
+    with processes("cpu") as device:
+        assert device == "cpu"
+
+
+def test_a_single_process_leaves_the_device_to_the_encoder(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with processes() as device:
+        assert device is None
+    assert not torch.distributed.is_initialized()
+
+
+@given(
+    clips=strategies.sets(strategies.text(min_size=1, max_size=2)),
+    total=strategies.integers(1, 9),
+)
+def test_shares_hold_each_clip_once_in_whatever_order(clips, total):
+    paths = {clip: f"{clip}.wav" for clip in clips}
+    shuffled = dict(reversed(paths.items()))
+    shares = [share_of(paths, i + 1, total) for i in range(total)]
+    assert shares == [share_of(shuffled, i + 1, total) for i in range(total)]
+    assert sorted(clip for share in shares for clip in share) == sorted(clips)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_processes_may_share_a_store(tmp_path):
+    clips = {**MANY, "bad one": "bad.wav"}
+    shares = [dict(list(clips.items())[n:]) for n in (0, 10, 20)]
+    processes = [
+        in_a_process(extract, FeatureStore(tmp_path, Letters()), share)
+        for share in shares
+    ]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    store = FeatureStore(tmp_path, Letters())
+    assert same(store, MANY)
+    assert list(store.failures()) == ["bad one"]
+    assert not list(store.parts.folder.iterdir())
+
+
+def extract_until_line(folder, clips, last_line, done):
+    """Extracts, and is killed at the given line that it executes."""
+    files = {module.__file__ for module in (extraction, parts, store_module)}
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == last_line:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    sys.settrace(trace)
+    extract(FeatureStore(folder, Letters()), clips, window=2)
+    sys.settrace(None)
+    done.touch()
+
+
+def test_killed_at_any_line_it_loses_at_most_the_clips_in_work(tmp_path):
+    ready = {"zero": "zero.wav", "start": "start.wav"}
+    clips = {**CLIPS, "bad one": "bad.wav"}
+    for last_line in range(1, 10_000, 23):
+        folder = tmp_path / str(last_line)
+        done, log = folder / "done", tmp_path / f"log {last_line}"
+        extract(FeatureStore(folder, Letters()), ready)
+        arguments = folder, clips, last_line, done
+        process = in_a_process(extract_until_line, *arguments)
+        process.join()
+        assert process.exitcode == (0 if done.exists() else -signal.SIGKILL)
+        store = FeatureStore(folder, Letters(log=log))
+        assert same(FeatureStore(folder, Letters()), ready), "still readable"
+        written = len(store.parts.finished(".npz"))
+        merged = sum(clip in store for clip in CLIPS)
+        report = extract(store, clips)
+        assert same(FeatureStore(folder, Letters()), [*CLIPS, *ready])
+        assert list(store.failures()) == ["bad one"]
+        assert report.present == max(written, merged), "nothing is done twice"
+        assert not any(map(store.parts.finished, store.parts.kinds))
+        if done.exists():
+            return
+    pytest.fail("it never finished")
+
+
+def test_killed_again_and_again_it_gets_there(tmp_path):
+    class Slow(Letters):
+        def encode(self, values):
+            time.sleep(0.01 * len(values))
+            return super().encode(values)
+
+    clips = {f"clip {index}": "one.wav" for index in range(60)}
+    kills = 0
+    while True:
+        process = in_a_process(
+            extract, FeatureStore(tmp_path, Slow()), clips, 2, 4
+        )
+        process.join(0.4)
+        if process.exitcode == 0:
+            break
+        kills += 1
+        assert kills < 50
+        process.kill()
+        process.join()
+    assert kills > 1
+    assert same(FeatureStore(tmp_path, Slow()), clips)
+
+
+def read_report(capsys, report, seconds=None):
+    """The words of the printed table, without its lines."""
+    print_report(report, "HogFeatures", seconds)
+    text = "".join(x if x.isascii() else " " for x in capsys.readouterr().out)
+    return " ".join(text.split())
+
+
+def test_the_table_counts_clips_and_tells_the_speed(capsys):
+    report = ExtractionReport(3, ["a", "b"], {}, ["b"], 90.0)
+    text = read_report(capsys, report, seconds=1800.0)
+    assert text == (
+        "HogFeatures clips 5 new 2 present before 3 failed 0 "
+        "new without a face 1 media, hours 0.50 wall time 0:01:30 "
+        "real-time factor 0.05"
+    )
+
+
+def test_without_durations_the_table_tells_no_speed(capsys):
+    report = ExtractionReport(0, ["a"], {}, [], 90.0)
+    text = read_report(capsys, report)
+    assert "wall time" in text and "media" not in text and "real" not in text
+
+
+def test_the_table_groups_failures_by_reason(capsys):
+    failed = {
+        name: Failure(f"{name}.flv", reason)
+        for name, reason in [
+            ("a", "empty file"),
+            ("b", "has no pictures: try `ffmpeg -i b.flv b.flv.mp4`"),
+            ("c", "has no pictures: try `ffmpeg -i c.flv c.flv.mp4`"),
+        ]
+    }
+    text = read_report(capsys, ExtractionReport(0, [], failed, [], 1.0))
+    assert text.endswith(
+        "Failures failed reason for instance "
+        "2 has no pictures: try `ffmpeg -i FILE FILE.mp4` b.flv "
+        "1 empty file a.flv"
+    )
