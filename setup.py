@@ -29,15 +29,20 @@ setup(
         # 5.x has no cascade classifier.
         "opencv-python-headless>=4.10,<5",
         "h5py",
+        "pillow",
         "scikit-learn",
         "scipy",
         "matplotlib",
         "rich",
         "tqdm",
     ],
+    entry_points={"console_scripts": ["auxformer = auxformer_lobes.cli:main"]},
     extras_require={
+        # Free for research and other non-commercial use only.
+        "opensmile": ["opensmile"],
         "test": [
             "hypothesis",
+            "opensmile",
             "pytest",
             "pytest-xdist",
             "ruff",

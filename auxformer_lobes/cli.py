@@ -42,8 +42,7 @@ def extract(parser):
     add("--data_root", metavar="FOLDER", help="{data_root} in the manifests")
     add(
         "--dtype",
-        default="float16",
-        help="of the stored numbers: %(default)s, float32, uint8",
+        help="of the stored numbers, float16 or float32 (what they need)",
     )
     add(
         "--num_workers",

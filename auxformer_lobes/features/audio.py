@@ -1,17 +1,17 @@
-"""Audio features: log Mel filterbanks, and wav2vec 2.0."""
-
-import hashlib
-import json
-from pathlib import Path
+"""Descriptors of sound: log Mel filterbanks, and those of openSMILE."""
 
 import torch
-from safetensors import SafetensorError
-from speechbrain.integrations.huggingface.wav2vec2 import Wav2Vec2
 from speechbrain.lobes.features import Fbank
+from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.features.extractor import Extractor, Reading
 from auxformer_lobes.features.media import read_audio
+
+logger = get_logger(__name__)
+
+# openSMILE's names for the descriptors of a frame, and for their deltas.
+LEVELS = {"ComParE_2016": "lld;lld_de", "eGeMAPSv02": "lld"}
 
 
 class FbankFeatures(Extractor):
@@ -71,105 +71,68 @@ class FbankFeatures(Extractor):
         return Reading(self.fbank(waveform[None])[0])
 
 
-class Wav2Vec2Features(Extractor):
-    """The last hidden states of a wav2vec 2.0 without its upper layers.
+class OpenSmileFeatures(Extractor):
+    """openSMILE's low-level descriptors, 100 frames a second.
 
-    The encoder of the published system is `facebook/wav2vec2-large-robust`
-    with 12 of its 24 layers, 50 frames a second of 1024 numbers. The
-    waveform is normalised to mean 0 and variance 1, clip by clip, where the
-    model's feature extractor says so (`do_normalize`).
+    ComParE 2016 has 65 descriptors of energy, spectrum and voice, followed by
+    their 65 deltas, as in the published system. openSMILE is not installed
+    with this package, as its licence is not free: research and other
+    non-commercial use only. `pip install 'auxformer-lobes[opensmile]'`
+    installs it.
+
+    Eyben, Wöllmer and Schuller, "openSMILE: The Munich versatile and fast
+    open-source audio feature extractor", ACM Multimedia 2010.
 
     Arguments
     ---------
-    source : str
-        Hugging Face hub name, or a local folder.
-    save_path : str
-        Folder for what is downloaded.
-    keep_layers : int
-        Transformer layers that are kept, from the first; None for all.
-    device : str
-        Where the model runs; by default a GPU if there is one.
+    feature_set : str
+        "ComParE_2016", 130 numbers a frame, or "eGeMAPSv02", 25 without
+        deltas.
 
     Example
     -------
-    >>> import tempfile
-    >>> import transformers
-    >>> folder = tempfile.mkdtemp()  # or "facebook/wav2vec2-large-robust"
-    >>> config = transformers.Wav2Vec2Config(
-    ...     hidden_size=48, intermediate_size=48, num_hidden_layers=4
-    ... )
-    >>> transformers.Wav2Vec2Model(config).save_pretrained(folder)
-    >>> _ = transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    >>> features = Wav2Vec2Features(folder, folder, keep_layers=2)
-    >>> features.encode([torch.zeros(48000)])[0].shape
-    torch.Size([149, 48])
+    >>> OpenSmileFeatures().dim
+    130
     """
 
     modality = "audio"
+    dtype = "float32"  # spectral variance exceeds what float16 holds
     sample_rate = 16000
+    least_samples = 960  # the longest window, 60 ms
 
-    def __init__(self, source, save_path, keep_layers=12, device=None):
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.encoder = _pretrained(source, str(save_path))
-        model = self.encoder.model
-        layers = model.encoder.layers
-        if keep_layers is not None:
-            if not 1 <= keep_layers <= len(layers):
-                raise UserError(
-                    f"keep_layers: {keep_layers}, but {source} has "
-                    f"{len(layers)} layers"
-                )
-            model.encoder.layers = layers[:keep_layers]
-        # The least sound that gives one frame.
-        self.least_samples = 1
-        for kernel, stride in zip(
-            reversed(model.config.conv_kernel),
-            reversed(model.config.conv_stride),
-        ):
-            self.least_samples = (self.least_samples - 1) * stride + kernel
-        super().__init__(
-            dim=model.config.hidden_size,
-            source=Path(source).name,
-            keep_layers=len(model.encoder.layers),
-            normalize=self.encoder.normalize_wav,
-            weights=_digest(model),
+    def __init__(self, feature_set="ComParE_2016"):
+        if feature_set not in LEVELS:
+            raise UserError(
+                f"feature_set: {feature_set} is not one of {', '.join(LEVELS)}"
+            )
+        try:
+            import opensmile
+        except ImportError:
+            raise UserError(
+                "OpenSmileFeatures needs openSMILE, which is free for "
+                "non-commercial use: pip install 'auxformer-lobes[opensmile]'"
+            )
+        self.smile = opensmile.Smile(
+            opensmile.FeatureSet[feature_set], LEVELS[feature_set]
         )
-
-    def __getstate__(self):
-        """Leaves out the encoder: workers only read."""
-        return {**vars(self), "encoder": None}
+        super().__init__(dim=self.smile.num_features, feature_set=feature_set)
 
     def read(self, clip, path):
-        """Returns the waveform of a clip, see `Extractor.read`."""
+        """Returns the descriptors of a clip, see `Extractor.read`.
+
+        Those that are not finite become 0, and the log tells how many.
+        """
         waveform = read_audio(path, self.sample_rate)
         missing = max(0, self.least_samples - len(waveform))
-        return Reading(torch.nn.functional.pad(waveform, (0, missing)))
-
-    def encode(self, values):
-        """Returns the features of waveforms, see `Extractor.encode`."""
-        # Moved when it is first needed: most runs find their features there.
-        encoder = self.encoder.to(self.device)
-        return [encoder(wav[None].to(self.device))[0] for wav in values]
-
-
-def _pretrained(source, save_path):
-    try:
-        return Wav2Vec2(source, save_path, freeze=True, output_norm=False)
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{source}: neither a folder with a wav2vec 2.0 model nor a model "
-            f"on the Hugging Face hub that can be reached: {reason}"
-        )
-
-
-def _digest(model):
-    """Returns what tells this model from any other, wherever it lies."""
-    config = model.config.to_diff_dict()
-    for unrelated in ("_name_or_path", "transformers_version"):
-        config.pop(unrelated, None)
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name, weights in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weights.cpu().contiguous().numpy())
-    return digest.hexdigest()[:16]
+        waveform = torch.nn.functional.pad(waveform, (0, missing))
+        # openSMILE goes on in 16 bits, in which full scale would wrap around.
+        waveform = waveform.clamp(-1, 1 - 2**-15)
+        frames = self.smile.process_signal(waveform.numpy(), self.sample_rate)
+        values = torch.tensor(frames.to_numpy())
+        broken = ~values.isfinite()
+        if broken.any():
+            logger.info(
+                f"{clip}: {broken.sum()} of {broken.numel()} descriptors are "
+                "not finite: 0 in their place"
+            )
+        return Reading(values.masked_fill(broken, 0.0))

@@ -253,13 +253,15 @@ class _Readings(Dataset):
     def loader(self, ahead):
         """Reads that many clips ahead, all the workers together."""
         workers = self.num_workers
+        # Here, since a process that is forked off may hang if it does so, and
+        # each inherits it; torch sees to its own threads.
+        cv2.setNumThreads(1)
         return DataLoader(
             self,
             batch_size=None,
             num_workers=workers,
             prefetch_factor=max(2, -(-ahead // workers)) if workers else None,
             collate_fn=_as_it_is,
-            worker_init_fn=_one_thread,
             # Whether something is extracted must not change the random
             # numbers of a training that follows.
             generator=torch.Generator(),
@@ -277,11 +279,6 @@ class _Readings(Dataset):
 
 def _as_it_is(reading):
     return reading
-
-
-def _one_thread(worker):
-    # Torch does so by itself.
-    cv2.setNumThreads(1)
 
 
 def _windows(readings, size):

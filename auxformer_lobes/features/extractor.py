@@ -32,7 +32,10 @@ class Extractor:
     time. Extractors that need no device do everything in `read`.
 
     Each kind has a `modality`, "audio" or "visual": which file of a clip it
-    reads.
+    reads. Where several layers of an encoder lie side by side in a frame,
+    `layers` is their number. One that encodes names the shape of one sample or
+    frame of what it reads, `input_shape`. `dtype` is what a `FeatureStore`
+    keeps its numbers as.
 
     Arguments
     ---------
@@ -61,6 +64,9 @@ class Extractor:
     """
 
     modality = None
+    layers = 1
+    input_shape = ()
+    dtype = "float16"
 
     def __init__(self, dim, **settings):
         self.dim = dim

@@ -58,7 +58,8 @@ class FeatureStore:
         Makes the features.
     dtype : str
         What the numbers are stored as: "float16" or "float32", or "uint8" for
-        features that are bytes (face crops).
+        features that are bytes (face crops). By default what the extractor
+        asks for.
 
     Example
     -------
@@ -77,7 +78,8 @@ class FeatureStore:
             [4., 5.]])
     """
 
-    def __init__(self, folder, features, dtype="float16"):
+    def __init__(self, folder, features, dtype=None):
+        dtype = dtype or features.dtype
         if dtype not in DTYPES:
             raise UserError(
                 f"dtype {dtype!r} of a feature store is unknown: choose one "

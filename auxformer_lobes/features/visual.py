@@ -1,16 +1,15 @@
-"""Visual features: HOG of the face, and released feature folders."""
+"""Features of the face in each frame: HOG, and the ground of all models."""
 
-import re
-from pathlib import Path
+from functools import cached_property
+from itertools import chain, islice
 
 import cv2
 import numpy as np
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.errors import UserError
 from auxformer_lobes.features.extractor import Extractor, Reading
 from auxformer_lobes.features.faces import FaceTracker
-from auxformer_lobes.features.media import check_file
 
 
 class HogFeatures(Extractor):
@@ -60,74 +59,140 @@ class HogFeatures(Extractor):
         return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)
 
 
-class FeatureFolder(Extractor):
-    """Features that somebody else has extracted, as NumPy files.
+class FaceModelFeatures(Extractor):
+    """What a model on the device makes of face crops.
 
-    Either `<folder>/<clip>.npy`, `[time, dim]`, or a file a frame,
-    `<folder>/<clip>/<frame>.npy`, `[dim]`, in the order of the last number
-    in the file's name: frame 10 comes after frame 9.
+    A kind says in `load` what its model is: a module that takes
+    `[batch, size, size, 3]`, RGB from 0 to 255, and gives `[batch, dim]`.
 
     Arguments
     ---------
-    folder : str
-        Where they lie.
     dim : int
-        Channels.
+        Channels of the features.
+    size : int
+        Side of the crops that the model takes, pixels.
+    faces : FaceTracker
+        Finds the face, and makes crops of that size. By default one with no
+        other choices.
+    frames_per_second : float
+        Constant rate of the frames; by default that of the video.
+    batch_size : int
+        Inputs of the model, of any clips, that are encoded together.
+    device : str
+        Where the model runs; by default a GPU if there is one.
+    **settings
+        What else changes the features.
 
     Example
     -------
-    >>> import tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> np.save(f"{folder}/clip.npy", np.zeros((75, 50), dtype=np.float32))
-    >>> FeatureFolder(folder, dim=50)("clip", None).shape
-    torch.Size([75, 50])
+    >>> class Colour(FaceModelFeatures):
+    ...     def load(self):
+    ...         class Mean(torch.nn.Module):
+    ...             def forward(self, crops):
+    ...                 return crops.float().mean((1, 2))
+    ...
+    ...         return Mean()
+    >>> colour = Colour(3, 64, None, None, batch_size=16, device="cpu")
+    >>> crops = torch.zeros(75, 64, 64, 3, dtype=torch.uint8)
+    >>> [features.shape for features in colour.encode([crops, crops[:1]])]
+    [torch.Size([75, 3]), torch.Size([1, 3])]
     """
 
     modality = "visual"
 
-    def __init__(self, folder, dim):
-        self.folder = Path(folder).resolve()
-        if not self.folder.is_dir():
-            raise UserError(f"{folder}: no such folder of features")
-        super().__init__(dim=dim, folder=str(self.folder), channels=dim)
-
-    def read(self, clip, path=None):
-        """Returns the features of a clip; the media file is not looked at.
-
-        See `Extractor.read`.
-        """
-        whole = self.folder / f"{clip}.npy"
-        if whole.exists():
-            return Reading(self._load(whole, ndim=2))
-        frames = (self.folder / clip).glob("*.npy")
-        frames = sorted(frames, key=_frame_number)
-        if not frames:
-            raise MediaError(
-                f"{self.folder}: has no features of {clip}, neither "
-                f"{clip}.npy nor {clip}/<frame>.npy"
+    def __init__(
+        self,
+        dim,
+        size,
+        faces,
+        frames_per_second,
+        batch_size,
+        device,
+        **settings,
+    ):
+        self.faces = faces or FaceTracker(size=size)
+        self.input_shape = (size, size, 3)
+        if self.faces.size != size:
+            raise UserError(
+                f"faces: size {self.faces.size}, but the model takes {size}: "
+                f"set size: {size}"
             )
-        return Reading(
-            torch.stack([self._load(path, ndim=1) for path in frames])
+        self.frames_per_second = frames_per_second
+        self.batch_size = batch_size
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        super().__init__(
+            dim=dim,
+            faces=self.faces.settings,
+            frames_per_second=frames_per_second,
+            **settings,
         )
 
-    def _load(self, path, ndim):
-        check_file(path)
-        try:
-            array = np.load(path, allow_pickle=False).astype(np.float32)
-        except (ValueError, EOFError):
-            raise MediaError(f"{path}: not an array of numbers")
-        if array.ndim != ndim or array.shape[-1] != self.dim or not len(array):
-            raise MediaError(
-                f"{path}: its shape is {list(array.shape)}, not "
-                f"{['time', self.dim][-ndim:]}"
-            )
-        if not np.isfinite(array).all():
-            raise MediaError(f"{path}: has values that are not finite")
-        return torch.from_numpy(array)
+    def __getstate__(self):
+        """Leaves out the encoder: workers only read."""
+        return {k: v for k, v in vars(self).items() if k != "encoder"}
 
+    @cached_property
+    def encoder(self):
+        """The model, on the device.
 
-def _frame_number(path):
-    numbers = re.findall(r"\d+", path.stem)
-    if not numbers:
-        raise MediaError(f"{path}: no frame number in the file's name")
-    return int(numbers[-1])
+        It is loaded when it is first needed: most runs find their features
+        in the store.
+        """
+        return self.load().eval().to(self.device)
+
+    def load(self):
+        """Loads the model.
+
+        Returns
+        -------
+        torch.nn.Module
+            Face crops to features, on the CPU.
+        """
+        raise NotImplementedError
+
+    def read(self, clip, path):
+        """Returns crop and quality of each frame, see `Extractor.read`."""
+        faces = self.faces(path, self.frames_per_second)
+        return Reading(
+            torch.from_numpy(faces.crops), torch.from_numpy(faces.quality)
+        )
+
+    def inputs(self, crops):
+        """Cuts a clip into what the model takes, one frame each.
+
+        Arguments
+        ---------
+        crops : torch.Tensor
+            `[time, size, size, 3]`.
+
+        Returns
+        -------
+        sequence of torch.Tensor
+            What gives one vector each.
+        """
+        return crops
+
+    @torch.no_grad()
+    def encode(self, values):
+        """Returns the features of face crops, see `Extractor.encode`."""
+        return self.run(values)
+
+    def run(self, values):
+        """Encodes, and keeps what the gradients need.
+
+        Arguments
+        ---------
+        values : list of torch.Tensor
+            Face crops of each clip.
+
+        Returns
+        -------
+        features : list of torch.Tensor
+            `[time, dim]` of each clip, on the device.
+        """
+        clips = [self.inputs(crops) for crops in values]
+        inputs = chain.from_iterable(clips)
+        features = []
+        while batch := list(islice(inputs, self.batch_size)):
+            features.append(self.encoder(torch.stack(batch).to(self.device)))
+        return list(torch.cat(features).split([len(clip) for clip in clips]))

@@ -13,6 +13,7 @@ import torch.nn as nn
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.models.attention import Encoder
+from auxformer_lobes.models.layer_mix import LayerMix
 from auxformer_lobes.models.pooling import AttentiveStatistics, LastFrame
 from auxformer_lobes.models.reference import read_reference
 
@@ -75,6 +76,13 @@ class Head(nn.Module):
         return self.output(x + self.branch(x))
 
 
+def _layer_mix(name, dim, layers):
+    """Width of the features once their layers are mixed, and what mixes."""
+    if dim % layers:
+        raise ValueError(f"{name}_dim {dim} is not {layers} layers of a width")
+    return dim // layers, LayerMix(layers) if layers > 1 else nn.Identity()
+
+
 def _projection(name, dim, model_dim, wanted):
     """A 1×1 convolution over time, where it is wanted or needed."""
     if wanted is None:
@@ -110,6 +118,11 @@ class AuxFormer(nn.Module):
         Layers of each of the six encoders.
     num_classes : int
         Number of classes.
+    audio_layers : int
+        Layers of the encoder that lie side by side in the audio features,
+        to be mixed with learnable weights (see `LayerMix`).
+    visual_layers : int
+        Likewise in the visual features.
     audio_projection : bool
         Whether the audio features are projected to `model_dim`. By default,
         where their width differs from it.
@@ -158,6 +171,8 @@ class AuxFormer(nn.Module):
         num_heads=10,
         num_layers=5,
         num_classes=6,
+        audio_layers=1,
+        visual_layers=1,
         audio_projection=None,
         visual_projection=None,
         shared_auxiliary_head=True,
@@ -180,6 +195,10 @@ class AuxFormer(nn.Module):
         self.auxiliary_passes = auxiliary_passes
         self.missing = missing
 
+        audio_dim, self.audio_mix = _layer_mix("audio", audio_dim, audio_layers)
+        visual_dim, self.visual_mix = _layer_mix(
+            "visual", visual_dim, visual_layers
+        )
         self.audio_projection = _projection(
             "audio", audio_dim, model_dim, audio_projection
         )
@@ -296,8 +315,8 @@ class AuxFormer(nn.Module):
             present = audio.new_ones(len(audio), 2, dtype=torch.bool)
         audio, audio_frames = self._admit(audio, audio_lens, present[:, 0])
         visual, visual_frames = self._admit(visual, visual_lens, present[:, 1])
-        audio = self.audio_projection(audio)
-        visual = self.visual_projection(visual)
+        audio = self.audio_projection(self.audio_mix(audio))
+        visual = self.visual_projection(self.visual_mix(visual))
 
         wanted = {"return_weights": return_attention}
         seen = {}

@@ -132,8 +132,10 @@ def make_clips(make_clip, clips, num_workers):
     list
         What it has returned, in the order of the clips.
     """
-    # Workers are many already: no threads of OpenCV's in each.
-    with multiprocessing.Pool(num_workers, cv2.setNumThreads, (0,)) as pool:
+    # Workers are many already: no threads of OpenCV's in each. Set here, since
+    # a process that is forked off may hang if it does so.
+    cv2.setNumThreads(0)
+    with multiprocessing.Pool(num_workers) as pool:
         progress = tqdm(
             pool.imap(make_clip, clips, chunksize=8),
             total=len(clips),

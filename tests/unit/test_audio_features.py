@@ -1,19 +1,20 @@
-"""Filterbanks, and wav2vec 2.0 without its upper layers."""
+"""Filterbanks, openSMILE's descriptors, and what all audio features read."""
 
-import gc
+import logging
 import pickle
-import shutil
-import weakref
+import sys
 
 import numpy as np
+import opensmile
 import pytest
 import soundfile
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.audio import FbankFeatures, Wav2Vec2Features
+from auxformer_lobes.features.audio import FbankFeatures, OpenSmileFeatures
+from auxformer_lobes.features.speech import SpeechModelFeatures
 from tests.unit.media_files import grey_pictures, tone, write_media
+from tests.unit.speech_models import save_model
 
 
 @pytest.fixture
@@ -81,122 +82,175 @@ def test_filterbanks_of_another_sample_rate_hear_all_of_it(tmp_path):
     }
 
 
-def test_a_video_without_sound_is_named(tmp_path):
-    path = write_media(tmp_path / "silent.flv", grey_pictures([0] * 3))
-    with pytest.raises(MediaError, match="no audio stream"):
-        FbankFeatures()("silent", path)
+@pytest.fixture(scope="module")
+def compare():
+    return OpenSmileFeatures()
 
 
-def save_model(folder, do_normalize=True, layers=4, seed=0):
-    """Writes a tiny model of the kind of wav2vec2-large-robust."""
-    torch.manual_seed(seed)
-    config = Wav2Vec2Config(
-        hidden_size=32,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        intermediate_size=64,
-        conv_dim=[16] * 7,
-        conv_bias=True,
-        feat_extract_norm="layer",
-        do_stable_layer_norm=True,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    Wav2Vec2Model(config).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=do_normalize).save_pretrained(folder)
-    return str(folder)
-
-
-def load(source, keep_layers=2):
-    """Reads a tiny model."""
-    return Wav2Vec2Features(source, f"{source}/saved", keep_layers, "cpu")
-
-
-@pytest.mark.parametrize("do_normalize", [True, False])
-def test_wav2vec2_equals_the_published_cut_of_the_model(
-    tmp_path, tone_file, do_normalize
+def test_compare_is_65_descriptors_and_their_65_deltas_every_10_ms(
+    compare, tone_file
 ):
-    source = save_model(tmp_path / "model", do_normalize)
-    features = load(source)("tone", tone_file)
-    # What the published system does.
-    model = Wav2Vec2Model.from_pretrained(source).eval()
-    del model.encoder.layers[2:]
-    waveform = torch.from_numpy(soundfile.read(tone_file, dtype="float32")[0])
-    if do_normalize:
-        waveform = (waveform - waveform.mean()) / waveform.std()
-    with torch.no_grad():
-        expected = model(waveform[None]).last_hidden_state[0]
-    assert features.shape == (49, 32)
-    assert not features.requires_grad
-    assert torch.allclose(features, expected, atol=1e-4)
+    values = compare("tone", tone_file)
+    assert compare.dim == 130
+    # Windows of 60 ms; openSMILE gives one frame more than fit.
+    assert values.shape == ((16000 - 960) // 160 + 2, 130)
+    assert values.dtype == torch.float32
+    names = compare.smile.feature_names
+    deltas = [name.replace("_sma", "_sma_de") for name in names[:65]]
+    assert deltas == names[65:]
+    pitch = values[:, names.index("F0final_sma")]
+    assert (pitch[5:-5] - 440).abs().max() < 1
 
 
-def test_nothing_of_the_upper_layers_stays_in_memory(tmp_path, monkeypatch):
-    source = save_model(tmp_path / "model")
-    loaded = []
-    from_pretrained = Wav2Vec2Model.from_pretrained.__func__
-
-    def remember(cls, *args, **kwargs):
-        model = from_pretrained(cls, *args, **kwargs)
-        loaded.extend(
-            weakref.ref(parameter)
-            for layer in model.encoder.layers
-            for parameter in layer.parameters()
+def test_compare_is_what_opensmile_gives_level_by_level(compare, tone_file):
+    waveform, rate = soundfile.read(tone_file, dtype="float32")
+    levels = [
+        opensmile.Smile(
+            opensmile.FeatureSet.ComParE_2016, level
+        ).process_signal(waveform, rate)
+        for level in (
+            opensmile.FeatureLevel.LowLevelDescriptors,
+            opensmile.FeatureLevel.LowLevelDescriptors_Deltas,
         )
-        return model
-
-    monkeypatch.setattr(Wav2Vec2Model, "from_pretrained", classmethod(remember))
-    features = load(source, keep_layers=1)
-    gc.collect()
-    alive = [parameter() is not None for parameter in loaded]
-    quarter = len(alive) // 4
-    assert alive == [True] * quarter + [False] * 3 * quarter
-    assert len(features.encoder.model.encoder.layers) == 1
+    ]
+    # Alone, the deltas go on for two frames.
+    expected = np.concatenate([levels[0], levels[1][:-2]], axis=1)
+    assert np.array_equal(compare("tone", tone_file), expected)
 
 
-def test_a_sound_shorter_than_one_frame_is_padded_to_one(tmp_path):
-    features = load(save_model(tmp_path / "model"))
-    for samples, frames in [(1, 1), (399, 1), (400, 1), (719, 1), (720, 2)]:
-        soundfile.write(tmp_path / "short.wav", tone()[:samples], 16000)
-        values = features("short", tmp_path / "short.wav")
-        assert values.shape == (frames, 32)
+def test_descriptors_follow_a_tone_that_changes(tmp_path, compare):
+    sound = np.concatenate([tone(hertz=200), tone(hertz=400)])
+    soundfile.write(tmp_path / "rising.wav", sound, 16000)
+    values = compare("rising", tmp_path / "rising.wav")
+    pitch = values[:, compare.smile.feature_names.index("F0final_sma")]
+    assert abs(pitch[50] - 200) < 1
+    assert abs(pitch[150] - 400) < 1
+
+
+@pytest.mark.parametrize("feature_set", ["ComParE_2016", "eGeMAPSv02"])
+@pytest.mark.parametrize("samples", [1, 959, 960])
+def test_the_shortest_sound_has_finite_descriptors(
+    tmp_path, feature_set, samples
+):
+    features = OpenSmileFeatures(feature_set)
+    soundfile.write(tmp_path / "short.wav", tone()[:samples], 16000)
+    values = features("short", tmp_path / "short.wav")
+    assert values.shape == (2, features.dim)
+    assert values.isfinite().all()
+
+
+def test_sound_at_full_scale_does_not_wrap_around(tmp_path, compare):
+    """In 16 bits, 32768 is -32768: a square wave would be a constant."""
+    values = []
+    for level in (0.999, 1.0, 1.5):
+        path = tmp_path / "loud.wav"
+        sound = level * np.sign(tone(hertz=441))
+        soundfile.write(path, sound, 16000, subtype="FLOAT")
+        values.append(compare("loud", path))
+    crossings = compare.smile.feature_names.index("pcm_zcr_sma")
+    assert (values[0][:, crossings] > 0.05).all()
+    assert torch.equal(values[0][:, crossings], values[1][:, crossings])
+    assert torch.equal(values[1], values[2])
+
+
+def test_descriptors_that_are_not_finite_become_0_and_are_counted(
+    tone_file, caplog
+):
+    features = OpenSmileFeatures()
+    values = features("tone", tone_file)
+    assert values.isfinite().all()
+    frames = features.smile.process_signal(tone(), 16000)
+    frames.iloc[3, 7] = np.nan
+    frames.iloc[4, 0] = -np.inf
+    features.smile.process_signal = lambda waveform, rate: frames
+    with caplog.at_level(logging.INFO, "auxformer_lobes.features.audio"):
+        broken = features("tone", tone_file)
+    assert broken[3, 7] == broken[4, 0] == 0
+    assert "tone: 2 of 12480 descriptors are not finite" in caplog.text
+
+
+def test_descriptors_are_the_same_in_workers(compare, tone_file):
+    sent = pickle.loads(pickle.dumps(compare))
+    assert sent.settings == compare.settings
+    assert torch.equal(sent("tone", tone_file), compare("tone", tone_file))
+
+
+def test_another_feature_set_is_another_store_and_a_typo_is_told(compare):
+    features = OpenSmileFeatures("eGeMAPSv02")
+    assert features.dim == 25
+    assert features.settings != compare.settings
+    with pytest.raises(UserError, match="one of ComParE_2016, eGeMAPSv02"):
+        OpenSmileFeatures("ComParE2016")
+
+
+def test_without_opensmile_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    with pytest.raises(UserError, match=r"'auxformer-lobes\[opensmile\]'"):
+        OpenSmileFeatures()
+
+
+@pytest.fixture(scope="module")
+def extractors(tmp_path_factory):
+    """One of each kind, a tiny model for the speech models."""
+    source = save_model(tmp_path_factory.mktemp("model"))
+    return {
+        "fbank": FbankFeatures(),
+        "compare": OpenSmileFeatures(),
+        "speech": SpeechModelFeatures(source, source),
+    }
+
+
+# How many frames of a second are there, and of a minute.
+FRAMES = {"fbank": (101, 6001), "compare": (96, 5996), "speech": (49, 2999)}
+every_kind = pytest.mark.parametrize("kind", FRAMES)
+
+
+@every_kind
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
+def test_any_sample_rate_gives_as_many_frames(tmp_path, extractors, kind, rate):
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, tone(rate=rate), rate)
+    values = extractors[kind]("tone", path)
+    assert values.shape == (FRAMES[kind][0], extractors[kind].dim)
+    assert values.isfinite().all()
+
+
+@every_kind
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "ULAW"])
+def test_stereo_in_any_width_of_sample_is_as_good_as_mono(
+    tmp_path, extractors, kind, subtype
+):
+    values = []
+    for channels in (1, 2):
+        path = tmp_path / f"{channels}.wav"
+        sound = np.stack([tone()] * channels, axis=1)
+        soundfile.write(path, sound, 16000, subtype=subtype)
+        values.append(extractors[kind]("tone", path))
+    assert values[0].shape == (FRAMES[kind][0], extractors[kind].dim)
+    assert values[0].isfinite().all()
+    assert torch.equal(*values)
+
+
+@every_kind
+def test_ten_milliseconds_and_a_minute_have_features(
+    tmp_path, extractors, kind
+):
+    for seconds in (0.01, 60):
+        path = tmp_path / f"{seconds}.wav"
+        soundfile.write(path, tone(seconds), 16000)
+        values = extractors[kind]("tone", path)
         assert values.isfinite().all()
+        if seconds == 60:
+            assert len(values) == FRAMES[kind][1]
+        else:
+            assert len(values) in (1, 2)
 
 
-def test_settings_follow_the_weights_wherever_they_lie(tmp_path):
-    source = save_model(tmp_path / "a" / "model")
-    settings = load(source).settings
-    shutil.copytree(source, tmp_path / "b" / "model")
-    assert load(str(tmp_path / "b" / "model")).settings == settings
-    save_model(tmp_path / "b" / "model", seed=1)
-    assert load(str(tmp_path / "b" / "model")).settings != settings
-    assert load(source, keep_layers=1).settings != settings
-    save_model(source, do_normalize=False)
-    assert load(source).settings != settings
-
-
-def test_workers_read_without_getting_the_model(tmp_path, tone_file):
-    features = load(save_model(tmp_path / "model"))
-    pickled = pickle.dumps(features)
-    assert len(pickled) < 2000
-    reading = pickle.loads(pickled).read("tone", tone_file)
-    assert torch.equal(
-        features.encode([reading.values])[0], features("tone", tone_file)
-    )
-
-
-def test_more_layers_than_there_are_is_told(tmp_path):
-    source = save_model(tmp_path / "model")
-    with pytest.raises(UserError, match="keep_layers: 12, .* has 4 layers"):
-        load(source, keep_layers=12)
-    assert load(source, keep_layers=None).settings["keep_layers"] == 4
-
-
-def test_a_wrong_source_is_told_in_one_line(tmp_path):
-    damaged = save_model(tmp_path / "damaged")
-    tmp_path.joinpath("damaged", "model.safetensors").write_text("version")
-    tmp_path.joinpath("empty").mkdir()
-    for source in [damaged, f"{tmp_path}/empty", f"{tmp_path}/typo"]:
-        with pytest.raises(UserError, match=f"{source}: neither") as error:
-            load(source)
-        assert "\n" not in str(error.value)
+@every_kind
+def test_a_file_without_sound_is_named(tmp_path, extractors, kind):
+    silent = write_media(tmp_path / "silent.flv", grey_pictures([0] * 3))
+    with pytest.raises(MediaError, match="silent.flv: has no audio stream"):
+        extractors[kind].read("silent", silent)
+    soundfile.write(tmp_path / "empty.wav", [], 16000)
+    with pytest.raises(MediaError, match="empty.wav: .* no samples"):
+        extractors[kind].read("empty", tmp_path / "empty.wav")

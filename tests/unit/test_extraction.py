@@ -228,7 +228,7 @@ def test_a_clip_that_kills_its_reader_is_a_failure(tmp_path, num_workers):
 def test_readers_that_cannot_start_are_no_failure_of_a_clip(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(extraction, "_one_thread", lambda worker: os._exit(3))
+    monkeypatch.setattr(extraction, "get_worker_info", lambda: os._exit(3))
     with pytest.raises(RuntimeError, match="DataLoader worker"):
         extract(FeatureStore(tmp_path, Letters()), CLIPS, num_workers=1)
 

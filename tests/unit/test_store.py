@@ -74,7 +74,7 @@ def test_what_is_not_bytes_is_not_cut_to_bytes(tmp_path):
         store.add("one", "one.wav", torch.ones(3, 2))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "half", None])
+@pytest.mark.parametrize("dtype", ["int8", "half"])
 def test_an_unknown_dtype_is_told(tmp_path, dtype):
     with pytest.raises(UserError, match=f"dtype {dtype!r} .* choose one of"):
         FeatureStore(tmp_path, Letters(), dtype)

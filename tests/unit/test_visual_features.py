@@ -1,14 +1,15 @@
-"""HOG of the face, and released feature folders."""
+"""HOG of the face."""
 
 import pickle
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.errors import MediaError
 from auxformer_lobes.features.faces import FaceTracker, Quality
-from auxformer_lobes.features.visual import FeatureFolder, HogFeatures
+from auxformer_lobes.features.inputs import load_encoder
+from auxformer_lobes.features.visual import HogFeatures
 from tests.unit.media_files import astronaut, grey_pictures, write_media
 
 
@@ -56,6 +57,12 @@ def test_another_size_of_face_gives_its_own_dimension(face_clip):
     assert features("face", face_clip).shape == (5, 324)
 
 
+def test_the_encoder_file_gives_hog_15_times_a_second(face_clip):
+    presets = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+    features = load_encoder(presets / "hog.yaml")
+    assert features("face", face_clip).shape == (15, 1764)
+
+
 def test_hog_goes_to_workers(face_clip):
     features = HogFeatures(frames_per_second=5)
     sent = pickle.loads(pickle.dumps(features))
@@ -67,60 +74,3 @@ def test_a_file_without_pictures_is_named(tmp_path):
     tmp_path.joinpath("clip.flv").write_bytes(b"")
     with pytest.raises(MediaError, match="clip.flv: empty"):
         HogFeatures().read("clip", tmp_path / "clip.flv")
-
-
-def test_frames_are_sorted_by_their_number_not_their_name(tmp_path):
-    clip = tmp_path / "clip"
-    clip.mkdir()
-    for number in [10, 9, 2, 100]:
-        name = f"clip000_frame{number}.npy"
-        np.save(clip / name, np.full(3, number, dtype=np.float32))
-    features = FeatureFolder(tmp_path, dim=3)("clip", None)
-    assert features[:, 0].tolist() == [2, 9, 10, 100]
-
-
-def test_a_whole_clip_in_one_file_is_read_as_float32(tmp_path):
-    array = np.random.default_rng(0).random((7, 4))
-    np.save(tmp_path / "clip.npy", array)
-    features = FeatureFolder(tmp_path, dim=4)("clip", None)
-    assert features.dtype == torch.float32
-    assert np.allclose(features, array)
-
-
-@pytest.mark.parametrize(
-    "array, reason",
-    [
-        (np.zeros((7, 5)), r"shape is \[7, 5\], not \['time', 4\]"),
-        (np.zeros(4), r"shape is \[4\], not \['time', 4\]"),
-        (np.zeros((0, 4)), r"shape is \[0, 4\]"),
-        (np.full((7, 4), np.inf), "not finite"),
-        (np.array([["a", "b", "c", "d"]]), "not an array of numbers"),
-        (np.array([{}]), "not an array of numbers"),  # a pickle
-    ],
-)
-def test_a_file_that_is_no_features_is_named(tmp_path, array, reason):
-    np.save(tmp_path / "clip.npy", array)
-    with pytest.raises(MediaError, match=f"clip.npy: .*{reason}"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
-
-
-def test_a_wrong_frame_is_named(tmp_path):
-    tmp_path.joinpath("clip").mkdir()
-    np.save(tmp_path / "clip" / "1.npy", np.zeros(4))
-    np.save(tmp_path / "clip" / "2.npy", np.zeros(3))
-    with pytest.raises(MediaError, match=r"2.npy: its shape is \[3\]"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
-    np.save(tmp_path / "clip" / "first.npy", np.zeros(4))
-    with pytest.raises(MediaError, match="first.npy: no frame number"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
-
-
-def test_a_clip_that_is_missing_is_named(tmp_path):
-    tmp_path.joinpath("clip").mkdir()
-    with pytest.raises(MediaError, match="has no features of clip"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
-
-
-def test_a_wrong_folder_is_told_at_once(tmp_path):
-    with pytest.raises(UserError, match="typo: no such folder"):
-        FeatureFolder(tmp_path / "typo", dim=4)

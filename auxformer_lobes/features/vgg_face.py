@@ -1,0 +1,126 @@
+"""VGG-Face: the face recognition network of Parkhi et al., BMVC 2015."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from auxformer_lobes.features.pretrained import digest, fill, read_weights
+from auxformer_lobes.features.visual import FaceModelFeatures
+
+SIZE = 224
+MEAN = (129.186, 104.762, 93.594)  # RGB, of 0 to 255
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # layers, channels
+
+
+class VggFace(nn.Sequential):
+    """VGG-16 up to its layer fc7, after the ReLU.
+
+    Layers are named as in `vgg_face_dag.pth`, the public conversion of the
+    authors' weights to PyTorch.
+
+    Example
+    -------
+    >>> with torch.device("meta"):  # shapes only: it has 134 million weights
+    ...     crops = torch.empty(2, 224, 224, 3, dtype=torch.uint8)
+    ...     VggFace()(crops).shape
+    torch.Size([2, 4096])
+    """
+
+    def __init__(self):
+        layers = OrderedDict()
+        width = 3
+        for block, (depth, channels) in enumerate(BLOCKS, start=1):
+            for i in range(1, depth + 1):
+                layers[f"conv{block}_{i}"] = nn.Conv2d(
+                    width, channels, kernel_size=3, padding=1
+                )
+                layers[f"relu{block}_{i}"] = nn.ReLU(inplace=True)
+                width = channels
+            layers[f"pool{block}"] = nn.MaxPool2d(2)
+        layers["flatten"] = nn.Flatten()
+        layers["fc6"] = nn.Linear(width * 7 * 7, 4096)
+        layers["relu6"] = nn.ReLU(inplace=True)
+        layers["fc7"] = nn.Linear(4096, 4096)
+        layers["relu7"] = nn.ReLU(inplace=True)
+        super().__init__(layers)
+
+    def forward(self, crops):
+        """Encodes faces.
+
+        Arguments
+        ---------
+        crops : torch.Tensor
+            `[batch, 224, 224, 3]`, uint8, RGB.
+
+        Returns
+        -------
+        vectors : torch.Tensor
+            `[batch, 4096]`.
+        """
+        pixels = crops.float() - torch.tensor(MEAN, device=crops.device)
+        return super().forward(pixels.movedim(-1, 1))
+
+
+class VggFaceFeatures(FaceModelFeatures):
+    """One vector a frame by VGG-Face: its layer fc7, 4096 numbers.
+
+    Arguments
+    ---------
+    weights : str
+        `vgg_face_dag.pth`, or another state dict with its names. It is read
+        with `weights_only=True`: it cannot run code.
+    faces : FaceTracker
+        Finds the face; its `size` is 224. By default one with no other
+        choices.
+    frames_per_second : float
+        Constant rate of the features; by default that of the video.
+    batch_frames : int
+        Frames that are encoded together, of any clips: as many as the
+        device's memory takes.
+    device : str
+        Where the model runs; by default a GPU if there is one.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read.
+
+    Example
+    -------
+    >>> VggFaceFeatures("vgg_face_dag.pth")
+    Traceback (most recent call last):
+    auxformer_lobes.errors.MediaError: vgg_face_dag.pth: No such file ...
+    """
+
+    def __init__(
+        self,
+        weights,
+        faces=None,
+        frames_per_second=None,
+        batch_frames=32,
+        device=None,
+    ):
+        self.weights = Path(weights)
+        super().__init__(
+            4096,
+            SIZE,
+            faces,
+            frames_per_second,
+            batch_frames,
+            device,
+            weights=digest(weights),
+        )
+
+    def load(self):
+        """Reads the weights, see `FaceModelFeatures.load`."""
+        state = {
+            name: weights
+            for name, weights in read_weights(self.weights).items()
+            if not name.startswith("fc8.")  # which person it is
+        }
+        with torch.device("meta"):
+            model = VggFace()
+        fill(model, state, self.weights)
+        return model

@@ -1,0 +1,327 @@
+"""Features that somebody else has extracted, from NumPy and HDF5 files."""
+
+import os
+import pickle
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import (
+    HealthCheck,
+    given,
+    settings,
+    strategies as st,
+)
+
+from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.features.extractor import Extractor
+from auxformer_lobes.features.inputs import load_encoder
+from auxformer_lobes.features.released import FeatureFile, FeatureFolder
+from auxformer_lobes.features.store import FeatureStore
+from tests.unit.media_files import grey_pictures, tone, write_media
+
+ARRAY = np.random.default_rng(0).random((7, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def h5_file(tmp_path):
+    """An HDF5 file with a clip in it."""
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file["clip"] = ARRAY
+        file["session1/clip"] = 2 * ARRAY
+    return tmp_path / "all.h5"
+
+
+def add(path, **datasets):
+    """Writes more into an HDF5 file."""
+    with h5py.File(path, "a") as file:
+        for name, values in datasets.items():
+            file[name] = values
+
+
+def test_frames_are_sorted_by_their_number_not_their_name(tmp_path):
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for number in [10, 9, 2, 100]:
+        name = f"clip000_frame{number}.npy"
+        np.save(clip / name, np.full(3, number, dtype=np.float32))
+    features = FeatureFolder(tmp_path, dim=3)("clip", None)
+    assert features[:, 0].tolist() == [2, 9, 10, 100]
+
+
+@pytest.mark.parametrize("kind", ["f2", "f8", "i4", "u1", ">f4"])
+def test_a_whole_clip_in_one_file_is_read_as_float32(tmp_path, kind):
+    array = (100 * ARRAY).astype(kind)
+    np.save(tmp_path / "clip.npy", array)
+    np.savez(tmp_path / "zipped.npz", array)
+    add(tmp_path / "all.h5", clip=array)
+    for features in (
+        FeatureFolder(tmp_path, dim=4)("clip", None),
+        FeatureFolder(tmp_path, dim=4)("zipped", None),
+        FeatureFile(tmp_path / "all.h5", dim=4)("clip", None),
+    ):
+        assert features.dtype == torch.float32
+        assert np.array_equal(features, array.astype(np.float32))
+
+
+def test_the_array_in_an_npz_file_may_have_a_name(tmp_path):
+    np.savez_compressed(tmp_path / "clip.npz", face=ARRAY, pose=ARRAY[:, :2])
+    assert len(FeatureFolder(tmp_path, 4, name="face").read("clip").values) == 7
+    assert FeatureFolder(tmp_path, 2, name="pose")("clip", None).shape == (7, 2)
+    with pytest.raises(MediaError, match="clip.npz: .*face, pose: set name"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
+    with pytest.raises(MediaError, match="clip.npz: .*face, pose: set name"):
+        FeatureFolder(tmp_path, dim=4, name="typo").read("clip")
+
+
+def test_a_quality_may_lie_beside_the_features(tmp_path):
+    quality = np.array([0, 0, 1, 2, 2, 2, 1])
+    np.savez(tmp_path / "clip.npz", features=ARRAY, quality=quality)
+    path = tmp_path / "all.h5"
+    add(path, **{"features/clip": ARRAY, "quality/clip": quality})
+    for features in (FeatureFolder(tmp_path, 4), FeatureFile(path, 4)):
+        reading = features.read("clip")
+        assert reading.quality.dtype == torch.uint8
+        assert reading.quality.tolist() == quality.tolist()
+    np.savez(tmp_path / "clip.npz", features=ARRAY, quality=quality[1:])
+    with pytest.raises(
+        MediaError, match=r"quality of .*clip.npz: .*\[6\], not"
+    ):
+        FeatureFolder(tmp_path, 4).read("clip")
+
+
+def test_a_store_can_be_given_to_somebody_else(tmp_path):
+    store = FeatureStore(tmp_path, Extractor(dim=4), dtype="float32")
+    for clip in ("clip", "session 1/clip"):
+        store.add(clip, "clip.mp4", torch.from_numpy(ARRAY))
+    store.merge()
+    features = FeatureFile(store.path, dim=4)
+    assert np.array_equal(features("clip", None), ARRAY)
+    assert np.array_equal(features("session 1/clip", None), ARRAY)
+
+
+def test_clips_of_an_hdf5_file_may_lie_in_groups(h5_file):
+    features = FeatureFile(h5_file, dim=4)
+    assert np.array_equal(features("session1/clip", None), 2 * ARRAY)
+
+
+WRONG = [
+    (np.zeros((7, 5)), r"shape is \[7, 5\], not \['time', 4\]"),
+    (np.zeros(4), r"shape is \[4\], not \['time', 4\]"),
+    (np.zeros((0, 4)), r"shape is \[0, 4\]"),
+    (np.float32(1), r"shape is \[\]"),
+    (np.full((7, 4), np.inf), "not finite"),
+    (np.full((7, 4), 1j), "not an array of numbers"),
+    (np.array([[b"1", b"2", b"3", b"4"]]), "not an array of numbers"),
+]
+
+
+@pytest.mark.parametrize("array, reason", WRONG)
+def test_what_is_no_features_is_named(tmp_path, array, reason):
+    np.save(tmp_path / "clip.npy", array)
+    np.savez(tmp_path / "zipped.npz", array)
+    add(tmp_path / "all.h5", clip=array)
+    with pytest.raises(MediaError, match=f"clip.npy: .*{reason}"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
+    with pytest.raises(MediaError, match=f"zipped.npz: .*{reason}"):
+        FeatureFolder(tmp_path, dim=4).read("zipped")
+    with pytest.raises(MediaError, match=f"all.h5: clip: .*{reason}"):
+        FeatureFile(tmp_path / "all.h5", dim=4).read("clip")
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    evil = np.array([Evil(str(tmp_path / "ran"))])
+    np.save(tmp_path / "clip.npy", evil, allow_pickle=True)
+    np.savez(tmp_path / "zipped.npz", evil)
+    (tmp_path / "raw.npy").write_bytes(pickle.dumps(evil))
+    for clip in ("clip", "zipped", "raw"):
+        with pytest.raises(MediaError, match="not an array of numbers"):
+            FeatureFolder(tmp_path, dim=4).read(clip)
+    assert not (tmp_path / "ran").exists()
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    kind=st.sampled_from(["npy", "npz", "h5"]),
+    place=st.floats(0, 1, exclude_max=True),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_damaged_files_give_numbers_or_are_named(
+    tmp_path, kind, place, byte, cut
+):
+    path = tmp_path / f"clip.{kind}"
+    for old in tmp_path.iterdir():
+        old.unlink()
+    if kind == "npy":
+        np.save(path, ARRAY)
+    elif kind == "npz":
+        np.savez_compressed(path, ARRAY)
+    else:
+        add(path, clip=ARRAY)
+    data = bytearray(path.read_bytes())
+    place = int(place * len(data))
+    if cut:
+        del data[place:]
+    else:
+        data[place] = byte
+    path.write_bytes(data)
+    try:
+        if kind == "h5":
+            values = FeatureFile(path, dim=4)("clip", None)
+        else:
+            values = FeatureFolder(tmp_path, dim=4)("clip", None)
+        assert values.shape[1] == 4 and values.isfinite().all()
+    except UserError as error:
+        assert path.name in str(error) and "\n" not in str(error)
+
+
+def test_a_wrong_frame_is_named(tmp_path):
+    tmp_path.joinpath("clip").mkdir()
+    np.save(tmp_path / "clip" / "1.npy", np.zeros(4))
+    np.save(tmp_path / "clip" / "2.npy", np.zeros(3))
+    with pytest.raises(MediaError, match=r"2.npy: its shape is \[3\]"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
+    np.save(tmp_path / "clip" / "first.npy", np.zeros(4))
+    with pytest.raises(MediaError, match="first.npy: no frame number"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
+
+
+def test_a_clip_that_is_missing_is_named(tmp_path, h5_file):
+    tmp_path.joinpath("clip").mkdir()
+    with pytest.raises(MediaError, match="has no features of clip, neither"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
+    for clip in ("typo", "session1", "session1/typo", "typo/clip"):
+        with pytest.raises(MediaError, match=f"has no features of {clip},"):
+            FeatureFile(h5_file, dim=4).read(clip)
+
+
+def test_a_wrong_place_is_told_at_once(tmp_path):
+    with pytest.raises(UserError, match="typo: no such folder"):
+        FeatureFolder(tmp_path / "typo", dim=4)
+    with pytest.raises(UserError, match="typo.h5: No such file"):
+        FeatureFile(tmp_path / "typo.h5", dim=4)
+    (tmp_path / "text.h5").write_text("features")
+    with pytest.raises(UserError, match="text.h5: no HDF5 file"):
+        FeatureFile(tmp_path / "text.h5", dim=4)
+    with pytest.raises(UserError, match="modality: sound: not audio or visual"):
+        FeatureFolder(tmp_path, dim=4, modality="sound")
+
+
+@pytest.fixture
+def media(tmp_path):
+    """A sound and a video file of one second each."""
+    soundfile.write(tmp_path / "clip.wav", tone(1.0, rate=8000), 8000)
+    video = tmp_path / "clip.mp4"
+    write_media(video, grey_pictures([9] * 30), video_codec="libx264")
+    return {"audio": tmp_path / "clip.wav", "visual": video}
+
+
+@pytest.mark.parametrize(
+    "modality, rate, second",
+    [
+        ("audio", 12.5, 12),
+        ("audio", 50, 50),
+        # Pictures at 0, 1/30 ... 29/30 s.
+        ("visual", 12.5, 13),
+        ("visual", 30, 30),
+        ("visual", 50, 49),
+    ],
+)
+def test_features_last_as_long_as_the_file(
+    tmp_path, media, modality, rate, second
+):
+    path = media[modality]
+    features = FeatureFolder(
+        tmp_path,
+        dim=4,
+        modality=modality,
+        frames_per_second=rate,
+        tolerance=0.2,
+    )
+    assert features.modality == modality
+    for frames, fits in [
+        (second, True),
+        (second - int(0.2 * rate), True),
+        (second + int(0.2 * rate), True),
+        (second - int(0.2 * rate) - 1, False),
+        (second + int(0.2 * rate) + 1, False),
+        (1, False),
+    ]:
+        np.save(tmp_path / "clip.npy", np.zeros((frames, 4)))
+        if fits:
+            assert len(features("clip", path)) == frames
+        else:
+            told = (
+                f"{path}: clip has {frames} frames of features, but the file "
+                f"is as long as {second}, at {rate:g} a second"
+            )
+            with pytest.raises(MediaError, match=re.escape(told)):
+                features("clip", path)
+
+
+def test_the_length_is_checked_only_where_it_can_be(tmp_path, media):
+    np.save(tmp_path / "clip.npy", np.zeros((9, 4)))
+    known = FeatureFolder(tmp_path, 4, frames_per_second=30)
+    unknown = FeatureFolder(tmp_path, 4)
+    for features, path in [
+        (known, None),
+        (known, tmp_path / "typo.mp4"),
+        (unknown, media["visual"]),
+    ]:
+        assert len(features("clip", path)) == 9
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(MediaError, match="clip.mp4: empty file"):
+        known("clip", tmp_path / "clip.mp4")
+
+
+def test_workers_open_the_file_for_themselves(h5_file):
+    features = FeatureFile(h5_file, dim=4)
+    features("clip", None)
+    assert len(pickle.dumps(features)) < 1000
+    sent = pickle.loads(pickle.dumps(features))
+    assert np.array_equal(sent("clip", None), ARRAY)
+    loader = torch.utils.data.DataLoader(
+        ["clip"] * 6,
+        batch_size=None,
+        num_workers=2,
+        collate_fn=lambda clip: features(clip, None),
+    )
+    assert all(np.array_equal(values, ARRAY) for values in loader)
+
+
+def test_encoder_files_take_another_folder(tmp_path):
+    presets = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+    np.save(tmp_path / "clip.npy", np.zeros((3, 50)))
+    for preset in ("emoca", "own_features"):
+        features = load_encoder(
+            presets / f"{preset}.yaml", f"{{folder: {tmp_path}, dim: 50}}"
+        )
+        assert features("clip", None).shape == (3, 50)
+
+
+def test_settings_name_the_place_and_the_array(tmp_path, h5_file):
+    settings = FeatureFolder(tmp_path, dim=4).settings
+    assert settings["path"] == str(tmp_path)
+    assert FeatureFolder(tmp_path, 4, tolerance=1).settings == settings
+    assert FeatureFolder(tmp_path, 4, name="face").settings != settings
+    assert FeatureFolder(tmp_path, 5).settings != settings
+    assert FeatureFile(h5_file, 4).settings["path"] == str(h5_file)

@@ -1,0 +1,154 @@
+"""Encoders that are trained with the fusion network."""
+
+import pytest
+import torch
+
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.features.extractor import Reading
+from auxformer_lobes.features.speech import SpeechModelFeatures
+from auxformer_lobes.features.unencoded import Unencoded
+from auxformer_lobes.features.vision import ImageModelFeatures
+from auxformer_lobes.models.trained_encoder import TrainedEncoder
+from tests.unit.speech_models import save_model, tiny_model
+from tests.unit.vision_models import save_model as save_vision_model
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """A small wav2vec 2.0, in a folder."""
+    folder = save_model(tmp_path / "speech", tiny_model(layers=2))
+    return SpeechModelFeatures(folder, tmp_path, device="cpu")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A small ViT, in a folder."""
+    save_vision_model(tmp_path / "vit", "vit")
+    return ImageModelFeatures(tmp_path / "vit", tmp_path, device="cpu")
+
+
+def waveforms(*lengths):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(length, generator=generator) for length in lengths]
+
+
+def pad(clips):
+    longest = max(map(len, clips))
+    padded = [
+        torch.nn.functional.pad(c, (0, 0, 0, longest - len(c))) for c in clips
+    ]
+    lens = torch.tensor([len(clip) / longest for clip in clips])
+    return torch.stack(padded), lens
+
+
+def test_it_gives_what_an_extraction_gives(speech):
+    sounds = waveforms(8000, 12345, 4001)
+    expected = speech.encode(sounds)
+    encoder = TrainedEncoder(speech).eval()
+    features, lens = encoder(*pad([sound[:, None] for sound in sounds]))
+    for found, length, wanted in zip(features, lens, expected):
+        frames = round(float(length) * len(found))
+        torch.testing.assert_close(found[:frames], wanted, atol=1e-5, rtol=0)
+
+
+def test_face_crops_go_in_as_they_are_stored(images):
+    generator = torch.Generator().manual_seed(0)
+    crops = [
+        torch.randint(0, 256, (n, *images.input_shape), generator=generator)
+        for n in (3, 5)
+    ]
+    crops = [clip.to(torch.uint8) for clip in crops]
+    encoder = TrainedEncoder(images).eval()
+    features, lens = encoder(*pad([clip.flatten(1) for clip in crops]))
+    assert lens.tolist() == pytest.approx([0.6, 1.0])
+    for found, wanted in zip(features, images.encode(crops)):
+        torch.testing.assert_close(
+            found[: len(wanted)], wanted, atol=1e-5, rtol=0
+        )
+
+
+def gradients(encoder):
+    """Names of the parts of the model that have any."""
+    sounds = [sound[:, None] for sound in waveforms(8000, 6000)]
+    encoder.train()(*pad(sounds))[0].sum().backward()
+    return {
+        name.split(".")[0]
+        for name, weight in encoder.encoder.model.named_parameters()
+        if weight.grad is not None and weight.grad.abs().max() > 0
+    }
+
+
+def test_all_of_it_is_trained_but_what_is_frozen(speech):
+    assert gradients(TrainedEncoder(speech)) == {
+        "feature_extractor",
+        "feature_projection",
+        "encoder",
+    }
+    speech.encoder.zero_grad()
+    assert gradients(TrainedEncoder(speech, frozen=["feature_extractor"])) == {
+        "feature_projection",
+        "encoder",
+    }
+
+
+def test_a_frozen_encoder_stays_as_it_is(speech):
+    encoder = TrainedEncoder(speech, freeze=True).train()
+    assert not any(module.training for module in encoder.modules())
+    assert not any(weight.requires_grad for weight in encoder.parameters())
+
+
+def test_checkpointing_changes_memory_and_nothing_else(tmp_path):
+    # Dropouts would draw anew.
+    model = tiny_model(
+        layers=2,
+        attention_dropout=0.0,
+        hidden_dropout=0.0,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        layerdrop=0.0,
+    )
+    speech = SpeechModelFeatures(
+        save_model(tmp_path, model), tmp_path, device="cpu"
+    )
+    sound = pad([sound[:, None] for sound in waveforms(8000, 6000)])
+
+    def _step(**options):
+        encoder = TrainedEncoder(speech, **options).train()
+        encoder.zero_grad()
+        encoder(*sound)[0].square().sum().backward()
+        return {
+            name: weight.grad.clone()
+            for name, weight in encoder.named_parameters()
+            if weight.grad is not None
+        }
+
+    plain = _step()
+    assert not speech.encoder.model.is_gradient_checkpointing
+    again = _step(gradient_checkpointing=True)
+    assert speech.encoder.model.is_gradient_checkpointing
+    torch.testing.assert_close(again, plain)
+
+
+def test_a_part_that_is_not_there_is_named(speech):
+    with pytest.raises(UserError, match="frozen: front is no part of Wav2Vec2"):
+        TrainedEncoder(speech, frozen=["front"])
+
+
+def test_its_weights_are_in_the_checkpoint(speech):
+    names = TrainedEncoder(speech).state_dict()
+    assert any("encoder.layers.1" in name for name in names)
+
+
+def test_a_missing_modality_is_a_sample_that_can_be_encoded(speech):
+    features, lens = TrainedEncoder(speech)(torch.zeros(2, 1, 1), torch.ones(2))
+    assert features.isfinite().all() and features.shape[:2] == (2, 1)
+    assert lens.tolist() == [1.0, 1.0]
+
+
+def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
+    (sound,) = waveforms(5000)
+    monkeypatch.setattr(speech, "read", lambda clip, path: Reading(sound))
+    stored = Unencoded(speech)
+    assert stored.modality == "audio" and stored.dim == 1
+    assert torch.equal(stored("clip", "clip.wav")[:, 0], sound)
+    assert stored.settings["features"] == speech.settings
