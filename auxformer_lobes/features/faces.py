@@ -1,13 +1,13 @@
 """Finds, follows and crops the face of the person who speaks.
 
-OpenCV's cascade finds the face in some frames, and most of the time it is
-looked for only around the last place. Between these frames the place is
-interpolated, then smoothed over time, so that crops do not tremble. What is
-followed is one face a clip, the largest one at the start.
+Now and then the face is detected, most of the time only around its last
+place. In between, and where it is turned away or half hidden, its points are
+followed from both sides, until they are lost. The places are smoothed over
+time, so that crops do not tremble. What is followed is one face a clip, the
+largest one at the start.
 """
 
 from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -15,13 +15,24 @@ import numpy as np
 from scipy import ndimage
 
 from auxformer_lobes.features.media import read_frames
+from auxformer_lobes.features.tracking import (
+    FacePoints,
+    cut_square,
+    find_eyes,
+    find_faces,
+)
+
+BRIDGED = 0.5  # s between known places, across which one may interpolate
+FOLLOWED = 3.0  # s without a detection, after which points have gone astray
+PATIENCE = 1.0  # s after which a lost face is looked for everywhere
+EYES_ABOVE = 0.1  # of the face's side, from its centre up to the eyes
 
 
 class Quality(IntEnum):
     """How the place of the face in a frame came about."""
 
-    FALLBACK = 0  # no face in the whole clip: the centre of the picture
-    TRACKED = 1  # from the frames around it
+    FALLBACK = 0  # not known: what is cropped is a guess
+    TRACKED = 1  # followed from a frame where it was detected
     DETECTED = 2
 
 
@@ -33,8 +44,9 @@ class Faces(NamedTuple):
     crops : np.ndarray
         `[time, size, size, 3]`, uint8, RGB.
     boxes : np.ndarray
-        `[time, 3]`, float: x and y of the centre of the face and the side of
-        the square around it, pixels.
+        `[time, 4]`, float: x and y of the centre of the face and the side of
+        the square around it, pixels, and by how many degrees the square is
+        turned clockwise.
     quality : np.ndarray
         `[time]`, uint8, values of `Quality`.
     """
@@ -51,13 +63,19 @@ class FaceTracker:
     ---------
     size : int
         Side of the crops, pixels.
-    detect_every : int
-        Frames from one detection to the next.
+    detect_every : float
+        s from one detection to the next; in between, points are followed.
     smoothing : float
         s, standard deviation of the Gaussian that smooths place and size.
-    scale : float
-        Side of the crop over the side of the face as the cascade sees it,
-        which reaches from the forehead to below the mouth.
+    margin : float
+        What the crop shows around the face, as a share of the face's side,
+        on each of the four sides. The face as the cascade sees it reaches
+        from the forehead to below the mouth.
+    align : bool
+        Whether crops are turned and placed so that the eyes are level and
+        always in the same place. Where they are not found, the points tell
+        how far the head has turned since; if they never are, crops are
+        upright.
     min_face : float
         Side of the smallest face, as a share of the picture's shorter side.
     working_width : int
@@ -69,7 +87,7 @@ class FaceTracker:
     >>> black = np.zeros((120, 160, 3), dtype=np.uint8)
     >>> boxes, quality = tracker.track((i / 30, black) for i in range(3))
     >>> boxes[0], Quality(quality[0]).name
-    (array([ 80.,  60., 120.]), 'FALLBACK')
+    (array([ 80.,  60., 120.,   0.]), 'FALLBACK')
     >>> tracker.crop(black, boxes[0]).shape
     (64, 64, 3)
     """
@@ -77,16 +95,18 @@ class FaceTracker:
     def __init__(
         self,
         size=64,
-        detect_every=5,
+        detect_every=0.33,
         smoothing=0.1,
-        scale=1.0,
+        margin=0.0,
+        align=True,
         min_face=0.15,
         working_width=240,
     ):
         self.size = size
         self.detect_every = detect_every
         self.smoothing = smoothing
-        self.scale = scale
+        self.margin = margin
+        self.align = align
         self.min_face = min_face
         self.working_width = working_width
         self.settings = dict(vars(self))
@@ -133,26 +153,55 @@ class FaceTracker:
         Returns
         -------
         boxes : np.ndarray
-            `[time, 3]`: x, y of the centre and side, pixels.
+            `[time, 4]`: x, y of the centre and side, pixels; angle, degrees.
         quality : np.ndarray
             `[time]`, uint8, values of `Quality`.
         """
-        times, found = [], {}
-        last = None
+        times, places, with_eyes = [], {}, []
+        jumps = {}  # from where points have led to where a face is detected
+        tried = found = -np.inf  # s, of the last attempt and detection
+        recent = []  # frames since the last detection
+        points = None
         for index, (time, frame) in enumerate(frames):
             times.append(time)
-            if index % self.detect_every == 0:
-                box = self._detect(frame, last)
-                if box is not None:
-                    found[index] = last = box
-        quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
-        if not found:
-            height, width = frame.shape[:2]
-            centre = [width / 2, height / 2, min(height, width)]
+            grey = self._shrunk(frame)
+            recent.append((index, grey))
+            if time - times[recent[0][0]] > FOLLOWED:
+                recent.pop(0)
+                points = None
+            if points and not _follow(points, recent[-1:], places):
+                points = None
+            if abs(time - tried) < self.detect_every:
+                continue
+            tried = time
+            box = None
+            if places:
+                box = self._find_near(grey, places[max(places)], time - found)
+            # Nobody takes the place of a face that is still followed, or was
+            # there a moment ago.
+            if box is None and not points and time - found > PATIENCE:
+                box = self._find_anywhere(frame, grey)
+            if box is None:
+                continue
+            box, eyes = self._level(frame, grey, box)
+            if eyes:
+                with_eyes.append(index)
+            if not points:
+                _follow(FacePoints(grey, box), recent[-2::-1], places)
+            jumps[index] = box - places.get(index, box)
+            places[index] = box
+            points = FacePoints(grey, box)
+            recent = recent[-1:]
+            found = time
+        height, width = frame.shape[:2]
+        if not places:
+            centre = [width / 2, height / 2, min(height, width), 0]
+            quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
             return np.tile(centre, (len(times), 1)), quality
-        quality[:] = Quality.TRACKED
-        quality[list(found)] = Quality.DETECTED
-        return self._smooth(times, found), quality
+        boxes = self._smooth(times, *_bent(places, jumps, with_eyes))
+        boxes[:, :3] *= width / grey.shape[1]
+        boxes[:, 2] *= 1 + 2 * self.margin
+        return boxes, _quality(times, places, jumps)
 
     def crop(self, frame, box):
         """Cuts a face out of a picture.
@@ -164,51 +213,72 @@ class FaceTracker:
         frame : np.ndarray
             `[height, width, 3]`, uint8.
         box : np.ndarray
-            `[3]`: x, y of the centre and side, pixels.
+            `[4]`: x, y of the centre and side, pixels; angle, degrees.
 
         Returns
         -------
         crop : np.ndarray
             `[size, size, 3]`, uint8.
         """
-        x, y, side = box[0], box[1], max(1, round(box[2]))
-        rows = round(y - side / 2) + np.arange(side)
-        columns = round(x - side / 2) + np.arange(side)
-        crop = frame.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
         return cv2.resize(
-            crop, (self.size, self.size), interpolation=cv2.INTER_AREA
+            cut_square(frame, box),
+            (self.size, self.size),
+            interpolation=cv2.INTER_AREA,
         )
 
-    def _detect(self, frame, last):
-        """Returns the box of the face, near the last one if there is one."""
-        height, width = frame.shape[:2]
-        shrink = min(1, self.working_width / width)
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(
-            grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
-        )
-        box = None
-        if last is not None:
-            # A face cannot have gone far, nor grown or shrunk much.
-            x, y, side = last * shrink
-            left, top = int(max(0, x - side)), int(max(0, y - side))
-            around = grey[top : int(y + side), left : int(x + side)]
-            box = _largest_face(around, 0.75 * side, 1.33 * side)
-            if box is not None:
-                box += [left, top, 0]
-        if box is None:
-            box = _largest_face(grey, self.min_face * min(grey.shape))
-        return None if box is None else box / shrink
+    def _shrunk(self, frame):
+        # The good method is slow on large pictures: first the quick one.
+        smaller = _narrow(frame, 2 * self.working_width, cv2.INTER_LINEAR)
+        grey = cv2.cvtColor(smaller, cv2.COLOR_RGB2GRAY)
+        return _narrow(grey, self.working_width, cv2.INTER_AREA)
 
-    def _smooth(self, times, found):
-        detected = np.array(list(found.values()))
-        # One detection that differs from both its neighbours is a mistake.
-        detected = ndimage.median_filter(detected, (3, 1), mode="nearest")
+    def _find_near(self, grey, last, since):
+        """Finds the face around its last place, with its last size."""
+        x, y, side, angle = last
+        # The longer ago, the farther it can be, and the larger or smaller.
+        since = np.clip(since, 0, 2)
+        reach, growth = 0.6 + 0.5 * since, 1.2 + 0.4 * since
+        window = [x, y, 2 * reach * side, angle]
+        found = find_faces(grey, window, side / growth, side * growth)
+        return min(
+            found, key=lambda box: np.hypot(*(box - last)[:2]), default=None
+        )
+
+    def _find_anywhere(self, frame, grey):
+        height, width = grey.shape
+        for angle in (0, 30, -30) if self.align else (0,):
+            window = [width / 2, height / 2, max(height, width), angle]
+            found = find_faces(grey, window, self.min_face * min(height, width))
+            if found:
+                box = max(found, key=lambda box: box[2])
+                # With the head tilted one sees faces in anything.
+                if angle == 0 or self._level(frame, grey, box)[1]:
+                    return box
+        return None
+
+    def _level(self, frame, grey, box):
+        """Turns and moves a box after the eyes; tells whether it has any.
+
+        Without them the angle is no more than a hint for the next detection;
+        it halves each time, so that it cannot go astray.
+        """
+        zoom = frame.shape[1] / grey.shape[1]
+        eyes = None
+        if self.align:
+            eyes = find_eyes(frame, box * [zoom, zoom, zoom, 1])
+        if eyes is None:
+            return box * [1, 1, 1, 0.5], False
+        middle, across = eyes.mean(0) / zoom, eyes[1] - eyes[0]
+        angle = np.arctan2(across[1], across[0])
+        down = np.array([-np.sin(angle), np.cos(angle)])
+        centre = middle + EYES_ABOVE * box[2] * down
+        return np.array([*centre, box[2], np.degrees(angle)]), True
+
+    def _smooth(self, times, known, boxes):
         frames = np.arange(len(times))
         boxes = np.stack(
-            [np.interp(frames, list(found), x) for x in detected.T], axis=1
+            [np.interp(frames, known, column) for column in boxes.T], axis=1
         )
-        boxes[:, 2] *= self.scale
         # Damaged files have frames that all come at the same time.
         frame_time = max((times[-1] - times[0]) / len(times), 1e-3)
         return ndimage.gaussian_filter1d(
@@ -216,23 +286,50 @@ class FaceTracker:
         )
 
 
-@lru_cache
-def _cascade():
-    # One a process: it cannot be pickled, and takes a while to load. Clips
-    # are worked on side by side, so one thread a clip; and OpenCV's threads
-    # do not survive a fork.
-    cv2.setNumThreads(1)
-    return cv2.CascadeClassifier(
-        cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml"
-    )
+def _narrow(picture, width, interpolation):
+    """Makes a picture smaller if it is wider than that."""
+    zoom = min(1, width / picture.shape[1])
+    size = [max(1, round(zoom * x)) for x in picture.shape[1::-1]]
+    return cv2.resize(picture, size, interpolation=interpolation)
 
 
-def _largest_face(grey, smallest, largest=None):
-    limits = {} if largest is None else {"maxSize": (round(largest),) * 2}
-    faces = _cascade().detectMultiScale(
-        grey, minNeighbors=5, minSize=(round(smallest),) * 2, **limits
-    )
-    if len(faces) == 0:
-        return None
-    left, top, side, _ = max(faces, key=lambda face: face[2])
-    return np.array([left + side / 2, top + side / 2, side], dtype=float)
+def _follow(points, frames, places):
+    """Adds places; returns False when lost, or where the place is known."""
+    for index, grey in frames:
+        box = points.follow(grey)
+        if box is None or index in places:
+            return False
+        places[index] = box
+    return True
+
+
+def _bent(places, jumps, with_eyes):
+    """Bends the way of the points so that it leads through the detections.
+
+    Points go smoothly, but drift; detections do not drift, but tremble.
+    """
+    known = np.sort(list(places))
+    boxes = np.array([places[index] for index in known])
+    drift = np.zeros_like(boxes)
+    drift[np.searchsorted(known, list(jumps))] = list(jumps.values())
+    drift = drift.cumsum(axis=0)
+    for column, seen in enumerate([list(jumps)] * 3 + [with_eyes]):
+        if not seen:
+            boxes[:, column] = 0
+            continue
+        shifts = drift[np.searchsorted(known, seen), column]
+        # One that differs from both its neighbours is a mistake.
+        shifts = ndimage.median_filter(shifts, 3, mode="nearest")
+        boxes[:, column] += np.interp(known, seen, shifts) - drift[:, column]
+    return known, boxes
+
+
+def _quality(times, places, detected):
+    quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
+    known = np.sort(list(places))
+    for start, end in zip(known, known[1:]):
+        if times[end] - times[start] <= BRIDGED:
+            quality[start:end] = Quality.TRACKED
+    quality[known] = Quality.TRACKED
+    quality[list(detected)] = Quality.DETECTED
+    return quality

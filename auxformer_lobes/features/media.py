@@ -11,6 +11,7 @@ import av
 import numpy as np
 import torch
 import torchaudio
+from av.video.reformatter import VideoReformatter
 
 from auxformer_lobes.errors import MediaError
 
@@ -172,10 +173,13 @@ def read_frames(path, frames_per_second=None):
     frames = _decoded_frames(path)
     if frames_per_second is not None:
         frames = _at_constant_rate(frames, frames_per_second)
+    # One for all frames: to make it takes longer than to use it.
+    converter = VideoReformatter()
     for time, frame in frames:
         # A phone held upright writes lying pictures and their rotation.
         turns = round(frame.rotation / 90)
-        yield time, np.rot90(frame.to_ndarray(format="rgb24"), turns)
+        picture = converter.reformat(frame, format="rgb24").to_ndarray()
+        yield time, np.rot90(picture, turns)
 
 
 def picture_seconds(path):
