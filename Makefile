@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-improv test lint clean
 
 $(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
@@ -22,6 +22,13 @@ demo: $(VENV)/installed
 		recipes/CREMA-D/hparams/demo.yaml \
 		--data_folder demo/corpus --output_folder demo/run \
 		--feature_folder demo/features
+
+demo-improv: $(VENV)/installed
+	$(BIN)/python recipes/MSP-IMPROV/msp_improv_demo.py demo/improv_corpus
+	$(BIN)/python recipes/MSP-IMPROV/train.py \
+		recipes/MSP-IMPROV/hparams/auxformer_attributes_offline.yaml \
+		--data_folder demo/improv_corpus --output_folder demo/improv_run \
+		--feature_folder demo/features --number_of_epochs 15
 
 # One thread a process: pytest runs as many processes as there are cores.
 test: lint

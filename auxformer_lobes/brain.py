@@ -4,29 +4,55 @@ import json
 import os
 from collections import defaultdict
 
+import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import LOSSES, METRICS, Predictions
+from auxformer_lobes.evaluation import LOSSES, Predictions
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.modalities import INPUTS, combine_heads
+from auxformer_lobes.schedules import set_rate
 
 
 class AuxFormerBrain(sb.Brain):
     """A Brain that records losses and predictions of AuxFormer's heads.
 
-    A recipe's own Brain says how to get logits (`compute_forward`) and what
-    they cost (`compute_objectives`), and calls `record` there. It needs
-    `hparams.seed`, `hparams.number_of_epochs`, `hparams.select_by` (one of
-    `evaluation.METRICS` or `LOSSES`), `hparams.train_logger` and
-    `hparams.output_folder`; a learning rate schedule may be
-    `hparams.step_schedule`, called before each step, or
+    A recipe's own Brain says what the logits cost (`compute_objectives`), and
+    calls `record` there. It needs `hparams.task`, `hparams.missing` (of
+    `AuxFormer`), `hparams.seed`, `hparams.number_of_epochs`,
+    `hparams.select_by` (one of `evaluation.LOSSES` or the task's metrics),
+    `hparams.train_logger` and `hparams.output_folder`; a learning rate
+    schedule may be `hparams.step_schedule`, called before each step, or
     `hparams.epoch_schedule`, called with each development loss.
     """
 
     inputs = INPUTS["audio_visual"]
+
+    def compute_forward(self, batch, stage):
+        """From features to the logits of the three heads.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            The clips.
+        stage : sb.Stage
+            The stage of the experiment.
+
+        Returns
+        -------
+        logits : Logits
+            What the heads say.
+        asked : torch.Tensor or None
+            Of which modalities each sample's heads are asked, boolean
+            `[batch, 2]`; None is all, where the network tells a missing
+            modality by zeros, as published.
+        """
+        batch = batch.to(self.device)
+        present = self.visible(batch.present.data, stage)
+        asked = None if self.hparams.missing == "zeros" else present
+        return self.logits(batch, present), asked
 
     def visible(self, present, stage):
         """What the network is given of what is present.
@@ -49,7 +75,10 @@ class AuxFormerBrain(sb.Brain):
         return present & torch.tensor(self.inputs, device=present.device)
 
     def logits(self, batch, present, **options):
-        """Normalises the features of a batch and runs the network on them.
+        """Runs the network on what a batch has of sound and picture.
+
+        Where `modules` has an `audio_encoder` or a `visual_encoder`, which is
+        trained too, features come out of it; then they are normalised.
 
         Arguments
         ---------
@@ -65,16 +94,16 @@ class AuxFormerBrain(sb.Brain):
         Logits
             What `AuxFormer.forward` returns.
         """
-        audio, audio_lens = batch.audio
-        visual, visual_lens = batch.visual
+        audio, audio_lens = self._encode("audio", *batch.audio)
+        visual, visual_lens = self._encode("visual", *batch.visual)
         return self.modules.auxformer(
-            self.modules.audio_norm(audio),
-            self.modules.visual_norm(visual),
-            audio_lens,
-            visual_lens,
-            present,
-            **options,
+            audio, visual, audio_lens, visual_lens, present, **options
         )
+
+    def _encode(self, modality, x, lens):
+        if f"{modality}_encoder" in self.modules:
+            x, lens = self.modules[f"{modality}_encoder"](x, lens)
+        return self.modules[f"{modality}_norm"](x), lens
 
     @torch.no_grad()
     def cross_attention(self, clip):
@@ -95,34 +124,47 @@ class AuxFormerBrain(sb.Brain):
         _, seen = self.logits(batch, batch.present.data, return_attention=True)
         return seen["audio_from_visual"].mean((0, 2))[0].cpu()
 
-    def record(self, batch, loss, logits, present, stage):
+    def record(self, batch, loss, logits, asked, stage):
         """Keeps the parts of the loss and, in evaluation, the predictions.
 
         Arguments
         ---------
         batch : PaddedBatch
-            The clips, with their `label` and `spk_id`.
+            The clips, with their `truth` and `spk_id`.
         loss : LossParts
             What they cost.
         logits : Logits
             What the heads say of them.
-        present : torch.Tensor or None
+        asked : torch.Tensor or None
             Which heads have a say, boolean `[batch, 2]`; None is all.
         stage : sb.Stage
             The stage of the experiment.
         """
         for name, part in loss._asdict().items():
             self.losses[name].append(part.detach())
-        if stage == sb.Stage.TRAIN:
-            return
-        heads = {"combined": combine_heads(logits, present)}
+        if stage != sb.Stage.TRAIN:
+            self.record_predictions(batch, logits, asked)
+
+    def record_predictions(self, batch, logits, asked):
+        """Keeps what is predicted of a batch.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            The clips, with their `truth` and `spk_id`.
+        logits : Logits
+            What the heads say of them.
+        asked : torch.Tensor or None
+            Which heads have a say, boolean `[batch, 2]`; None is all.
+        """
+        heads = {"combined": combine_heads(logits, asked)}
         heads.update(logits._asdict())
         self.predictions.clips += batch.id
         self.predictions.speakers += batch.spk_id
-        self.predictions.truth += batch.label.data.squeeze(1).tolist()
+        self.predictions.truth += batch.truth.data.tolist()
         for head, scores in heads.items():
-            probabilities = scores.float().softmax(-1).tolist()
-            self.predictions.probabilities[head] += probabilities
+            outputs = self.hparams.task.outputs(scores).tolist()
+            self.predictions.outputs[head] += outputs
 
     def on_stage_start(self, stage, epoch=None):
         """Starts the records of a stage.
@@ -163,14 +205,15 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        stats.update(self.predictions.metrics("combined"))
+        self._fit_task()
+        stats.update(self.predictions.metrics(self.hparams.task))
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
         if hasattr(self.hparams, "epoch_schedule"):
             _, lr = self.hparams.epoch_schedule(
                 [self.optimizer], epoch, stats["loss"]
             )
-            sb.nnet.schedulers.update_learning_rate(self.optimizer, lr)
+            set_rate(self.optimizer, lr)
         self._add_to_history(
             {**meta, "train": self.train_stats, "valid": stats}
         )
@@ -178,6 +221,30 @@ class AuxFormerBrain(sb.Brain):
             meta={"epoch": epoch, **stats},
             **{f"{self._extreme}_keys": [self.hparams.select_by]},
         )
+
+    def init_optimizers(self):
+        """Makes the optimiser; encoders have a learning rate of their own."""
+        super().init_optimizers()
+        encoders = {
+            weight
+            for name in ("audio_encoder", "visual_encoder")
+            if name in self.modules
+            for weight in self.modules[name].parameters()
+        }
+        if not encoders:
+            return
+        scale = self.hparams.encoder_lr / self.hparams.lr
+        for group in [*self.optimizer.param_groups]:
+            slow = [w for w in group["params"] if w in encoders]
+            group["params"] = [w for w in group["params"] if w not in encoders]
+            self.optimizer.add_param_group(
+                {
+                    **group,
+                    "params": slow,
+                    "lr": scale * group["lr"],
+                    "rate_scale": scale,
+                }
+            )
 
     def on_fit_start(self):
         """Refuses a choice of the best epoch that would fail at its end.
@@ -187,10 +254,11 @@ class AuxFormerBrain(sb.Brain):
         UserError
             If `hparams.select_by` is unknown.
         """
-        if self.hparams.select_by not in (*LOSSES, *METRICS):
+        known = (*LOSSES, *self.hparams.task.metrics)
+        if self.hparams.select_by not in known:
             raise UserError(
                 f"select_by {self.hparams.select_by!r} is unknown: choose "
-                f"one of {', '.join((*LOSSES, *METRICS))}"
+                f"one of {', '.join(known)}"
             )
         super().on_fit_start()
 
@@ -230,12 +298,17 @@ class AuxFormerBrain(sb.Brain):
             self.total_steps = steps // self.grad_accumulation_factor
         return loader
 
-    def predict_all(self, dataset, loader_kwargs):
-        """Predicts a dataset from each input, with the best checkpoint.
+    def predict_all(self, valid_set, test_set, loader_kwargs):
+        """Predicts the test set from each input, with the best checkpoint.
+
+        What turns outputs into decisions, a threshold for example, is fitted
+        on the development set, given both modalities.
 
         Arguments
         ---------
-        dataset : DynamicItemDataset
+        valid_set : DynamicItemDataset
+            The development set.
+        test_set : DynamicItemDataset
             The test set.
         loader_kwargs : dict
             Arguments of the data loader.
@@ -252,16 +325,44 @@ class AuxFormerBrain(sb.Brain):
         """
         if self.checkpointer.find_checkpoint() is None:
             raise UserError("there is no checkpoint to evaluate: train first")
-        predictions = {}
-        for name, self.inputs in INPUTS.items():
-            self.evaluate(
-                dataset,
-                test_loader_kwargs=loader_kwargs,
-                **{f"{self._extreme}_key": self.hparams.select_by},
-            )
-            predictions[name] = self.predictions
+        self._predict(valid_set, "audio_visual", loader_kwargs)
+        self._fit_task()
+        return self.predict_each_input(test_set, loader_kwargs)
+
+    def predict_each_input(self, dataset, loader_kwargs):
+        """Predicts a dataset from each input, with the best checkpoint.
+
+        Arguments
+        ---------
+        dataset : DynamicItemDataset
+            The clips.
+        loader_kwargs : dict
+            Arguments of the data loader.
+
+        Returns
+        -------
+        dict of Predictions
+            For each of `INPUTS`, what was predicted.
+        """
+        return {
+            name: self._predict(dataset, name, loader_kwargs) for name in INPUTS
+        }
+
+    def _predict(self, dataset, name, loader_kwargs):
+        self.inputs = INPUTS[name]
+        self.evaluate(
+            dataset,
+            test_loader_kwargs=loader_kwargs,
+            **{f"{self._extreme}_key": self.hparams.select_by},
+        )
         self.inputs = INPUTS["audio_visual"]
-        return predictions
+        return self.predictions
+
+    def _fit_task(self):
+        self.hparams.task.fit(
+            np.array(self.predictions.truth),
+            np.array(self.predictions.outputs["combined"]),
+        )
 
     def history(self):
         """What was logged so far.
@@ -289,4 +390,5 @@ class AuxFormerBrain(sb.Brain):
 
     @property
     def _extreme(self):
-        return "min" if self.hparams.select_by in LOSSES else "max"
+        small = (*LOSSES, *self.hparams.task.lower_is_better)
+        return "min" if self.hparams.select_by in small else "max"

@@ -6,6 +6,7 @@ from speechbrain.utils.data_pipeline import provides, takes
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.errors import UserError
+from auxformer_lobes.features.extraction import extract
 from auxformer_lobes.features.normalization import FeatureNorm
 
 logger = get_logger(__name__)
@@ -40,6 +41,9 @@ def load_manifests(manifests, data_folder):
 def extract_features(datasets, stores, num_workers=0):
     """Extracts what the stores do not have yet.
 
+    Where processes train together, all of them call this and each does its
+    share.
+
     Arguments
     ---------
     datasets : dict
@@ -56,13 +60,17 @@ def extract_features(datasets, stores, num_workers=0):
             for clip, entry in dataset.data.items()
             if entry[MEDIA[modality]] is not None
         }
-        report = store.extract(paths, num_workers, f"{modality} features")
+        report = extract(
+            store, paths, num_workers, description=f"{modality} features"
+        )
         logger.info(
-            f"{modality} features: {report.extracted} clips extracted in "
+            f"{modality} features: {len(report.extracted)} clips extracted in "
             f"{report.seconds:.0f} s, {report.present} were there"
         )
-        for clip, reason in report.failed.items():
-            logger.warning(f"{modality} features of {clip} failed: {reason}")
+        for clip, (file, reason) in report.failed.items():
+            logger.warning(
+                f"{modality} features of {clip} failed: {file}: {reason}"
+            )
         if report.untrusted:
             logger.warning(
                 f"{modality} features: no face in {len(report.untrusted)} "
@@ -70,13 +78,12 @@ def extract_features(datasets, stores, num_workers=0):
             )
 
 
-def add_features(dataset, stores, classes, require_both=False):
+def add_features(dataset, stores, task, require_both=False, least_quality=0):
     """Connects a dataset with its features and labels.
 
     Each item then has `audio` `[time, channels]` and `visual` likewise (one
-    frame of zeros where a modality is missing), `present` `[2]`, `label`
-    `[1]` (-1 where the votes are tied) and `shares` `[classes]`. A clip with
-    neither modality is dropped.
+    frame of zeros where a modality is missing), `present` `[2]`, and the
+    `target` and `truth` of the task. A clip with neither modality is dropped.
 
     Arguments
     ---------
@@ -84,10 +91,13 @@ def add_features(dataset, stores, classes, require_both=False):
         A dataset of `load_manifests`.
     stores : dict
         "audio" and "visual" -> `FeatureStore`.
-    classes : list of str
-        Names of the classes, in the order of the manifest's votes.
+    task : Task
+        What is predicted.
     require_both : bool
         Whether a clip that lacks one modality is dropped too.
+    least_quality : int
+        Frames of less quality are missing, see `faces.Quality`; a clip that
+        has no others lacks the modality, but is not dropped for it.
 
     Returns
     -------
@@ -97,20 +107,15 @@ def add_features(dataset, stores, classes, require_both=False):
     Raises
     ------
     UserError
-        If no clip is left, or an emotion is not among the classes.
+        If no clip is left, or the manifest is not one of the task.
     """
-    strangers = {e["emotion"] for e in dataset.data.values()} - {*classes, None}
-    if strangers:
-        raise UserError(
-            f"manifest has the emotions {sorted(strangers)}, not among "
-            f"{list(classes)}: prepare it again with the same num_classes"
-        )
+    task.check(dataset.data)
     enough = all if require_both else any
     usable = {
         clip: entry
         for clip, entry in dataset.data.items()
         if enough(
-            _is_present(store, clip, entry[MEDIA[modality]])
+            _is_stored(store, clip, entry[MEDIA[modality]])
             for modality, store in stores.items()
         )
     }
@@ -123,66 +128,45 @@ def add_features(dataset, stores, classes, require_both=False):
         logger.warning(f"{missing} clips lack features and are left out")
 
     dataset = DynamicItemDataset(usable)
-    for item in (
-        *(_reader(modality, store) for modality, store in stores.items()),
-        _presence(stores),
-        *_labels(classes),
-    ):
-        dataset.add_dynamic_item(item)
+    for modality, store in stores.items():
+        dataset.add_dynamic_item(_reader(modality, store, least_quality))
+    dataset.add_dynamic_item(_presence)
+    dataset.add_dynamic_item(
+        task.labels, takes=task.takes, provides=["target", "truth"]
+    )
     dataset.set_output_keys(
-        ["id", "audio", "visual", "present", "label", "shares", "spk_id"]
+        ["id", "audio", "visual", "present", "target", "truth", "spk_id"]
     )
     return dataset
 
 
-def _is_present(store, clip, path):
+def _is_stored(store, clip, path):
     """Preparation may have refused a file that was extracted before."""
     return path is not None and clip in store
 
 
-def _reader(modality, store):
-    """Reads features, or a frame of zeros where there are none."""
+def _reader(modality, store, least_quality):
+    """Reads what can be trusted, or a frame of zeros if there is nothing."""
 
     @takes("id", MEDIA[modality])
-    @provides(modality)
+    @provides(modality, f"{modality}_is_present")
     def _read(clip, path):
-        if _is_present(store, clip, path):
-            return store[clip]
-        return torch.zeros(1, store.features.dim)
+        if _is_stored(store, clip, path):
+            features, quality = store[clip], store.quality(clip)
+            if quality is not None:
+                features = features[quality >= least_quality]
+            if len(features):
+                return features, True
+        return torch.zeros(1, store.features.dim), False
 
     return _read
 
 
-def _presence(stores):
+@takes("audio_is_present", "visual_is_present")
+@provides("present")
+def _presence(audio, visual):
     """Says which modalities a clip has."""
-
-    @takes("id", *MEDIA.values())
-    @provides("present")
-    def _present(clip, *paths):
-        return torch.tensor(
-            [
-                _is_present(store, clip, path)
-                for store, path in zip(stores.values(), paths)
-            ]
-        )
-
-    return _present
-
-
-def _labels(classes):
-    """Labels as numbers."""
-
-    @takes("emotion")
-    @provides("label")
-    def _label(emotion):
-        return torch.tensor([-1 if emotion is None else classes.index(emotion)])
-
-    @takes("votes")
-    @provides("shares")
-    def _shares(votes):
-        return torch.tensor(votes)
-
-    return _label, _shares
+    return torch.tensor([audio, visual])
 
 
 def fit_norms(dataset, modules):

@@ -1,14 +1,14 @@
-"""The floor that a network must beat: logistic regression on pooled features.
+"""The floor that a network must beat: a linear model on pooled features.
 
-Each clip is the mean and the standard deviation of its features over time.
+Logistic regression for classes, ridge regression for attributes; each clip is
+the mean and the standard deviation of its features over time.
 """
 
 import warnings
+from copy import copy
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -37,18 +37,18 @@ def pool(features):
     )
 
 
-def logistic_floor(datasets, classes, **bootstrap):
+def linear_floor(datasets, task, **bootstrap):
     """Fits and scores the floor for each input, and for both.
 
-    Clips that lack a modality that is asked for, or whose votes are tied,
-    are left out. The strength is chosen on the development set.
+    Clips that lack a modality that is asked for, or of which the truth is
+    not known, are left out. The strength is chosen on the development set.
 
     Arguments
     ---------
     datasets : dict
         "train", "valid" and "test": the datasets of `dataio.add_features`.
-    classes : list of str
-        Names of the classes.
+    task : Task
+        What is predicted.
     **bootstrap
         Further arguments of `evaluation.score`.
 
@@ -62,18 +62,21 @@ def logistic_floor(datasets, classes, **bootstrap):
     floor = {}
     for name, wanted in INPUTS.items():
         train, valid, test = (
-            _select(splits[split], wanted)
+            _select(splits[split], wanted, task)
             for split in ("train", "valid", "test")
         )
-        fitted = {strength: _fit(train, strength) for strength in STRENGTHS}
-        best = max(
-            STRENGTHS,
-            key=lambda strength: f1_score(
-                valid[1], fitted[strength].predict(valid[0]), average="macro"
-            ),
-        )
-        predicted = fitted[best].predict(test[0])
-        floor[name] = score(test[1], predicted, test[2], classes, **bootstrap)
+        # Its own copy, since thresholds are fitted to each model.
+        judges = {strength: copy(task) for strength in STRENGTHS}
+        models, values = {}, {}
+        for strength, judge in judges.items():
+            models[strength] = _fit(train, judge.linear_model(strength))
+            said = judge.linear_outputs(models[strength], valid[0])
+            judge.fit(valid[1], said)
+            overall, _ = judge.measure(judge.statistics(valid[1], said).sum(0))
+            values[strength] = overall[task.metrics[0]]
+        best = max(STRENGTHS, key=values.get)
+        said = judges[best].linear_outputs(models[best], test[0])
+        floor[name] = score(judges[best], test[1], said, test[2], **bootstrap)
         floor[name]["strength"] = best
     return floor
 
@@ -91,28 +94,32 @@ def _table(dataset):
             for name in ("audio", "visual")
         ],
         "present": np.stack([row["present"].numpy() for row in rows]),
-        "label": np.array([int(row["label"]) for row in rows]),
+        "truth": np.stack([row["truth"].numpy() for row in rows]),
         "speaker": np.array([row["spk_id"] for row in rows]),
     }
 
 
-def _select(table, wanted):
-    """Features, labels and speakers of the clips that have what is wanted."""
-    usable = table["present"][:, list(wanted)].all(1) & (table["label"] >= 0)
+def _select(table, wanted, task):
+    """Features, truth and speakers of the clips that have what is wanted."""
+    usable = table["present"][:, list(wanted)].all(1)
+    usable &= task.known(table["truth"])
     columns = [x for x, want in zip(table["features"], wanted) if want]
     return (
         np.concatenate(columns, axis=1)[usable],
-        table["label"][usable],
+        table["truth"][usable],
         table["speaker"][usable],
     )
 
 
-def _fit(train, strength):
-    """One logistic regression on standardised columns."""
-    model = make_pipeline(
-        StandardScaler(), LogisticRegression(C=strength, max_iter=300)
-    )
+def _fit(train, model):
+    """One linear model on standardised columns."""
+    features, truth, _ = train
+    model = make_pipeline(StandardScaler(), model)
     with warnings.catch_warnings():
-        # A fit that is stopped early is as good a floor.
+        # A fit that is stopped early is as good a floor; and an emotion that
+        # all clips have, or none, is said to be there always, or never.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(train[0], train[1])
+        warnings.filterwarnings("ignore", "Label not", UserWarning)
+        return model.fit(
+            features, truth[:, 0] if truth.shape[1] == 1 else truth
+        )

@@ -13,13 +13,13 @@ TITLES = {
 }
 
 
-def confusion_matrices(predictions, classes):
+def confusion_matrices(confusions, classes):
     """Which class is taken for which, from each input.
 
     Arguments
     ---------
-    predictions : dict of Predictions
-        What was predicted from each of `INPUTS`.
+    confusions : dict of np.ndarray
+        For each of `INPUTS`, counts `[true class, predicted class]`.
     classes : list of str
         Names of the classes.
 
@@ -28,10 +28,9 @@ def confusion_matrices(predictions, classes):
     matplotlib.figure.Figure
         One matrix an input, each row the share of a true class.
     """
-    figure = Figure(figsize=(4.2 * len(predictions), 4.4), layout="constrained")
-    axes = figure.subplots(1, len(predictions), sharey=True, squeeze=False)[0]
-    for axis, (name, made) in zip(axes, predictions.items()):
-        counts = made.confusion("combined")
+    figure = Figure(figsize=(4.2 * len(confusions), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(confusions), sharey=True, squeeze=False)[0]
+    for axis, (name, counts) in zip(axes, confusions.items()):
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         _shade(axis, shares, "{:.0%}")
         axis.set(title=TITLES[name], xlabel="predicted")
@@ -42,7 +41,68 @@ def confusion_matrices(predictions, classes):
     return figure
 
 
-def learning_curves(history, select_by):
+def bars(values, outputs, title):
+    """One figure of merit of each output, from each input.
+
+    Arguments
+    ---------
+    values : dict of np.ndarray
+        For each of `INPUTS`, `[outputs]`.
+    outputs : list of str
+        Names of the outputs.
+    title : str
+        What is shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Groups of bars.
+    """
+    figure = Figure(figsize=(1 + len(outputs), 4), layout="constrained")
+    axis = figure.subplots()
+    width = 0.8 / len(values)
+    for i, (name, heights) in enumerate(values.items()):
+        places = np.arange(len(outputs)) + (i - (len(values) - 1) / 2) * width
+        heights = np.nan_to_num(heights)
+        axis.bar(places, heights, width, label=TITLES[name])
+    axis.set_xticks(range(len(outputs)), outputs, rotation=30, ha="right")
+    axis.set(title=f"Test set: {title}", ylim=(0, 1))
+    axis.legend(fontsize="small")
+    return figure
+
+
+def scatter(truth, predicted, outputs, limits):
+    """What was predicted over what is true.
+
+    Arguments
+    ---------
+    truth : np.ndarray
+        `[clips, outputs]`.
+    predicted : np.ndarray
+        `[clips, outputs]`.
+    outputs : list of str
+        Names of the outputs.
+    limits : tuple of float
+        Ends of the scale.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A square an output, with the line on which all clips should lie.
+    """
+    figure = Figure(figsize=(4.2 * len(outputs), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(outputs), squeeze=False)[0]
+    for axis, name, x, y in zip(axes, outputs, truth.T, predicted.T):
+        axis.plot(limits, limits, color="grey", linewidth=0.8)
+        axis.scatter(x, y, s=9, alpha=0.4, linewidths=0)
+        axis.set(title=name, xlabel="true", xlim=limits, ylim=limits)
+        axis.set_aspect("equal")
+    axes[0].set_ylabel("predicted")
+    figure.suptitle("Test set: both modalities, all heads together")
+    return figure
+
+
+def learning_curves(history, select_by, task):
     """Losses of the heads and the metrics, epoch by epoch.
 
     Arguments
@@ -51,6 +111,8 @@ def learning_curves(history, select_by):
         What `AuxFormerBrain.history` returns.
     select_by : str
         The quantity by which the best epoch is chosen.
+    task : Task
+        What is predicted.
 
     Returns
     -------
@@ -66,9 +128,9 @@ def learning_curves(history, select_by):
             left.plot(
                 epochs, values, style, color=colour, label=f"{name}, {split}"
             )
-    for name in ("f1_macro", "uar", "accuracy"):
+    for name in task.metrics:
         right.plot(epochs, [e["valid"][name] for e in history], label=name)
-    choose = min if select_by in LOSSES else max
+    choose = min if select_by in (*LOSSES, *task.lower_is_better) else max
     best = choose(history, key=lambda entry: entry["valid"][select_by])
     for axis in (left, right):
         axis.axvline(best["epoch"], color="grey", linewidth=0.8)
@@ -76,11 +138,12 @@ def learning_curves(history, select_by):
         axis.set_xlabel("epoch")
     left.set_title("loss")
     right.set_title(f"development set (line: best {select_by})")
-    right.set_ylim(0, 1)
+    if task.scale == 100:
+        right.set_ylim(0, 1)
     return figure
 
 
-def prediction(clip, predictions, classes, attention):
+def prediction(clip, predictions, task, attention):
     """One clip: what each input and head says, and where the network looks.
 
     Arguments
@@ -89,29 +152,29 @@ def prediction(clip, predictions, classes, attention):
         Its name.
     predictions : dict of Predictions
         What was predicted from each of `INPUTS`.
-    classes : list of str
-        Names of the classes.
+    task : Task
+        What is predicted.
     attention : torch.Tensor
         Cross-modal attention, `[audio_time, visual_time]`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Probabilities on the left, attention on the right.
+        Outputs on the left, attention on the right.
     """
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     row = predictions["audio_visual"].clips.index(clip)
-    truth = predictions["audio_visual"].truth[row]
     said = {
-        f"{TITLES[name]}: {head}": made.probabilities[head][row]
+        f"{TITLES[name]}: {head}": made.outputs[head][row]
         for name, made in predictions.items()
         for head in heads_of(name)
     }
-    _shade(left, np.array(list(said.values())), "{:.2f}")
-    left.set_xticks(range(len(classes)), classes)
+    _shade(left, np.array(list(said.values())), "{:.2f}", *task.limits)
+    left.set_xticks(range(task.num_outputs), task.names, rotation=20)
     left.set_yticks(range(len(said)), said)
-    left.set_title(f"{clip}: {'tied' if truth < 0 else classes[truth]}")
+    truth = predictions["audio_visual"].truth[row]
+    left.set_title(f"{clip}: {task.say_truth(truth)}")
     image = right.imshow(
         attention.T, cmap="magma", aspect="auto", origin="lower"
     )
@@ -124,9 +187,9 @@ def prediction(clip, predictions, classes, attention):
     return figure
 
 
-def _shade(axis, table, template):
-    """Numbers in cells that are the darker the nearer to 1 they are."""
-    axis.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+def _shade(axis, table, template, low=0.0, high=1.0):
+    """Numbers in cells that are the darker the higher they are."""
+    axis.imshow(table, cmap="Blues", vmin=low, vmax=high, aspect="auto")
     for row, column in np.ndindex(table.shape):
         axis.text(
             column,
@@ -134,5 +197,5 @@ def _shade(axis, table, template):
             template.format(table[row, column]),
             ha="center",
             va="center",
-            color="white" if table[row, column] > 0.5 else "black",
+            color="white" if table[row, column] > (low + high) / 2 else "black",
         )

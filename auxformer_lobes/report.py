@@ -4,16 +4,25 @@ import csv
 import json
 import os
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from auxformer_lobes import plots
-from auxformer_lobes.evaluation import HEADS, METRICS
+from auxformer_lobes.evaluation import HEADS
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.modalities import heads_of
 
+TITLES = {
+    "f1_macro": "F1-macro",
+    "f1_micro": "F1-micro",
+    "uar": "UAR",
+    "ccc": "CCC",
+    "rmse": "RMSE",
+}
 
-def collect_metrics(predictions, floor, classes, **bootstrap):
+
+def collect_metrics(predictions, floor, task, **bootstrap):
     """All figures of a run.
 
     Arguments
@@ -21,9 +30,9 @@ def collect_metrics(predictions, floor, classes, **bootstrap):
     predictions : dict of Predictions
         What was predicted from each of `modalities.INPUTS`.
     floor : dict
-        What `floor.logistic_floor` returns.
-    classes : list of str
-        Names of the classes.
+        What `floor.linear_floor` returns.
+    task : Task
+        What was predicted.
     **bootstrap
         Further arguments of `evaluation.score`.
 
@@ -34,22 +43,22 @@ def collect_metrics(predictions, floor, classes, **bootstrap):
         `{value, low, high}`, and what they were measured on.
     """
     everything = predictions["audio_visual"]
+    known = task.known(np.array(everything.truth))
     return {
         "test": {
-            name: {
-                head: made.scores(head, classes, **bootstrap) for head in HEADS
-            }
+            name: {head: made.scores(task, head, **bootstrap) for head in HEADS}
             for name, made in predictions.items()
         },
         "floor": floor,
-        "classes": list(classes),
+        "outputs": list(task.names),
+        "fitted": task.settings,
         "test_clips": len(everything.clips),
-        "test_clips_tied": everything.truth.count(-1),
+        "test_clips_unlabelled": int((~known).sum()),
         "test_speakers": sorted(set(everything.speakers)),
     }
 
 
-def write_report(folder, metrics, predictions, figures):
+def write_report(folder, metrics, predictions, task, figures):
     """Writes metrics, predictions and pictures into the run folder.
 
     Arguments
@@ -61,39 +70,44 @@ def write_report(folder, metrics, predictions, figures):
     predictions : dict of Predictions
         What was predicted from each of `modalities.INPUTS`, as
         `predictions.csv`.
+    task : Task
+        What was predicted.
     figures : dict of matplotlib.figure.Figure
         Pictures by name.
     """
     with whole_file(os.path.join(folder, "metrics.json")) as file:
         json.dump(metrics, file, indent=1)
     with whole_file(os.path.join(folder, "predictions.csv")) as file:
-        _write_predictions(file, predictions, metrics["classes"])
+        _write_predictions(file, predictions, task)
     for name, figure in figures.items():
         with whole_file(os.path.join(folder, f"{name}.png"), "wb") as file:
             figure.savefig(file, format="png", dpi=110)
 
 
-def print_table(metrics):
+def print_table(metrics, task):
     """Prints the figures of a run on the terminal.
 
     Arguments
     ---------
     metrics : dict
         What `collect_metrics` returns.
+    task : Task
+        What was predicted.
     """
+    unit = ", %" if task.scale == 100 else ""
     table = Table(
         title=f"Test: {metrics['test_clips']} clips of "
-        f"{len(metrics['test_speakers'])} speakers, % "
+        f"{len(metrics['test_speakers'])} speakers{unit} "
         "with 95 % intervals over speakers"
     )
     table.add_column("input")
     table.add_column("head")
-    titles = ("F1-macro", "F1-micro", "UAR", "accuracy")
-    for title in titles:
+    for metric in task.metrics:
+        title = TITLES.get(metric, metric)
         table.add_column(title, justify="right", no_wrap=True)
 
     def _add_row(name, head, scores):
-        cells = [_percent(scores[metric]) for metric in METRICS]
+        cells = [_figure(scores[m], task.scale) for m in task.metrics]
         table.add_row(plots.TITLES[name], head, *cells)
 
     for name, heads in metrics["test"].items():
@@ -101,11 +115,11 @@ def print_table(metrics):
             _add_row(name, head, heads[head])
         table.add_section()
     for name, scores in metrics["floor"].items():
-        _add_row(name, "(logistic regression)", scores)
+        _add_row(name, "(linear model)", scores)
     Console(width=None if Console().is_terminal else 110).print(table)
 
 
-def print_prediction(clip, predictions, classes):
+def print_prediction(clip, predictions, task):
     """Prints what is said of one clip, in a line an input.
 
     Arguments
@@ -114,61 +128,48 @@ def print_prediction(clip, predictions, classes):
         Its name.
     predictions : dict of Predictions
         What was predicted from each of `modalities.INPUTS`.
-    classes : list of str
-        Names of the classes.
+    task : Task
+        What was predicted.
 
     Example
     -------
     >>> from auxformer_lobes.evaluation import Predictions
-    >>> made = Predictions(["x"], ["1001"], [1])
-    >>> made.probabilities["combined"] = [[0.25, 0.75]]
-    >>> print_prediction("x", {"audio_only": made}, ["angry", "happy"])
+    >>> from auxformer_lobes.tasks import Categories
+    >>> made = Predictions(["x"], ["1001"], [[1]])
+    >>> made.outputs["combined"] = [[0.25, 0.75]]
+    >>> task = Categories(["angry", "happy"])
+    >>> print_prediction("x", {"audio_only": made}, task)
     x is happy:
       audio only      happy 0.75, angry 0.25
     """
     first = next(iter(predictions.values()))
     row = first.clips.index(clip)
-    truth = first.truth[row]
-    print(f"{clip} is {'tied' if truth < 0 else classes[truth]}:")
+    print(f"{clip} is {task.say_truth(first.truth[row])}:")
     for name, made in predictions.items():
-        shares = zip(made.probabilities["combined"][row], classes)
-        ranked = sorted(shares, reverse=True)[:3]
-        said = ", ".join(f"{label} {share:.2f}" for share, label in ranked)
+        said = task.say(made.outputs["combined"][row])
         print(f"  {plots.TITLES[name]:<15} {said}")
 
 
-def _percent(metric):
+def _figure(metric, scale):
     if metric["value"] is None:
         return "–"
-    value = f"{100 * metric['value']:.1f}"
-    if metric["low"] is None:
-        return value
-    return f"{value} [{100 * metric['low']:.0f}, {100 * metric['high']:.0f}]"
-
-
-def _write_predictions(file, predictions, classes):
-    writer = csv.writer(file)
-    writer.writerow(
-        ["clip", "speaker", "truth", "input", "head", "predicted"]
-        + [f"p_{label}" for label in classes]
+    value, low, high = (
+        None if x is None else x * scale for x in metric.values()
     )
+    digits = 1 if scale == 100 else 3
+    if low is None:
+        return f"{value:.{digits}f}"
+    rounded = digits - 1
+    return f"{value:.{digits}f} [{low:.{rounded}f}, {high:.{rounded}f}]"
+
+
+def _write_predictions(file, predictions, task):
+    writer = csv.writer(file)
+    writer.writerow(["clip", "speaker", "input", "head", *task.columns()])
     for name, made in predictions.items():
         for head in HEADS:
-            for clip, speaker, true, predicted, probabilities in zip(
-                made.clips,
-                made.speakers,
-                made.truth,
-                made.predicted(head),
-                made.probabilities[head],
+            for clip, speaker, truth, outputs in zip(
+                made.clips, made.speakers, made.truth, made.outputs[head]
             ):
-                writer.writerow(
-                    [
-                        clip,
-                        speaker,
-                        "" if true < 0 else classes[true],
-                        name,
-                        head,
-                        classes[predicted],
-                        *(f"{p:.6f}" for p in probabilities),
-                    ]
-                )
+                cells = task.cells(truth, outputs)
+                writer.writerow([clip, speaker, name, head, *cells])

@@ -55,8 +55,7 @@ class WarmupCosineScheduler:
         cosine = math.cos(math.pi * min(self.num_steps / total_steps, 1))
         self.num_steps += 1
         warmup = min(self.num_steps / self.warmup_steps, 1)
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * warmup * (1 + cosine) / 2
+        set_rate(optimizer, self.lr * warmup * (1 + cosine) / 2)
 
     @mark_as_saver
     def save(self, path):
@@ -81,3 +80,26 @@ class WarmupCosineScheduler:
             Whether the checkpoint was made at the end of an epoch.
         """
         self.num_steps = torch.load(path, weights_only=True)["num_steps"]
+
+
+def set_rate(optimizer, rate):
+    """Sets the learning rate, of each group in its proportion.
+
+    Arguments
+    ---------
+    optimizer : torch.optim.Optimizer
+        Its parameter groups may have a `rate_scale`, 1 by default.
+    rate : float
+        Learning rate of what has no scale of its own.
+
+    Example
+    -------
+    >>> weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    >>> slow = {"params": weights[1:], "rate_scale": 0.1}
+    >>> optimizer = torch.optim.SGD([{"params": weights[:1]}, slow])
+    >>> set_rate(optimizer, 0.5)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.5, 0.05]
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("rate_scale", 1)

@@ -6,6 +6,7 @@ files of the output folder, `performance_check` bounds a logged value.
 """
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import transformers
 from demo_corpus import make_demo_corpus
+from msp_improv_demo import make_improv_corpus
 
 ROOT = Path(__file__).parents[2]
 TMP = ROOT / "tests" / "tmp"
@@ -28,26 +30,14 @@ ROWS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def what_the_flags_name():
-    """A small corpus, a small wav2vec 2.0, and features of each frame."""
+    """Small corpora, small encoders, and features of each frame."""
     shutil.rmtree(TMP, ignore_errors=True)
     TMP.mkdir()
-    corpus = TMP / "CREMA-D"
-    make_demo_corpus(corpus, num_actors=4, num_sentences=2)
-    config = transformers.Wav2Vec2Config(
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=48,
-        conv_dim=(24,) * 7,
-        num_conv_pos_embeddings=16,
-        do_stable_layer_norm=True,
-    )
-    wav2vec2 = transformers.Wav2Vec2Model(config)
-    wav2vec2.save_pretrained(TMP / "wav2vec2")
-    extractor = transformers.Wav2Vec2FeatureExtractor()
-    extractor.save_pretrained(TMP / "wav2vec2")
+    make_demo_corpus(TMP / "CREMA-D", num_actors=4, num_sentences=2)
+    make_improv_corpus(TMP / "MSP-IMPROV", turns=4)
+    make_encoders()
     rng = np.random.default_rng(0)
-    for video in (corpus / "VideoFlash").iterdir():
+    for video in (TMP / "CREMA-D" / "VideoFlash").iterdir():
         folder = TMP / "emoca" / video.stem
         folder.mkdir(parents=True)
         for frame in range(12):
@@ -57,9 +47,52 @@ def what_the_flags_name():
     shutil.rmtree(TMP)
 
 
+def make_encoders():
+    """A wav2vec 2.0 and a ViT, and the YAML files that recipes include."""
+    speech = transformers.Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=48,
+        conv_dim=(24,) * 7,
+        num_conv_pos_embeddings=16,
+        do_stable_layer_norm=True,
+        feat_extract_norm="layer",
+    )
+    transformers.Wav2Vec2Model(speech).save_pretrained(TMP / "wav2vec2")
+    extractor = transformers.Wav2Vec2FeatureExtractor()
+    extractor.save_pretrained(TMP / "wav2vec2")
+    image = transformers.ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        image_size=32,
+        patch_size=16,
+    )
+    transformers.ViTModel(image).save_pretrained(TMP / "vit")
+    processor = {"size": {"height": 32, "width": 32}}
+    processor |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    processor["image_processor_type"] = "ViTImageProcessor"
+    (TMP / "vit" / "preprocessor_config.json").write_text(json.dumps(processor))
+    (TMP / "encoders").mkdir()
+    (TMP / "encoders" / "speech.yaml").write_text(
+        "!new:auxformer_lobes.features.speech.SpeechModelFeatures\n"
+        "    source: tests/tmp/wav2vec2\n"
+        "    save_path: tests/tmp/pretrained\n"
+        "    keep_layers: 2\n"
+    )
+    (TMP / "encoders" / "image.yaml").write_text(
+        "!new:auxformer_lobes.features.vision.ImageModelFeatures\n"
+        "    source: tests/tmp/vit\n"
+        "    save_path: tests/tmp/pretrained\n"
+        "    frames_per_second: 5\n"
+    )
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
 def test_the_recipe_runs_with_its_flags(row):
-    output = TMP / Path(row["Hparam_file"]).stem
+    output = TMP / "runs" / row["Dataset"] / Path(row["Hparam_file"]).stem
     command = [sys.executable, row["Script_file"], row["Hparam_file"]]
     command += row["test_debug_flags"].split() + [f"--output_folder={output}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from demo_corpus import make_demo_corpus
 
-from auxformer_lobes.evaluation import METRICS
 from auxformer_lobes.labels import class_names
 from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.tasks import Categories
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 
@@ -64,12 +64,12 @@ def test_metrics_have_all_inputs_heads_and_intervals(work, finished):
     metrics = json.loads((work / "run" / "metrics.json").read_text())
     for name in INPUTS:
         for head in ("combined", "main", "audio", "visual"):
-            for metric in METRICS:
+            for metric in Categories.metrics:
                 figures = metrics["test"][name][head][metric]
                 assert 0 <= figures["low"] <= figures["value"]
                 assert figures["value"] <= figures["high"] <= 1
-        per_class = metrics["test"][name]["combined"]["per_class"]
-        assert set(per_class) == set(class_names(6))
+        per_output = metrics["test"][name]["combined"]["per_output"]
+        assert set(per_output) == set(class_names(6))
         assert 0 <= metrics["floor"][name]["f1_macro"]["value"] <= 1
     assert metrics["test_speakers"] == ["1004", "1005"]
 
@@ -98,7 +98,7 @@ def test_a_table_is_printed_and_the_last_line_names_the_folder(work, finished):
     assert any(
         "audio + visual" in line and "combined" in line for line in lines
     )
-    assert any("(logistic regression)" in line for line in lines)
+    assert any("(linear model)" in line for line in lines)
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(work, finished):
@@ -156,7 +156,7 @@ def test_four_classes_are_one_option_away(work, finished):
     result = train(work, "four", num_classes=4, number_of_epochs=1)
     assert result.returncode == 0, result.stderr[-3000:]
     metrics = json.loads((work / "four" / "metrics.json").read_text())
-    assert metrics["classes"] == list(class_names(4))
+    assert metrics["outputs"] == list(class_names(4))
 
 
 def test_a_damaged_video_costs_its_picture_only(work, finished):

@@ -1,11 +1,14 @@
-"""Records, selection and evaluation that recipes share."""
+"""Records, selection and evaluation that recipes share, with each task."""
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.train_logger import FileTrainLogger
@@ -19,123 +22,339 @@ from auxformer_lobes import (
 )
 from auxformer_lobes.checkpoints import WholeCheckpointer
 from auxformer_lobes.errors import UserError
+from auxformer_lobes.evaluation import LOSSES
+from auxformer_lobes.modalities import INPUTS
 from auxformer_lobes.schedules import WarmupCosineScheduler
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
 
 CLASSES = ["angry", "happy"]
+TASKS = {
+    "categories": lambda: Categories(CLASSES),
+    "votes": lambda: Categories(CLASSES, label_rule="D"),
+    "secondary": lambda: SecondaryEmotions(CLASSES),
+    "binary": lambda: SecondaryEmotions(CLASSES, binary=True),
+    "attributes": lambda: Attributes(["arousal", "valence"]),
+}
 
 
 class SmallBrain(AuxFormerBrain):
     """The least that a recipe adds."""
 
-    def compute_forward(self, batch, stage):
-        present = self.visible(batch.present.data, stage)
-        return self.logits(batch, present), present
-
     def compute_objectives(self, predictions, batch, stage):
-        logits, present = predictions
-        labels = batch.label.data.squeeze(1)
-        loss = self.modules.shared_loss(logits, labels, present)
-        self.record(batch, loss, logits, present, stage)
+        logits, asked = predictions
+        loss = self.modules.shared_loss(logits, batch.target.data, asked)
+        self.record(batch, loss, logits, asked, stage)
         return loss.total
 
 
-def clips(prefix, count=12):
-    """The sign of the sound tells the class; the picture tells nothing."""
-    generator = torch.Generator().manual_seed(len(prefix))
-    return DynamicItemDataset(
-        {
-            f"{prefix}{i}": {
-                "audio": torch.full((3 + i % 3, 4), 2.0 * (i % 2) - 1.0),
-                "visual": torch.randn(2, 3, generator=generator),
-                "present": torch.tensor([True, True]),
-                "label": torch.tensor([i % 2]),
-                "spk_id": f"{i % 3}",
-            }
-            for i in range(count)
-        },
-        output_keys=["id", "audio", "visual", "present", "label", "spk_id"],
+def clips(prefix, kind="categories", count=12):
+    """The sign of the sound tells the truth; the picture tells nothing."""
+    generator = torch.Generator().manual_seed(sum(map(ord, prefix)))
+    task, items = TASKS[kind](), {}
+    for i in range(count):
+        happy = i % 2
+        entry = {
+            "emotion": CLASSES[happy],
+            "votes": [0.9 - 0.8 * happy, 0.1 + 0.8 * happy],
+            "attributes": {"arousal": 2.0 + happy, "valence": 1.5 + 3 * happy},
+        }
+        target, truth = task.labels(*(entry[key] for key in task.takes))
+        items[f"{prefix}{i}"] = {
+            "audio": torch.full((3 + i % 3, 4), 2.0 * happy - 1.0),
+            "visual": torch.randn(2, 3, generator=generator),
+            "present": torch.tensor([True, True]),
+            "target": target,
+            "truth": truth,
+            "spk_id": f"{i % 3}",
+        }
+    keys = ["audio", "visual", "present", "target", "truth", "spk_id"]
+    return DynamicItemDataset(items, output_keys=["id", *keys])
+
+
+def build(folder, kind="categories", brain=SmallBrain, **options):
+    """Builds a brain whose run lies in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    task = TASKS[kind]()
+    modules = {
+        "audio_norm": FeatureNorm(4),
+        "visual_norm": FeatureNorm(3),
+        "modality_dropout": ModalityDropout(0.2, 0.2),
+        "auxformer": AuxFormer(
+            4,
+            3,
+            10,
+            2,
+            num_layers=1,
+            num_classes=2,
+            shared_auxiliary_head=False,
+            embedding_dropout=0.1,
+        ),
+        "shared_loss": SharedLoss(criterion=task.criterion),
+    }
+    hparams = {
+        "seed": 0,
+        "task": task,
+        "missing": "skip",
+        "select_by": "loss",
+        "number_of_epochs": 3,
+        "output_folder": str(folder),
+        "train_logger": FileTrainLogger(folder / "train_log.txt"),
+        "step_schedule": WarmupCosineScheduler(0.02, 4),
+        **options,
+    }
+    counter = EpochCounter(hparams["number_of_epochs"])
+    recoverables = {
+        "model": modules["auxformer"],
+        "step_schedule": hparams["step_schedule"],
+        "epoch_counter": counter,
+    }
+    return brain(
+        modules,
+        torch.optim.Adam,
+        {**hparams, "epoch_counter": counter},
+        {"noprogressbar": True},
+        WholeCheckpointer(folder / "save", recoverables),
     )
 
 
 @pytest.fixture
 def make_brain(tmp_path):
-    """Builds a brain whose runs lie in a folder of their own."""
+    """Builds brains, in folders of the test."""
 
-    def _make(run="run", **options):
-        folder = tmp_path / run
-        folder.mkdir(exist_ok=True)
-        torch.manual_seed(0)
-        modules = {
-            "audio_norm": FeatureNorm(4),
-            "visual_norm": FeatureNorm(3),
-            "modality_dropout": ModalityDropout(0.2, 0.2),
-            "auxformer": AuxFormer(
-                4, 3, 10, 2, num_layers=1, num_classes=2, embedding_dropout=0.1
-            ),
-            "shared_loss": SharedLoss(),
-        }
-        hparams = {
-            "seed": 0,
-            "classes": CLASSES,
-            "select_by": "loss",
-            "number_of_epochs": 4,
-            "output_folder": str(folder),
-            "train_logger": FileTrainLogger(folder / "train_log.txt"),
-            "step_schedule": WarmupCosineScheduler(0.01, 4),
-            **options,
-        }
-        recoverables = {"model": modules["auxformer"]}
-        return SmallBrain(
-            modules,
-            torch.optim.Adam,
-            hparams,
-            {"noprogressbar": True},
-            WholeCheckpointer(folder / "save", recoverables),
-        )
+    def _make(run="run", *args, **options):
+        return build(tmp_path / run, *args, **options)
 
     return _make
 
 
-def fit(brain):
-    counter = EpochCounter(brain.hparams.number_of_epochs)
-    loader = {"batch_size": 4}
-    brain.fit(counter, clips("train"), clips("valid"), None, loader, loader)
+def fit(brain, kind="categories", count=12):
+    brain.fit(
+        brain.hparams.epoch_counter,
+        clips("train", kind, count),
+        clips("valid", kind),
+        train_loader_kwargs={"batch_size": 12, "shuffle": True},
+        valid_loader_kwargs={"batch_size": 12},
+    )
     return brain
 
 
-def test_it_learns_and_each_input_is_what_it_says(make_brain):
-    brain = fit(make_brain(number_of_epochs=12))
-    made = brain.predict_all(clips("test"), {"batch_size": 5})
-    assert made["audio_visual"].metrics("combined")["uar"] == 1
-    assert made["audio_only"].metrics("audio")["uar"] == 1
-    assert made["visual_only"].metrics("combined")["uar"] < 0.9
-    heard = made["audio_only"].probabilities
-    seen_too = made["audio_visual"].probabilities
-    np.testing.assert_allclose(heard["audio"], seen_too["audio"], atol=1e-6)
+def predict(brain, kind="categories", test="test"):
+    return brain.predict_all(
+        clips("valid", kind), clips(test, kind), {"batch_size": 5}
+    )
+
+
+class Finished(NamedTuple):
+    """A run to its end, for tests that only look at it."""
+
+    kind: str
+    brain: SmallBrain
+    predictions: dict
+    fitted: list  # what the task was fitted to in the end
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def finished(request, tmp_path_factory):
+    """Trains with each task in turn."""
+    kind = request.param
+    brain = build(tmp_path_factory.mktemp(kind), kind)
+    task = fit(brain, kind, count=192).hparams.task
+    fitted = []
+
+    def _fit(truth, outputs):
+        fitted.append((truth, outputs))
+        type(task).fit(task, truth, outputs)
+
+    task.fit = _fit
+    return Finished(kind, brain, predict(brain, kind), fitted)
+
+
+def test_it_learns_and_each_input_is_what_it_says(finished):
+    made, task = finished.predictions, finished.brain.hparams.task
+    assert set(made) == {*INPUTS}
+    metric = task.metrics[0]
+    if finished.kind == "attributes":
+        # The mean of the heads is not theirs that know something: a head of
+        # noise goes anywhere, where nothing but concordance is learnt.
+        assert made["audio_visual"].metrics(task, "audio")[metric] > 0.9
+    else:
+        assert made["audio_visual"].metrics(task)[metric] == 1
+        assert made["audio_only"].metrics(task, "audio")[metric] == 1
+    assert made["visual_only"].metrics(task)[metric] < 0.9
+    heard = made["audio_only"].outputs
+    seen_too = made["audio_visual"].outputs
+    np.testing.assert_allclose(heard["audio"], seen_too["audio"], atol=1e-5)
     assert not np.allclose(heard["main"], seen_too["main"])
 
 
+def test_what_is_predicted_is_kept_with_its_clip_and_truth(finished):
+    expected = clips("test", finished.kind)
+    for made in finished.predictions.values():
+        assert made.clips == [clip["id"] for clip in expected]
+        assert made.speakers == [clip["spk_id"] for clip in expected]
+        assert made.truth == [clip["truth"].tolist() for clip in expected]
+        for outputs in made.outputs.values():
+            assert np.shape(outputs) == (12, 2)
+
+
+def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
+    metrics = finished.brain.hparams.task.metrics
+    for epoch, entry in enumerate(finished.brain.history(), start=1):
+        assert entry["epoch"] == epoch
+        assert {*entry["train"]} == {*LOSSES}
+        assert {*entry["valid"]} == {*LOSSES, *metrics}
+        parts = [entry["valid"][name] for name in LOSSES[1:]]
+        assert entry["valid"]["loss"] == pytest.approx(np.mean(parts))
+    log = Path(finished.brain.hparams.train_logger.save_file).read_text()
+    assert log.count(f"valid {metrics[0]}: ") == 3
+
+
+def test_nothing_is_fitted_to_the_test_set(finished):
+    ((truth, outputs),) = finished.fitted
+    valid = clips("valid", finished.kind)
+    assert truth.tolist() == [clip["truth"].tolist() for clip in valid]
+    again = finished.brain.predict_each_input(valid, {"batch_size": 12})
+    np.testing.assert_allclose(
+        outputs, again["audio_visual"].outputs["combined"], atol=1e-5
+    )
+    assert len(finished.fitted) == 1
+
+
+def test_clips_without_a_picture_are_no_trouble(finished):
+    """Of the picture alone, nothing is left of them then."""
+    test = clips("test", finished.kind)
+    for i in range(3):
+        entry = test.data[f"test{i}"]
+        entry["present"] = torch.tensor([True, False])
+        entry["visual"] = torch.zeros(1, 3)
+    made = finished.brain.predict_each_input(test, {"batch_size": 2})
+    for predictions in made.values():
+        for outputs in predictions.outputs.values():
+            assert np.isfinite(outputs).all()
+    np.testing.assert_allclose(
+        made["audio_visual"].outputs["combined"][:3],
+        made["audio_only"].outputs["combined"][:3],
+        rtol=1e-5,
+    )
+
+
+def test_a_recorded_output_is_what_the_task_makes_of_the_logits(make_brain):
+    brain = make_brain(kind="attributes")
+    brain.on_stage_start(sb.Stage.VALID)
+    brain.modules.eval()
+    batch = PaddedBatch(list(clips("valid", "attributes"))[:3])
+    logits, asked = brain.compute_forward(batch, sb.Stage.VALID)
+    brain.compute_objectives((logits, asked), batch, sb.Stage.VALID)
+    said, task = brain.predictions.outputs, brain.hparams.task
+    mean = torch.stack(logits).mean(0).detach()
+    expected = {"combined": mean, **logits._asdict()}
+    assert said.keys() == expected.keys()
+    for head, x in expected.items():
+        np.testing.assert_allclose(said[head], task.outputs(x.detach()))
+
+
 def test_a_seed_gives_the_same_run(make_brain):
-    first, second = fit(make_brain("first")), fit(make_brain("second"))
+    first = fit(make_brain("first", number_of_epochs=2), count=24)
+    second = fit(make_brain("second", number_of_epochs=2), count=24)
     assert first.history() == second.history()
-    assert len(first.history()) == 4
+    assert len(first.history()) == 2
+    third = fit(make_brain("third", number_of_epochs=2, seed=1), count=24)
+    assert first.history() != third.history()
 
 
-@pytest.mark.parametrize("select_by, best", [("loss", min), ("uar", max)])
-def test_the_best_checkpoint_is_the_best_epoch(make_brain, select_by, best):
-    brain = fit(make_brain(select_by=select_by))
-    key = {min: "min_key", max: "max_key"}[best]
-    chosen = brain.checkpointer.find_checkpoint(**{key: select_by})
-    values = [entry["valid"][select_by] for entry in brain.history()]
-    assert chosen.meta[select_by] == best(values)
+class Power(Exception):
+    """Fails."""
+
+
+class KilledBrain(SmallBrain):
+    """A brain that is switched off in its second epoch."""
+
+    def on_fit_batch_end(self, *args):
+        if self.hparams.epoch_counter.current == 2:
+            raise Power
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(make_brain, kind):
+    options = {"kind": kind, "number_of_epochs": 2}
+    whole = fit(make_brain("whole", **options), kind, count=24)
+    with pytest.raises(Power):
+        fit(make_brain("killed", brain=KilledBrain, **options), kind, count=24)
+    again = make_brain("killed", **options)
+    assert [entry["epoch"] for entry in again.history()] == [1]
+    assert fit(again, kind, count=24).history() == whole.history()
+    assert predict(again, kind) == predict(whole, kind)
+    assert again.hparams.task.settings == whole.hparams.task.settings
+
+
+CHOICES = [
+    ("categories", "loss", min),
+    ("categories", "loss_audio", min),
+    ("categories", "f1_macro", max),
+    ("votes", "uar", max),
+    ("secondary", "f1_micro", max),
+    ("binary", "f1_macro", max),
+    ("attributes", "ccc", max),
+    ("attributes", "rmse", min),
+]
+
+
+class RatedBrain(SmallBrain):
+    """A brain whose epochs are as good as it is told."""
+
+    ratings = [0.2, 0.9, 0.5]
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        name = self.hparams.select_by
+        if stage == sb.Stage.VALID:
+            rating = self.ratings[epoch - 1]
+            if name in LOSSES:
+                part = name.replace("loss_", "").replace("loss", "total")
+                self.losses[part] = [torch.tensor(rating)]
+            else:
+                zeros = dict.fromkeys(self.hparams.task.metrics, 0.0)
+                self.predictions.metrics = lambda task: {**zeros, name: rating}
+        super().on_stage_end(stage, stage_loss, epoch)
+
+
+@pytest.mark.parametrize("kind, select_by, best", CHOICES)
+def test_the_best_checkpoint_is_the_best_epoch(
+    make_brain, kind, select_by, best
+):
+    brain = make_brain("run", kind, RatedBrain, select_by=select_by)
+    fit(brain, kind)
+    history = brain.history()
+    values = [entry["valid"][select_by] for entry in history]
+    assert values == pytest.approx(brain.ratings)
+    epoch = best(history, key=lambda entry: entry["valid"][select_by])["epoch"]
+    assert epoch == {min: 1, max: 2}[best]
+    predict(brain, kind)
+    assert brain.hparams.epoch_counter.current == epoch
+
+
+@pytest.mark.parametrize("kind", ["categories", "secondary"])
+def test_what_is_fitted_is_fitted_to_the_best_epoch(make_brain, kind):
+    """Not to the last one, to which it was fitted before."""
+    brain = fit(make_brain(kind=kind, brain=RatedBrain), kind)
+    settings = dict(brain.hparams.task.settings)
+    predict(brain, kind)
+    assert brain.hparams.task.settings != settings
+    made = brain.predict_each_input(clips("valid", kind), {"batch_size": 5})
+    expected = TASKS[kind]()
+    expected.fit(
+        np.array(made["audio_visual"].truth),
+        np.array(made["audio_visual"].outputs["combined"]),
+    )
+    assert brain.hparams.task.settings == expected.settings
 
 
 def test_the_rate_that_is_logged_is_that_of_the_last_step(make_brain):
-    rates = [entry["lr"] for entry in fit(make_brain()).history()]
-    steps = WarmupCosineScheduler(0.01, 4)
+    rates = [entry["lr"] for entry in fit(make_brain(), count=36).history()]
+    steps = WarmupCosineScheduler(0.02, 4)
     optimizer = SimpleNamespace(param_groups=[{}])
-    for step in range(1, 13):
-        steps(optimizer, total_steps=12)
+    for step in range(1, 10):
+        steps(optimizer, total_steps=9)
         if step % 3 == 0:
             expected = optimizer.param_groups[0]["lr"]
             assert rates[step // 3 - 1] == pytest.approx(expected)
@@ -149,6 +368,40 @@ def test_in_training_modalities_are_shut_off_and_in_validation_not(make_brain):
     assert brain.visible(present, sb.Stage.VALID).all()
 
 
+@pytest.mark.parametrize(
+    "missing, asked", [("skip", [[True, False]] * 2), ("zeros", None)]
+)
+def test_heads_are_not_asked_of_what_is_missing_or_all_are(
+    make_brain, missing, asked
+):
+    """All are where a missing modality is zeros, as published."""
+    brain = make_brain(missing=missing)
+    brain.inputs = INPUTS["audio_only"]
+    batch = PaddedBatch(list(clips("test"))[:2])
+    _, found = brain.compute_forward(batch, sb.Stage.TEST)
+    assert (found if found is None else found.tolist()) == asked
+
+
+class Echo(torch.nn.Module):
+    """An encoder, of raw pictures of eight numbers, that tells all twice."""
+
+    def forward(self, x, lens):
+        return torch.cat([x, x], 1)[..., :3], lens
+
+
+def test_an_encoder_that_is_trained_too_comes_before_the_norm(make_brain):
+    brain = make_brain()
+    brain.modules["visual_encoder"] = Echo()
+    clip = {**clips("test")[0], "visual": torch.ones(2, 8)}
+    brain.modules["visual_norm"].fit([torch.zeros(1, 3), torch.ones(1, 3)])
+    seen = []
+    brain.modules["visual_norm"].register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
+    assert brain.cross_attention(clip).shape == (3, 4)
+    torch.testing.assert_close(seen[0], torch.ones(1, 4, 3))
+
+
 def test_attention_is_a_picture_of_one_clip(make_brain):
     attention = make_brain().cross_attention(clips("test")[0])
     assert attention.shape == (3, 2)
@@ -157,6 +410,20 @@ def test_attention_is_a_picture_of_one_clip(make_brain):
 
 def test_what_cannot_be_evaluated_is_said(make_brain):
     with pytest.raises(UserError, match="no checkpoint to evaluate"):
-        make_brain().predict_all(clips("test"), {})
-    with pytest.raises(UserError, match="select_by 'f2' is unknown"):
-        fit(make_brain(select_by="f2"))
+        predict(make_brain())
+
+
+@pytest.mark.parametrize(
+    "kind, select_by",
+    [("categories", "f2"), ("categories", "ccc"), ("attributes", "uar")],
+)
+def test_a_choice_of_the_best_epoch_that_would_fail_is_refused(
+    make_brain, kind, select_by
+):
+    brain = make_brain(kind=kind, select_by=select_by)
+    known = ", ".join([*LOSSES, *TASKS[kind]().metrics])
+    message = f"select_by '{select_by}' is unknown: choose one of {known}"
+    with pytest.raises(UserError) as error:
+        fit(brain, kind)
+    assert str(error.value) == message
+    assert not brain.history()

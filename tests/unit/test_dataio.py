@@ -14,10 +14,15 @@ from auxformer_lobes.dataio import (
 )
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.features.extractor import Extractor, Reading
+from auxformer_lobes.features.faces import Quality
 from auxformer_lobes.features.normalization import FeatureNorm
 from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
 
 CLASSES = ("angry", "happy", "neutral", "sad")
+TASK = Categories(CLASSES)
+# Of frames in order; a clip without a face is a fallback throughout.
+QUALITIES = {"face.flv": [2, 1, 0, 2], "wall.flv": [0, 0, 0]}
 
 
 class NamedFeatures(Extractor):
@@ -27,12 +32,22 @@ class NamedFeatures(Extractor):
         return Reading(torch.full((len(clip), self.dim), float(len(path))))
 
 
+class NumberedFaces(Extractor):
+    """Frames that hold their number, of the quality that a film has."""
+
+    def read(self, clip, path):
+        quality = torch.tensor(QUALITIES[path.split("/")[-1]])
+        frames = torch.arange(float(len(quality)))
+        return Reading(frames[:, None].repeat(1, self.dim), quality.byte())
+
+
 def entry(wav, video, emotion="sad"):
     return {
         "wav": wav,
         "video": video,
         "emotion": emotion,
         "votes": [0.0, 0.25, 0.0, 0.75],
+        "attributes": {"arousal": 3.0, "valence": 1.0, "dominance": None},
         "spk_id": "1001",
     }
 
@@ -46,19 +61,30 @@ def stores(tmp_path):
 
 
 @pytest.fixture
-def datasets(tmp_path):
-    clips = {
-        "both": entry("{data_root}/a.wav", "{data_root}/a.flv"),
-        "sound": entry("{data_root}/b.wav", None, emotion=None),
-    }
-    (tmp_path / "train.json").write_text(json.dumps(clips))
-    return load_manifests({"train": tmp_path / "train.json"}, "corpus")
+def load(tmp_path):
+    """Writes a manifest, and loads it."""
+
+    def _load(clips):
+        (tmp_path / "train.json").write_text(json.dumps(clips))
+        return load_manifests({"train": tmp_path / "train.json"}, "corpus")
+
+    return _load
+
+
+@pytest.fixture
+def datasets(load):
+    return load(
+        {
+            "both": entry("{data_root}/a.wav", "{data_root}/a.flv"),
+            "sound": entry("{data_root}/b.wav", None, emotion=None),
+        }
+    )
 
 
 @pytest.fixture
 def dataset(datasets, stores):
     extract_features(datasets, stores)
-    return add_features(datasets["train"], stores, CLASSES)
+    return add_features(datasets["train"], stores, TASK)
 
 
 def test_features_are_extracted_from_the_corpus(dataset):
@@ -75,8 +101,34 @@ def test_a_missing_modality_is_a_frame_of_zeros_and_said_to_be_missing(dataset):
 
 
 def test_labels_are_indices_and_ties_are_marked(dataset):
-    assert [clip["label"].tolist() for clip in dataset] == [[3], [-1]]
-    assert dataset[0]["shares"].tolist() == [0.0, 0.25, 0.0, 0.75]
+    assert [clip["truth"].tolist() for clip in dataset] == [[3], [-1]]
+    assert [clip["target"].tolist() for clip in dataset] == [[3], [-1]]
+
+
+@pytest.mark.parametrize(
+    "task, target, truth",
+    [
+        (Categories(CLASSES, label_rule="D"), [0.0, 0.25, 0.0, 0.75], [3]),
+        (SecondaryEmotions(CLASSES), [0.0, 0.25, 0.0, 0.75], [0, 0, 0, 1]),
+        (SecondaryEmotions(CLASSES, binary=True), [0, 0, 0, 1], [0, 0, 0, 1]),
+        (Attributes(["valence", "arousal"], high=9), None, [1.0, 3.0]),
+    ],
+    ids=["votes", "shares", "binary", "attributes"],
+)
+def test_labels_are_those_of_the_task(datasets, stores, task, target, truth):
+    extract_features(datasets, stores)
+    clip = add_features(datasets["train"], stores, task)[0]
+    assert clip["truth"].tolist() == truth
+    if target is None:
+        torch.testing.assert_close(task.outputs(clip["target"]), clip["truth"])
+    else:
+        assert clip["target"].tolist() == target
+
+
+def test_an_item_has_what_training_needs_and_no_more(dataset):
+    keys = {"id", "audio", "visual", "present", "target", "truth", "spk_id"}
+    assert {*dataset[0]} == keys
+    assert dataset[0]["id"] == "both" and dataset[0]["spk_id"] == "1001"
 
 
 def test_a_batch_keeps_what_is_present(dataset):
@@ -85,17 +137,18 @@ def test_a_batch_keeps_what_is_present(dataset):
     assert batch.present.data.tolist() == [[True, True], [True, False]]
     assert batch.audio.data.shape == (2, 5, 3)
     assert batch.visual.lengths.tolist() == [1.0, 0.25]
+    assert batch.target.data.tolist() == [[3], [-1]]
 
 
 def test_a_clip_without_any_features_is_left_out(datasets, stores):
     datasets["train"].data["lost"] = entry(None, None)
     extract_features(datasets, stores)
-    assert len(add_features(datasets["train"], stores, CLASSES)) == 2
+    assert len(add_features(datasets["train"], stores, TASK)) == 2
 
 
 def test_both_modalities_can_be_required(datasets, stores):
     extract_features(datasets, stores)
-    both = add_features(datasets["train"], stores, CLASSES, require_both=True)
+    both = add_features(datasets["train"], stores, TASK, require_both=True)
     assert list(both.data) == ["both"]
 
 
@@ -104,19 +157,92 @@ def test_features_of_a_file_that_was_refused_later_are_not_used(
 ):
     extract_features(datasets, stores)
     datasets["train"].data["both"]["video"] = None
-    clip = add_features(datasets["train"], stores, CLASSES)[0]
+    clip = add_features(datasets["train"], stores, TASK)[0]
     assert clip["present"].tolist() == [True, False]
     assert clip["visual"].tolist() == [[0.0, 0.0]]
 
 
 def test_no_features_at_all_is_an_error(datasets, stores):
     with pytest.raises(UserError, match="no clip of a split has features"):
-        add_features(datasets["train"], stores, CLASSES)
+        add_features(datasets["train"], stores, TASK)
 
 
-def test_an_emotion_that_is_no_class_is_an_error(datasets, stores):
-    with pytest.raises(UserError, match=r"emotions \['sad'\], not among"):
-        add_features(datasets["train"], stores, ("angry", "happy"))
+@pytest.mark.parametrize(
+    "task, message",
+    [
+        (Categories(("angry", "happy")), r"emotions \['sad'\], not among"),
+        (SecondaryEmotions(("angry", "happy")), "votes on 4 emotions"),
+        (Attributes(["naturalness"]), "has no naturalness: attribute models"),
+    ],
+    ids=["categories", "secondary", "attributes"],
+)
+def test_a_manifest_of_another_task_is_an_error(
+    datasets, stores, task, message
+):
+    """Before anything is looked for in the stores."""
+    with pytest.raises(UserError, match=message) as error:
+        add_features(datasets["train"], stores, task)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def faces(load, stores, tmp_path):
+    """A film with a face, one without, and a sound; extracted."""
+    stores["visual"] = FeatureStore(tmp_path, NumberedFaces(dim=2))
+    datasets = load(
+        {
+            "face": entry("a.wav", "face.flv"),
+            "wall": entry("b.wav", "wall.flv"),
+            "sound": entry("c.wav", None),
+        }
+    )
+    extract_features(datasets, stores)
+    return datasets["train"]
+
+
+@pytest.mark.parametrize(
+    "least, frames",
+    [
+        (Quality.FALLBACK, [0, 1, 2, 3]),
+        (Quality.TRACKED, [0, 1, 3]),
+        (Quality.DETECTED, [0, 3]),
+    ],
+)
+def test_frames_without_a_face_are_missing(faces, stores, least, frames):
+    clip = add_features(faces, stores, TASK, least_quality=least)[0]
+    assert clip["visual"].tolist() == [[x, x] for x in frames]
+    assert clip["present"].tolist() == [True, True]
+
+
+def test_all_frames_are_taken_by_default(faces, stores):
+    dataset = add_features(faces, stores, TASK)
+    assert [len(clip["visual"]) for clip in dataset] == [4, 3, 1]
+
+
+@pytest.mark.parametrize("require_both", [False, True])
+def test_a_clip_without_any_face_stays_and_lacks_the_picture(
+    faces, stores, require_both
+):
+    """It has a picture: the test is of the same clips, whatever is seen."""
+    dataset = add_features(faces, stores, TASK, require_both, least_quality=1)
+    clips = {clip["id"]: clip for clip in dataset}
+    assert [*clips] == ["face", "wall"] + ["sound"] * (not require_both)
+    assert clips["wall"]["present"].tolist() == [True, False]
+    assert clips["wall"]["visual"].tolist() == [[0.0, 0.0]]
+    assert clips["wall"]["audio"].tolist() == [[5.0] * 3] * 4
+
+
+def test_sound_has_no_quality_and_is_never_missing_for_it(faces, stores):
+    for clip in add_features(faces, stores, TASK, least_quality=2):
+        assert clip["present"][0]
+
+
+def test_norms_do_not_see_what_is_not_to_be_trusted(faces, stores):
+    dataset = add_features(faces, stores, TASK, least_quality=1)
+    modules = {"audio_norm": FeatureNorm(3), "visual_norm": FeatureNorm(2)}
+    fit_norms(dataset, modules)
+    assert modules["visual_norm"].count == 3
+    assert modules["visual_norm"].mean.tolist() == pytest.approx([4 / 3] * 2)
 
 
 def test_norms_are_fitted_on_what_is_present(dataset):

@@ -1,113 +1,241 @@
-"""Metrics are scikit-learn's; intervals are over speakers."""
+"""Metrics with intervals over speakers, whatever the task."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import (
-    given,
-    settings,
-    strategies as st,
-)
-from sklearn import metrics as sklearn_metrics
 
-from auxformer_lobes.evaluation import (
-    METRICS,
-    Predictions,
-    confusion_matrix,
-    metrics,
-    score,
+from auxformer_lobes.evaluation import HEADS, Predictions, score
+from auxformer_lobes.tasks import Attributes, Categories
+from tests.unit.small_tasks import (
+    KINDS,
+    SCALES,
+    make_task,
+    perfect_outputs,
+    random_clips,
+    random_predictions,
 )
 
 CLASSES = ["angry", "happy", "sad"]
-PAIRS = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30
-)
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-@settings(deadline=None)
-@given(PAIRS)
-@pytest.mark.filterwarnings("ignore:y_pred contains classes")
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_metrics_are_scikit_learns(pairs):
-    truth, predicted = zip(*pairs)
-    ours = metrics(confusion_matrix(truth, predicted, 3))
-    for name, theirs in {
-        "f1_macro": sklearn_metrics.f1_score(truth, predicted, average="macro"),
-        "f1_micro": sklearn_metrics.f1_score(truth, predicted, average="micro"),
-        "uar": sklearn_metrics.balanced_accuracy_score(truth, predicted),
-        "accuracy": sklearn_metrics.accuracy_score(truth, predicted),
-    }.items():
-        assert ours[name] == pytest.approx(theirs), name
-
-
-def test_many_matrices_are_scored_at_once():
-    rng = np.random.default_rng(0)
-    confusions = rng.integers(0, 9, (5, 3, 3))
-    together = metrics(confusions)
-    for i, confusion in enumerate(confusions):
-        for name, value in metrics(confusion).items():
-            np.testing.assert_allclose(together[name][i], value)
-
-
-def random_clips(num_speakers, clips_each, seed=0):
-    """Speakers of very different difficulty."""
+def speakers_of_a_task(task, num_speakers, clips_each, seed=0):
+    """Truth, outputs and names of speakers of very different difficulty."""
     rng = np.random.default_rng(seed)
-    speakers = np.repeat(np.arange(num_speakers), clips_each)
-    truth = rng.integers(0, 3, len(speakers))
-    skill = rng.uniform(0.2, 1.0, num_speakers)[speakers]
-    right = rng.random(len(speakers)) < skill
-    predicted = np.where(right, truth, (truth + 1) % 3)
-    return truth, predicted, [str(s) for s in speakers]
+    owner = np.repeat(np.arange(num_speakers), clips_each)
+    truth, wrong = random_clips(task, len(owner), seed, gaps=False)
+    skill = rng.uniform(0.2, 1.0, num_speakers)[owner]
+    right = rng.random(len(owner)) < skill
+    outputs = np.where(right[:, None], perfect_outputs(task, truth), wrong)
+    return truth, outputs, [str(s) for s in owner]
 
 
-def test_intervals_hold_the_value_and_are_wider_than_clips_would_say():
-    truth, predicted, speakers = random_clips(8, 100)
-    by_speaker = score(truth, predicted, speakers, CLASSES)
-    by_clip = score(truth, predicted, map(str, range(800)), CLASSES)
-    for name in METRICS:
+def score_classes(truth, predicted, speakers, **options):
+    return score(
+        Categories(CLASSES),
+        np.array(truth)[:, None],
+        np.eye(3)[list(predicted)],
+        speakers,
+        **options,
+    )
+
+
+@kinds
+def test_intervals_hold_the_value_and_are_wider_than_clips_would_say(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 8, 100)
+    by_speaker = score(task, truth, outputs, speakers)
+    by_clip = score(task, truth, outputs, map(str, range(800)))
+    for name in task.metrics:
         wide, narrow = by_speaker[name], by_clip[name]
         assert wide["low"] <= wide["value"] <= wide["high"]
         assert wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
+    for output in task.names:
+        for name in task.details:
+            figures = by_speaker["per_output"][output][name]
+            assert figures["low"] <= figures["value"] <= figures["high"]
+
+
+@kinds
+def test_values_are_those_of_all_clips_together(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 5, 20)
+    overall, details = task.measure(task.statistics(truth, outputs).sum(0))
+    result = score(task, truth, outputs, speakers, num_samples=2)
+    assert {*result} == {*task.metrics, "per_output"}
+    assert [*result["per_output"]] == [*task.names]
+    for name in task.metrics:
+        assert result[name]["value"] == pytest.approx(overall[name])
+    for i, output in enumerate(task.names):
+        found = result["per_output"][output]
+        assert {*found} == {*task.details, "support"}
+        assert found["support"] == details["support"][i]
+        for name in task.details:
+            assert found[name]["value"] == pytest.approx(details[name][i])
 
 
 def test_the_bootstrap_agrees_with_theory_where_there_is_one():
     """For accuracy over equal speakers: mean ± 1.96 standard errors."""
-    truth, predicted, speakers = random_clips(60, 40)
-    result = score(truth, predicted, speakers, CLASSES, num_samples=5000)
-    means = (truth == predicted).reshape(60, 40).mean(1)
+    task = make_task("categories")
+    truth, outputs, speakers = speakers_of_a_task(task, 60, 40)
+    result = score(task, truth, outputs, speakers, num_samples=5000)
+    right = truth[:, 0] == outputs.argmax(1)
+    means = right.reshape(60, 40).mean(1)
     half = 1.96 * means.std() / math.sqrt(60)
     accuracy = result["accuracy"]
     assert accuracy["low"] == pytest.approx(means.mean() - half, abs=0.01)
     assert accuracy["high"] == pytest.approx(means.mean() + half, abs=0.01)
 
 
-def test_a_seed_gives_the_same_intervals_again():
-    clips = random_clips(8, 20)
-    assert score(*clips, CLASSES) == score(*clips, CLASSES)
-    assert score(*clips, CLASSES) != score(*clips, CLASSES, seed=1)
+def test_the_bootstrap_is_that_of_speakers_drawn_one_by_one():
+    """Their clips put together and measured anew, for what is no mean."""
+    task = make_task("attributes")
+    truth, outputs, speakers = speakers_of_a_task(task, 12, 10)
+    speakers = np.array(speakers)
+    rng = np.random.default_rng(1)
+    drawn = []
+    for _ in range(2000):
+        names = rng.choice(np.unique(speakers), 12)
+        clips = np.concatenate([np.flatnonzero(speakers == n) for n in names])
+        statistics = task.statistics(truth[clips], outputs[clips])
+        drawn.append(task.measure(statistics.sum(0))[0]["ccc"])
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    ccc = score(task, truth, outputs, speakers)["ccc"]
+    # Four standard errors of a percentile of 2000 draws, from the spread of
+    # the draws: 4 * sqrt(0.025 * 0.975 / 2000) / density, for a normal one.
+    error = 4 * 0.0035 / (0.058 / np.std(drawn))
+    assert ccc["low"] == pytest.approx(low, abs=error)
+    assert ccc["high"] == pytest.approx(high, abs=error)
 
 
-def test_one_speaker_says_nothing_of_others():
-    truth, predicted, speakers = random_clips(1, 20)
-    accuracy = score(truth, predicted, speakers, CLASSES)["accuracy"]
-    assert accuracy["value"] == np.mean(truth == predicted)
-    assert accuracy["low"] is None and accuracy["high"] is None
+def test_a_level_is_what_it_says():
+    task = make_task("attributes")
+    clips = speakers_of_a_task(task, 12, 10)
+    wide, narrow = (score(task, *clips, level=x)["rmse"] for x in (0.95, 0.5))
+    assert wide["low"] < narrow["low"] < narrow["value"]
+    assert narrow["value"] < narrow["high"] < wide["high"]
+
+
+@kinds
+def test_a_seed_gives_the_same_intervals_again(kind):
+    task = make_task(kind)
+    clips = speakers_of_a_task(task, 8, 20)
+    assert score(task, *clips) == score(task, *clips)
+    assert score(task, *clips) != score(task, *clips, seed=1)
+
+
+@kinds
+def test_the_order_of_clips_and_the_names_of_speakers_do_not_matter(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 8, 20)
+    order = np.random.default_rng(0).permutation(len(truth))
+    again = score(
+        task,
+        truth[order],
+        outputs[order],
+        [f"speaker {speakers[i]}" for i in order],
+    )
+    for name, figures in score(task, truth, outputs, speakers).items():
+        if name != "per_output":
+            assert again[name] == pytest.approx(figures), name
+
+
+@kinds
+def test_one_speaker_says_nothing_of_others(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 1, 20)
+    result = score(task, truth, outputs, speakers)
+    assert all(math.isfinite(result[name]["value"]) for name in task.metrics)
+    for figures in [result, *result["per_output"].values()]:
+        for name in {*figures} - {"per_output", "support"}:
+            assert figures[name]["low"] is None
+            assert figures[name]["high"] is None
 
 
 def test_tied_clips_are_left_out():
-    with_tie = score([0, 1, -1], [0, 2, 2], "aab", CLASSES)
-    assert with_tie == score([0, 1], [0, 2], "aa", CLASSES)
+    with_tie = score_classes([0, 1, -1], [0, 2, 2], "aab")
+    assert with_tie == score_classes([0, 1], [0, 2], "aa")
+
+
+@pytest.mark.parametrize("kind", ["categories", "votes", "attributes"])
+def test_a_speaker_of_whom_nothing_is_known_does_not_count(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 4, 10)
+    unknown = np.full_like(truth, np.nan if kind == "attributes" else -1)
+    with_more = score(
+        task,
+        np.concatenate([unknown, truth]),
+        np.concatenate([outputs, outputs]),
+        ["nobody"] * 40 + speakers,
+    )
+    assert with_more == score(task, truth, outputs, speakers)
+
+
+def test_a_speaker_of_whom_something_is_known_counts_for_that():
+    task = Attributes(SCALES)
+    truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
+    truth[:10, 1] = np.nan
+    per_output = score(task, truth, outputs, speakers)["per_output"]
+    assert [per_output[n]["support"] for n in SCALES] == [30, 20, 30]
+    for figures in (per_output["arousal"]["ccc"], per_output["valence"]["ccc"]):
+        assert figures["low"] < figures["high"]
+
+
+def test_what_a_single_speaker_shows_has_no_interval():
+    """However often it is drawn, it says the same."""
+    result = score_classes([0, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1], "aabbcc")
+    assert result["per_output"]["happy"]["recall"]["low"] is not None
+    result = score_classes([0, 1, 1, 1], [0, 0, 1, 0], "aabb")
+    angry = result["per_output"]["angry"]
+    assert angry["recall"] == {"value": 1.0, "low": None, "high": None}
+    # Who never is angry may be taken for it.
+    assert angry["precision"] == pytest.approx(
+        {"value": 1 / 3, "low": 0.0, "high": 0.5}
+    )
+
+    task = Attributes(SCALES)
+    truth, outputs, speakers = speakers_of_a_task(task, 2, 10)
+    truth[10:, 1] = np.nan
+    per_output = score(task, truth, outputs, speakers)["per_output"]
+    assert per_output["valence"]["ccc"]["value"] is not None
+    assert per_output["valence"]["ccc"]["low"] is None
+    assert per_output["arousal"]["ccc"]["low"] is not None
 
 
 def test_a_class_that_never_occurs_has_no_figures():
-    angry, _, sad = score([0, 0], [0, 0], "ab", CLASSES)["per_class"].values()
+    result = score_classes([0, 0], [0, 0], "ab")
+    angry, _, sad = result["per_output"].values()
     assert angry["recall"]["value"] == 1
     assert sad["support"] == 0
     assert sad["f1"] == {"value": None, "low": None, "high": None}
 
 
+def test_an_attribute_that_is_never_known_has_no_figures():
+    task = Attributes(SCALES)
+    truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
+    truth[:, 1] = np.nan
+    found = score(task, truth, outputs, speakers)["per_output"]["valence"]
+    nothing = {"value": None, "low": None, "high": None}
+    assert found == {"support": 0, "ccc": nothing, "rmse": nothing}
+
+
 def test_a_head_is_scored_by_its_likeliest_class():
-    made = Predictions(["x", "y"], ["1", "2"], [0, 2])
-    made.probabilities["main"] = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]
-    assert made.scores("main", CLASSES)["accuracy"]["value"] == 1
+    task = Categories(CLASSES)
+    made = Predictions(["x", "y"], ["1", "2"], [[0], [2]])
+    made.outputs["main"] = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]
+    assert made.metrics(task, "main")["accuracy"] == 1
+    assert made.scores(task, "main")["accuracy"]["value"] == 1
+
+
+@kinds
+def test_each_head_is_scored_by_what_it_says(kind):
+    task = make_task(kind)
+    made = random_predictions(task)["audio_visual"]
+    for head in HEADS:
+        scores = made.scores(task, head, num_samples=2)
+        for name, value in made.metrics(task, head).items():
+            assert scores[name]["value"] == pytest.approx(value)
+    values = {made.metrics(task, head)[task.metrics[0]] for head in HEADS}
+    assert len(values) == len(HEADS)
+    assert made.metrics(task) == made.metrics(task, "combined")

@@ -1,65 +1,226 @@
-"""The logistic regression that a network must beat."""
+"""The linear model that a network must beat."""
 
 import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.floor import logistic_floor, pool
+from auxformer_lobes.floor import STRENGTHS, linear_floor, pool
+from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from tests.unit.small_tasks import KINDS, make_task
 
-CLASSES = ("angry", "happy", "sad")
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-def clips(seed, count=60):
-    """The sound tells angry from the rest, the picture sad from the rest."""
+def clips(task, seed, count=60):
+    """The sound tells angry from the rest, the picture sad from the rest.
+
+    Raters of the angry clips agree, and the rest is told apart by a third of
+    them; arousal is that of the sound, valence of the picture.
+    """
     rng = np.random.default_rng(seed)
     made = []
     for i in range(count):
         label = i % 3
         frames = rng.standard_normal((rng.integers(5, 9), 4))
         audio, visual = frames + 3 * (label == 0), frames + 3 * (label == 2)
+        votes = np.full(3, 0.1)
+        votes[label] = 0.8
+        entry = {
+            "emotion": ("angry", "happy", "sad")[label],
+            "votes": votes.tolist(),
+            "attributes": {
+                "arousal": 2.0 + 2 * (label == 0),
+                "valence": 2.0 + 2 * (label == 2),
+                "dominance": 2.0 + label,
+            },
+        }
+        _, truth = task.labels(*(entry[key] for key in task.takes))
         made.append(
             {
                 "audio": torch.from_numpy(audio).float(),
                 "visual": torch.from_numpy(visual).float(),
                 "present": torch.tensor([True, True]),
-                "label": torch.tensor([label]),
+                "truth": truth,
                 "spk_id": f"speaker{i % 4}",
             }
         )
     return made
 
 
+def datasets_of(task):
+    splits = ("train", "valid", "test")
+    return {name: clips(task, i) for i, name in enumerate(splits)}
+
+
 @pytest.fixture
-def datasets():
-    return {name: clips(i) for i, name in enumerate(["train", "valid", "test"])}
+def task():
+    return make_task("categories")
+
+
+@pytest.fixture
+def datasets(task):
+    return datasets_of(task)
+
+
+def supports(scores):
+    return [figures["support"] for figures in scores["per_output"].values()]
 
 
 def test_pooling_is_mean_and_deviation():
     assert pool(torch.tensor([[1.0], [3.0]])).tolist() == [2.0, 1.0]
+    assert pool(torch.tensor([[1.0, 2.0]])).tolist() == [1.0, 2.0, 0.0, 0.0]
 
 
-def test_both_inputs_beat_each(datasets):
-    floor = logistic_floor(datasets, CLASSES)
-    both = floor["audio_visual"]["uar"]["value"]
-    assert both > 0.95
-    assert floor["audio_only"]["uar"]["value"] < both - 0.15
-    assert floor["visual_only"]["uar"]["value"] < both - 0.15
+@kinds
+def test_both_inputs_beat_each(kind):
+    task = make_task(kind)
+    floor = linear_floor(datasets_of(task), task, num_samples=50)
+    assert [*floor] == [*INPUTS]
+    metric = "uar" if kind in ("categories", "votes") else task.metrics[0]
+    both = floor["audio_visual"][metric]["value"]
+    # A linear function of noise is not quite a step.
+    assert both > (0.85 if kind == "attributes" else 0.95)
+    assert floor["audio_only"][metric]["value"] < both - 0.15
+    assert floor["visual_only"][metric]["value"] < both - 0.15
 
 
-def test_clips_without_a_modality_count_where_it_is_not_needed(datasets):
+@kinds
+def test_it_is_scored_as_a_network_is(kind):
+    task = make_task(kind)
+    for scores in linear_floor(datasets_of(task), task, num_samples=9).values():
+        assert {*scores} == {*task.metrics, "per_output", "strength"}
+        assert [*scores["per_output"]] == [*task.names]
+        assert scores["strength"] in STRENGTHS
+        for name in task.metrics:
+            figures = scores[name]
+            assert figures["low"] <= figures["value"] <= figures["high"]
+
+
+def test_the_sound_tells_what_only_the_sound_shows():
+    task = make_task("attributes")
+    floor = linear_floor(datasets_of(task), task, num_samples=9)
+    heard = floor["audio_only"]["per_output"]
+    seen = floor["visual_only"]["per_output"]
+    assert heard["arousal"]["ccc"]["value"] > 0.8
+    assert seen["valence"]["ccc"]["value"] > 0.8
+    assert heard["valence"]["ccc"]["value"] < 0.5
+    assert seen["arousal"]["ccc"]["value"] < 0.5
+
+
+@kinds
+def test_the_strength_is_the_best_on_the_development_set(kind, monkeypatch):
+    task = make_task(kind)
+    datasets = datasets_of(task)
+    values = {}
+    for strength in STRENGTHS:
+        monkeypatch.setattr("auxformer_lobes.floor.STRENGTHS", (strength,))
+        # What it would have on the development set, fitted to that.
+        floor = linear_floor(
+            {**datasets, "test": datasets["valid"]}, task, num_samples=9
+        )
+        values[strength] = floor["audio_only"][task.metrics[0]]["value"]
+    monkeypatch.undo()
+    chosen = linear_floor(datasets, task, num_samples=9)["audio_only"]
+    assert values[chosen["strength"]] == max(values.values())
+
+
+@kinds
+def test_the_networks_own_task_is_left_as_it_was_fitted(kind):
+    task = make_task(kind)
+    before = dict(task.settings)
+    linear_floor(datasets_of(task), task, num_samples=9)
+    assert task.settings == before
+
+
+@kinds
+def test_the_test_set_decides_nothing(kind):
+    """Neither the strength nor, of several emotions, the threshold.
+
+    So that hits and squared errors in all clips are those in their halves.
+    """
+    task = make_task(kind)
+    datasets = datasets_of(task)
+    test = datasets["test"]
+    whole, first, second = (
+        linear_floor({**datasets, "test": part}, task, num_samples=9)
+        for part in (test, test[:30], test[30:])
+    )
+    for name in INPUTS:
+        expected = _sums(whole[name])
+        assert len(expected) == 3
+        np.testing.assert_allclose(
+            _sums(first[name]) + _sums(second[name]), expected, rtol=1e-5
+        )
+
+
+def _sums(scores):
+    return np.array(
+        [
+            figures["support"] * figures["recall"]["value"]
+            if "recall" in figures
+            else figures["support"] * figures["rmse"]["value"] ** 2
+            for figures in scores["per_output"].values()
+        ]
+    )
+
+
+def test_clips_without_a_modality_count_where_it_is_not_needed(task, datasets):
     for clip in datasets["test"][:10]:
         clip["present"] = torch.tensor([True, False])
         clip["visual"] = torch.full((1, 4), 1e6)
-    floor = logistic_floor(datasets, CLASSES)
-    support = {
-        name: sum(c["support"] for c in scores["per_class"].values())
-        for name, scores in floor.items()
-    }
+    floor = linear_floor(datasets, task)
+    support = {name: sum(supports(scores)) for name, scores in floor.items()}
     assert support == {"audio_visual": 50, "audio_only": 60, "visual_only": 50}
 
 
-def test_tied_clips_are_left_out(datasets):
+def test_tied_clips_are_left_out(task, datasets):
     for clip in datasets["train"][::7] + datasets["test"][:5]:
-        clip["label"] = torch.tensor([-1])
-    per_class = logistic_floor(datasets, CLASSES)["audio_only"]["per_class"]
-    assert sum(c["support"] for c in per_class.values()) == 55
+        clip["truth"] = torch.tensor([-1])
+    assert sum(supports(linear_floor(datasets, task)["audio_only"])) == 55
+
+
+def test_clips_of_which_an_attribute_is_not_known_are_left_out():
+    """Of all attributes: one regression is fitted to them together."""
+    task = make_task("attributes")
+    datasets = datasets_of(task)
+    for clip in datasets["train"][::7] + datasets["test"][:5]:
+        clip["truth"][1] = float("nan")
+    floor = linear_floor(datasets, task, num_samples=9)
+    assert supports(floor["audio_only"]) == [55] * 3
+
+
+def test_classes_that_training_does_not_have_are_never_said(task, datasets):
+    datasets["train"] = [c for c in datasets["train"] if c["truth"] != 2]
+    scores = linear_floor(datasets, task, num_samples=9)["audio_visual"]
+    assert scores["per_output"]["sad"]["recall"]["value"] == 0
+    assert scores["per_output"]["angry"]["recall"]["value"] == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_emotion_that_all_clips_have_or_none_is_no_trouble():
+    task = SecondaryEmotions(["angry", "happy", "sad"])
+    datasets = datasets_of(task)
+    for dataset in datasets.values():
+        for clip in dataset:
+            clip["truth"] = torch.tensor([int(clip["truth"][0]), 1, 0])
+    scores = linear_floor(datasets, task, num_samples=9)["audio_only"]
+    assert supports(scores) == [20, 60, 0]
+    assert scores["per_output"]["happy"]["f1"]["value"] == 1
+
+
+@pytest.mark.parametrize("names", [["arousal"], ["arousal", "valence"]])
+def test_attributes_may_be_one_or_several(names):
+    task = Attributes(names)
+    floor = linear_floor(datasets_of(task), task, num_samples=9)
+    assert [*floor["audio_only"]["per_output"]] == names
+
+
+def test_two_classes_are_enough():
+    task = Categories(["angry", "happy"])
+    datasets = {
+        name: [clip for clip in dataset if clip["truth"] < 2]
+        for name, dataset in datasets_of(make_task("categories")).items()
+    }
+    floor = linear_floor(datasets, task, num_samples=9)
+    assert floor["audio_only"]["uar"]["value"] > 0.9

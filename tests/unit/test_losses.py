@@ -1,11 +1,36 @@
-"""The loss that the three heads share."""
+"""The loss that the three heads share, and what a head costs."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import (
+    assume,
+    given,
+    settings,
+    strategies as st,
+)
 
-from auxformer_lobes.losses import SharedLoss
+from auxformer_lobes.losses import (
+    BinaryCrossEntropy,
+    ConcordanceLoss,
+    CrossEntropy,
+    SharedLoss,
+)
 from auxformer_lobes.models.auxformer import Logits
+
+LABELS = torch.tensor([0, 5, 2, 2])
+VOTES = torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
+# A criterion each, with targets for it.
+CRITERIA = {
+    "classes": (CrossEntropy(), LABELS),
+    "votes": (CrossEntropy(), VOTES / VOTES.sum(1, keepdim=True)),
+    "binary": (BinaryCrossEntropy(), VOTES.round()),
+    "attributes": (ConcordanceLoss(), VOTES),
+}
+criteria = pytest.mark.parametrize(
+    "criterion, targets", CRITERIA.values(), ids=CRITERIA
+)
 
 
 @pytest.fixture
@@ -14,62 +39,258 @@ def logits():
     return Logits(*torch.randn(3, 4, 6, generator=generator))
 
 
-LABELS = torch.tensor([0, 5, 2, 2])
-
-
 def test_each_head_has_a_third_by_default(logits):
     loss = SharedLoss()(logits, LABELS)
     assert loss.total == pytest.approx((sum(loss[1:]) / 3).item())
 
 
-def test_weights_are_the_heads_own(logits):
-    loss = SharedLoss(main=1.0, audio=0.0, visual=2.0)(logits, LABELS)
-    expected = F.cross_entropy(logits.main, LABELS)
-    expected = expected + 2 * F.cross_entropy(logits.visual, LABELS)
+def test_a_head_costs_cross_entropy_by_default(logits):
+    expected = F.cross_entropy(logits.audio, LABELS)
+    torch.testing.assert_close(SharedLoss()(logits, LABELS).audio, expected)
+
+
+@criteria
+def test_weights_are_the_heads_own(logits, criterion, targets):
+    shared = SharedLoss(main=1.0, audio=0.0, visual=2.0, criterion=criterion)
+    loss = shared(logits, targets)
+    expected = criterion(logits.main, targets)
+    expected = expected + 2 * criterion(logits.visual, targets)
     torch.testing.assert_close(loss.total, expected)
+
+
+@criteria
+def test_a_head_is_not_asked_about_what_it_is_not_given(
+    logits, criterion, targets
+):
+    present = torch.tensor([[1, 0], [1, 1], [1, 0], [1, 1]], dtype=torch.bool)
+    loss = SharedLoss(criterion=criterion)(logits, targets, present)
+    torch.testing.assert_close(
+        loss.visual, criterion(logits.visual[1::2], targets[1::2])
+    )
+    torch.testing.assert_close(loss.audio, criterion(logits.audio, targets))
+    torch.testing.assert_close(loss.main, criterion(logits.main, targets))
+
+
+@criteria
+def test_no_head_is_asked_about_a_clip_that_has_nothing(
+    logits, criterion, targets
+):
+    present = torch.tensor([[1, 1], [1, 1], [0, 0], [1, 1]], dtype=torch.bool)
+    loss = SharedLoss(criterion=criterion)(logits, targets, present)
+    rest = [0, 1, 3]
+    torch.testing.assert_close(
+        loss.main, criterion(logits.main[rest], targets[rest])
+    )
+
+
+@criteria
+def test_a_modality_that_nobody_has_costs_nothing(logits, criterion, targets):
+    logits = Logits(*(x.requires_grad_() for x in logits))
+    present = torch.tensor([[True, False]] * 4)
+    loss = SharedLoss(criterion=criterion)(logits, targets, present)
+    loss.total.backward()
+    assert loss.visual == 0
+    assert logits.visual.grad.abs().max() == 0
+    assert logits.audio.grad.abs().max() > 0
+
+
+def test_labels_may_have_a_column_of_their_own(logits):
+    """As they come out of a batch."""
+    torch.testing.assert_close(
+        SharedLoss()(logits, LABELS[:, None]), SharedLoss()(logits, LABELS)
+    )
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 1.0, 1.0, 0.5]])
 def test_votes_of_one_class_cost_what_the_class_costs(logits, weights):
-    loss = SharedLoss(class_weights=weights, label_smoothing=0.1)
+    loss = CrossEntropy(class_weights=weights, label_smoothing=0.1)
     votes = F.one_hot(LABELS, 6).float()
-    torch.testing.assert_close(
-        loss(logits, votes).total, loss(logits, LABELS).total
-    )
+    for x in logits:
+        torch.testing.assert_close(loss(x, votes), loss(x, LABELS))
 
 
 def test_votes_cost_the_mean_over_what_the_raters_say(logits):
     votes = torch.full((4, 6), 1 / 6)
     expected = -logits.main.log_softmax(-1).mean()
-    torch.testing.assert_close(SharedLoss()(logits, votes).main, expected)
+    torch.testing.assert_close(CrossEntropy()(logits.main, votes), expected)
 
 
 def test_class_weights_and_label_smoothing_are_torchs(logits):
     weights = [1.0, 2.0, 3.0, 1.0, 1.0, 0.5]
-    loss = SharedLoss(class_weights=weights, label_smoothing=0.1)
+    loss = CrossEntropy(class_weights=weights, label_smoothing=0.1)
     expected = F.cross_entropy(
         logits.audio,
         LABELS,
         weight=torch.tensor(weights),
         label_smoothing=0.1,
     )
-    torch.testing.assert_close(loss(logits, LABELS).audio, expected)
+    torch.testing.assert_close(loss(logits.audio, LABELS), expected)
 
 
-def test_a_head_is_not_asked_about_what_it_is_not_given(logits):
-    present = torch.tensor([[1, 0], [1, 1], [1, 0], [1, 1]], dtype=torch.bool)
-    loss = SharedLoss()(logits, LABELS, present)
-    expected = F.cross_entropy(logits.visual[1::2], LABELS[1::2])
-    torch.testing.assert_close(loss.visual, expected)
+def test_binary_cross_entropy_is_torchs_summed_over_the_classes(logits):
+    targets = VOTES.round()
+    expected = 6 * F.binary_cross_entropy(logits.main.sigmoid(), targets)
     torch.testing.assert_close(
-        loss.audio, F.cross_entropy(logits.audio, LABELS)
+        BinaryCrossEntropy()(logits.main, targets), expected
     )
 
 
-def test_a_modality_that_nobody_has_costs_nothing(logits):
-    logits = Logits(*(x.requires_grad_() for x in logits))
-    present = torch.tensor([[True, False]] * 4)
-    loss = SharedLoss()(logits, LABELS, present)
-    loss.total.backward()
-    assert loss.visual == 0
-    assert logits.visual.grad.abs().max() == 0
+def concordance(x, y):
+    """Lin's coefficient from numpy's covariance, an independent formula."""
+    covariance = np.cov(x, y, bias=True)
+    away = (np.mean(x) - np.mean(y)) ** 2
+    return 2 * covariance[0, 1] / (covariance.trace() + away)
+
+
+# Half of the scale of attributes beyond its ends, too.
+NUMBERS = st.integers(-50, 150).map(lambda x: x / 100)
+CLIPS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=20)
+
+
+@settings(deadline=None)
+@given(CLIPS)
+def test_concordance_is_that_of_another_formula(clips):
+    assume(np.ptp(clips) > 0)
+    x, y = torch.tensor(clips).T[:, :, None]
+    loss = ConcordanceLoss()(x, y).item()
+    # Squares of float32 numbers up to 2, over the least spread that there is
+    # here, 1e-5.
+    expected = 1 - concordance(*np.array(clips).T)
+    assert loss == pytest.approx(expected, abs=1e-2)
+    loss = ConcordanceLoss()(x.double(), y.double()).item()
+    # 1 / count is float32.
+    assert loss == pytest.approx(expected, abs=1e-5)
+
+
+def batch(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(2, *shape, generator=generator)
+
+
+def test_attributes_weigh_the_same_or_as_asked():
+    x, y = batch(9, 3)
+    each = torch.stack(
+        [ConcordanceLoss()(x[:, [i]], y[:, [i]]) for i in (0, 1, 2)]
+    )
+    torch.testing.assert_close(ConcordanceLoss()(x, y), each.mean())
+    weights = [1.0, 0.0, 3.0]
+    expected = (each[0] + 3 * each[2]) / 4
+    torch.testing.assert_close(ConcordanceLoss(weights)(x, y), expected)
+
+
+def test_what_is_not_known_is_left_out_of_its_attribute_only():
+    x, y = batch(9, 3)
+    gap = y.clone()
+    gap[2:5, 1] = float("nan")
+    known = [0, 1, 5, 6, 7, 8]
+    loss = ConcordanceLoss()
+    expected = loss(x[:, [0]], y[:, [0]]) + loss(x[:, [2]], y[:, [2]])
+    expected = (expected + loss(x[known][:, [1]], y[known][:, [1]])) / 3
+    x.requires_grad_()
+    cost = loss(x, gap)
+    torch.testing.assert_close(cost, expected)
+    cost.backward()
+    assert (x.grad[2:5, 1] == 0).all() and x.grad.isfinite().all()
+
+
+def test_an_attribute_that_less_than_two_clips_have_is_not_in_the_mean():
+    x, y = batch(4, 2)
+    gap = y.clone()
+    gap[1:, 1] = float("nan")
+    for y[:, 1] in (gap[:, 1], torch.full((4,), float("nan"))):
+        loss = ConcordanceLoss([1.0, 5.0])
+        torch.testing.assert_close(
+            loss(x, y), ConcordanceLoss()(x[:, [0]], y[:, [0]])
+        )
+
+
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        (torch.rand(1, 3), torch.rand(1, 3)),
+        (torch.rand(4, 3), torch.full((4, 3), float("nan"))),
+    ],
+    ids=["a batch of one", "nothing known"],
+)
+def test_what_says_nothing_costs_nothing(x, y):
+    x.requires_grad_()
+    loss = ConcordanceLoss()(x, y)
+    loss.backward()
+    assert loss == 0
+    assert (x.grad == 0).all()
+
+
+@pytest.mark.parametrize("predicted", [0.3, 0.7, "varies"])
+@pytest.mark.parametrize("true", [0.3, 0.7, "varies"])
+def test_constant_batches_are_no_trouble(predicted, true):
+    x, y = batch(8, 2)
+    x = x if predicted == "varies" else torch.full_like(x, predicted)
+    y = y if true == "varies" else torch.full_like(y, true)
+    x.requires_grad_()
+    loss = ConcordanceLoss()(x, y)
+    loss.backward()
+    assert 0 <= loss <= 2
+    # A concordance of 0, where one of both does not vary.
+    if "varies" != predicted or "varies" != true:
+        # Sums of eight float32 products.
+        assert loss.item() == pytest.approx(1, abs=1e-6)
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-4, 1e-2])
+def test_gradients_of_nearly_constant_batches_are_finite(width):
+    x, y = batch(8, 2) * width + 0.5
+    x.requires_grad_()
+    loss = ConcordanceLoss()(x, y)
+    loss.backward()
+    assert loss.isfinite() and x.grad.isfinite().all()
+
+
+def test_gradients_are_those_of_the_formula():
+    x, y = batch(6, 2).double()
+    y[1, 0] = float("nan")
+    torch.autograd.gradcheck(
+        ConcordanceLoss([1.0, 2.0]), (x.requires_grad_(), y)
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 99), st.integers(2, 12))
+def test_downhill_is_more_concordance(seed, count):
+    x, y = batch(count, 3, seed=seed).double()
+    x.requires_grad_()
+    loss = ConcordanceLoss()(x, y)
+    loss.backward()
+    step = 1e-4 / x.grad.norm()
+    better = (x - step * x.grad).detach()
+    before, after = (
+        np.mean([concordance(*pair) for pair in zip(z.T.numpy(), y.T.numpy())])
+        for z in (x.detach(), better)
+    )
+    assert after > before
+
+
+def test_a_network_that_goes_downhill_arrives():
+    x, y = batch(16, 3)
+    x.requires_grad_()
+    optimizer = torch.optim.Adam([x], 0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = ConcordanceLoss()(x, y)
+        loss.backward()
+        optimizer.step()
+    torch.testing.assert_close(x.detach(), y, atol=0.05, rtol=0)
+    assert loss < 0.001
+
+
+def test_half_precision_costs_about_the_same():
+    x, y = batch(16, 3)
+    loss = ConcordanceLoss()(x.bfloat16(), y)
+    assert loss.dtype == torch.float
+    # Three digits.
+    torch.testing.assert_close(loss, ConcordanceLoss()(x, y), atol=1e-2, rtol=0)
+
+
+def test_weights_go_where_the_loss_goes():
+    loss = SharedLoss(criterion=ConcordanceLoss([1.0, 2.0])).double()
+    assert loss.criterion.weights.dtype == torch.double

@@ -1,99 +1,275 @@
-"""What a run leaves behind."""
+"""What a run leaves behind, whatever its task."""
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from auxformer_lobes import plots
-from auxformer_lobes.evaluation import HEADS, Predictions
+from auxformer_lobes.evaluation import HEADS, LOSSES
 from auxformer_lobes.modalities import INPUTS
-from auxformer_lobes.report import collect_metrics, print_table, write_report
+from auxformer_lobes.report import (
+    collect_metrics,
+    print_prediction,
+    print_table,
+    write_report,
+)
+from tests.unit.small_tasks import (
+    KINDS,
+    SCALES,
+    make_task,
+    random_predictions,
+)
 
-CLASSES = ["angry", "happy", "sad"]
-
-
-def predictions():
-    made = {}
-    for seed, name in enumerate(INPUTS):
-        rng = np.random.default_rng(seed)
-        made[name] = Predictions(
-            [f"clip{i}" for i in range(12)],
-            [f"speaker{i % 3}" for i in range(12)],
-            [-1] + [i % 3 for i in range(11)],
-            {h: rng.dirichlet([1] * 3, 12).tolist() for h in HEADS},
-        )
-    return made
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture
-def metrics():
-    made = predictions()
-    floor = {name: made[name].scores("combined", CLASSES) for name in INPUTS}
-    return collect_metrics(made, floor, CLASSES, num_samples=50)
+def collect(task):
+    made = random_predictions(task)
+    floor = {
+        name: made[name].scores(task, "combined", num_samples=50)
+        for name in INPUTS
+    }
+    return collect_metrics(made, floor, task, num_samples=50)
 
 
-def test_metrics_say_what_they_were_measured_on(metrics):
+def write(task, folder):
+    """Writes a report, and reads the rows of its table."""
+    made = random_predictions(task)
+    write_report(folder, collect(task), made, task, task.figures(made))
+    with open(folder / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@kinds
+def test_metrics_say_what_they_were_measured_on(kind):
+    task = make_task(kind)
+    metrics = collect(task)
+    truth = np.array(random_predictions(task)["audio_visual"].truth)
+    unlabelled = (~task.known(truth)).sum()
     assert metrics["test_clips"] == 12
-    assert metrics["test_clips_tied"] == 1
+    assert metrics["test_clips_unlabelled"] == unlabelled
+    assert (unlabelled > 0) == (kind not in ("secondary", "binary"))
     assert metrics["test_speakers"] == ["speaker0", "speaker1", "speaker2"]
+    assert metrics["outputs"] == [*task.names]
+    assert metrics["fitted"] == task.settings
 
 
-def test_files_are_written_as_they_will_be_read(metrics, tmp_path):
-    figure = plots.confusion_matrices(predictions(), CLASSES)
-    write_report(tmp_path, metrics, predictions(), {"confusion": figure})
+@kinds
+def test_metrics_are_those_of_each_input_and_head(kind):
+    task = make_task(kind)
+    metrics, made = collect(task), random_predictions(task)
+    assert [*metrics["test"]] == [*metrics["floor"]] == [*INPUTS]
+    for name, heads in metrics["test"].items():
+        assert [*heads] == [*HEADS]
+        for head, scores in heads.items():
+            assert scores == made[name].scores(task, head, num_samples=50)
+
+
+@kinds
+def test_files_are_written_as_they_will_be_read(kind, tmp_path):
+    task = make_task(kind)
+    write(task, tmp_path)
+    pictures = {f"{name}.png" for name in task.figures(random_predictions(task))}
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"metrics.json", "predictions.csv", "confusion.png"}
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    with open(tmp_path / "predictions.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 12 * len(INPUTS) * len(HEADS)
-    assert [row["truth"] for row in rows[:3]] == ["", "angry", "happy"]
-    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert names == {"metrics.json", "predictions.csv", *pictures}
+
+    def _refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text, parse_constant=_refuse) == collect(task)
+    for picture in pictures:
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
+@kinds
+def test_predictions_are_a_row_a_clip_input_and_head(kind, tmp_path):
+    task = make_task(kind)
+    rows, made = write(task, tmp_path), random_predictions(task)
+    expected = [
+        (clip, speaker, name, head)
+        for name in INPUTS
+        for head in HEADS
+        for clip, speaker in zip(made[name].clips, made[name].speakers)
+    ]
+    keys = ["clip", "speaker", "input", "head"]
+    assert [tuple(row[key] for key in keys) for row in rows] == expected
+    assert [*rows[0]] == [*keys, *task.columns()]
+    # The last three columns are the outputs of the three heads.
+    outputs = [
+        said for name in INPUTS for head in HEADS for said in made[name].outputs[head]
+    ]
+    np.testing.assert_allclose(
+        [[float(x) for x in list(row.values())[-3:]] for row in rows],
+        outputs,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("kind", ["categories", "votes"])
+def test_tied_clips_have_no_truth_in_the_table(kind, tmp_path):
+    task = make_task(kind)
+    rows = write(task, tmp_path)
+    truth = random_predictions(task)["audio_visual"].truth
+    named = ["" if i < 0 else task.names[i] for (i,) in truth]
+    assert "" in named
+    assert [row["truth"] for row in rows[:12]] == named
+    for row in rows:
+        shares = {name: float(row[f"p_{name}"]) for name in task.names}
+        assert row["predicted"] == max(shares, key=shares.get)
+
+
+@pytest.mark.parametrize("kind", ["secondary", "binary"])
+def test_several_emotions_are_joined_in_the_table(kind, tmp_path):
+    task = make_task(kind)
+    for row in write(task, tmp_path):
+        there = [
+            name
+            for name in task.names
+            if float(row[f"p_{name}"]) > task.threshold
+        ]
+        assert row["predicted"] == "|".join(there)
+
+
+def test_attributes_that_are_not_known_are_empty_in_the_table(tmp_path):
+    task = make_task("attributes")
+    rows = write(task, tmp_path)
+    truth = random_predictions(task)["audio_visual"].truth
+    assert np.isnan(truth).any()
+    for row, values in zip(rows, truth):
+        for name, value in zip(SCALES, values):
+            cell = row[f"true_{name}"]
+            if math.isnan(value):
+                assert cell == ""
+            else:
+                assert float(cell) == pytest.approx(value, abs=1e-4)
+
+
+@kinds
 def test_the_table_has_a_row_for_each_head_that_is_given_something(
-    metrics, capsys
+    kind, capsys
 ):
-    print_table(metrics)
+    task = make_task(kind)
+    metrics = collect(task)
+    print_table(metrics, task)
     printed = capsys.readouterr().out
+    assert "12 clips of 3 speakers" in printed
     assert printed.count("audio only") == 4
     assert printed.count("audio + visual") == 5
-    assert printed.count("(logistic regression)") == 3
-    value = 100 * metrics["test"]["audio_only"]["main"]["uar"]["value"]
-    assert f"{value:.1f} [" in printed
+    assert printed.count("(linear model)") == 3
+    main = metrics["test"]["audio_only"]["main"]
+    row = next(
+        line
+        for line in printed.splitlines()
+        if "audio only" in line and "main" in line
+    )
+    for name in task.metrics:
+        value = main[name]["value"]
+        shown = f"{value:.3f}" if kind == "attributes" else f"{100 * value:.1f}"
+        assert f"{shown} [" in row
 
 
-def test_confusion_rows_are_shares_of_the_true_class():
-    figure = plots.confusion_matrices(predictions(), CLASSES)
-    for axis in figure.axes:
-        shares = axis.images[0].get_array()
-        np.testing.assert_allclose(shares.sum(1), 1)
+@pytest.mark.parametrize(
+    "kind, titles, percent",
+    [
+        ("categories", ["F1-macro", "F1-micro", "UAR", "accuracy"], True),
+        ("secondary", ["F1-macro", "F1-micro"], True),
+        ("attributes", ["CCC", "RMSE"], False),
+    ],
+)
+def test_the_table_says_what_its_figures_are(kind, titles, percent, capsys):
+    task = make_task(kind)
+    print_table(collect(task), task)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert ("%" in first.replace("95 %", "")) == percent
+    head = next(line for line in lines if "input" in line)
+    places = [head.find(title) for title in titles]
+    assert -1 not in places and places == sorted(places)
 
 
-def test_curves_mark_the_epoch_that_was_chosen():
-    losses = ["loss", "loss_main", "loss_audio", "loss_visual"]
-    history = [
+def test_what_nothing_can_be_said_of_is_a_dash(capsys):
+    task = make_task("attributes")
+    metrics = collect(task)
+    nothing = {"value": None, "low": None, "high": None}
+    for scores in metrics["floor"].values():
+        scores["ccc"] = nothing
+        scores["rmse"] = {"value": 0.25, "low": None, "high": None}
+    print_table(metrics, task)
+    for line in capsys.readouterr().out.splitlines():
+        if "(linear model)" in line:
+            assert "–" in line and "0.250 " in line and "[" not in line
+
+
+@kinds
+def test_a_prediction_is_printed_in_a_line_an_input(kind, capsys):
+    task, made = make_task(kind), random_predictions(make_task(kind))
+    print_prediction("clip2", made, task)
+    first, *lines = capsys.readouterr().out.splitlines()
+    truth = made["audio_visual"].truth[2]
+    assert first == f"clip2 is {task.say_truth(truth)}:"
+    for name, line in zip(INPUTS, lines):
+        said = task.say(made[name].outputs["combined"][2])
+        assert line.split("  ")[1] == plots.TITLES[name]
+        assert line.endswith(said)
+    assert len(lines) == 3
+
+
+def history(task):
+    """Three epochs: the second has the best metrics, the third the losses."""
+    return [
         {
             "epoch": epoch,
-            "train": dict.fromkeys(losses, 1.0),
+            "train": dict.fromkeys(LOSSES, 1.0),
             "valid": {
-                **dict.fromkeys(losses, 2.0 - epoch),
-                **dict.fromkeys(["f1_macro", "uar", "accuracy"], score),
+                **dict.fromkeys(LOSSES, 2.0 - epoch),
+                **{
+                    name: 1 - score if name in task.lower_is_better else score
+                    for name in task.metrics
+                },
             },
         }
         for epoch, score in enumerate([0.2, 0.9, 0.5], start=1)
     ]
-    for select_by, best in (("f1_macro", 2), ("loss", 3)):
-        figure = plots.learning_curves(history, select_by)
-        assert figure.axes[1].lines[-1].get_xdata() == [best, best]
 
 
-def test_a_prediction_shows_heads_that_are_given_something():
-    figure = plots.prediction("clip2", predictions(), CLASSES, torch.ones(9, 4))
+@kinds
+def test_curves_mark_the_epoch_that_was_chosen(kind):
+    task = make_task(kind)
+    choices = [*((name, 2) for name in task.metrics), ("loss", 3)]
+    for select_by, best in choices:
+        figure = plots.learning_curves(history(task), select_by, task)
+        for axis in figure.axes:
+            assert axis.lines[-1].get_xdata() == [best, best]
+        assert select_by in figure.axes[1].get_title()
+
+
+@kinds
+def test_curves_show_all_losses_and_metrics(kind):
+    task = make_task(kind)
+    left, right = plots.learning_curves(history(task), "loss", task).axes
+    labels = [line.get_label() for line in right.lines[:-1]]
+    assert labels == [*task.metrics]
+    assert len(left.lines) == 2 * len(LOSSES) + 1
+    np.testing.assert_allclose(right.lines[0].get_ydata(), [0.2, 0.9, 0.5])
+
+
+@kinds
+def test_a_prediction_shows_heads_that_are_given_something(kind):
+    task = make_task(kind)
+    made = random_predictions(task)
+    figure = plots.prediction("clip2", made, task, torch.ones(9, 4))
     left, right = figure.axes[:2]
-    assert left.images[0].get_array().shape == (4 + 3 + 3, 3)
-    assert "clip2: happy" in left.get_title()
+    shades = left.images[0]
+    assert shades.get_array().shape == (4 + 3 + 3, 3)
+    np.testing.assert_allclose(
+        shades.get_array()[0], made["audio_visual"].outputs["combined"][2]
+    )
+    assert shades.get_clim() == task.limits
+    told = task.say_truth(made["audio_visual"].truth[2])
+    titles = (figure.get_suptitle(), left.get_title())
+    assert f"clip2: {told}" in titles
     assert right.images[0].get_array().shape == (4, 9)

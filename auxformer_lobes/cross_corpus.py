@@ -1,0 +1,170 @@
+"""A trained run on another manifest, of another corpus perhaps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from auxformer_lobes.brain import AuxFormerBrain
+from auxformer_lobes.dataio import (
+    add_features,
+    extract_features,
+    load_manifests,
+)
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.evaluation import HEADS, Predictions
+from auxformer_lobes.report import collect_metrics, print_table, write_report
+from auxformer_lobes.tasks import Categories
+
+
+class _JudgedBrain(AuxFormerBrain):
+    """Predicts; what it would have cost to learn does not matter."""
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Keeps the predictions, see `AuxFormerBrain`."""
+        logits, asked = predictions
+        self.record_predictions(batch, logits, asked)
+        return logits.main.new_zeros(())
+
+
+def evaluate_run(
+    run, manifest, data_folder, output_folder=None, num_workers=2, run_opts=None
+):
+    """Evaluates the best checkpoint of a run on any manifest.
+
+    Features are extracted as in the run, into its store. Classes that the
+    model or the manifest does not have are left out, with their clips: the
+    model then chooses among those that both have. The floor of the run is not
+    there, since it is not kept.
+
+    Arguments
+    ---------
+    run : str
+        A run's output folder. Its hyperparams.yaml is executed: name a run
+        that you trust.
+    manifest : str
+        JSON manifest, as a recipe's preparation writes it.
+    data_folder : str
+        What `{data_root}` in the manifest stands for.
+    output_folder : str, optional
+        Where to write metrics, predictions and pictures; by default a folder
+        in the run, named after the manifest and the folder that it lies in.
+    num_workers : int
+        Processes that read media files.
+    run_opts : dict, optional
+        SpeechBrain's options, such as `device`.
+
+    Returns
+    -------
+    dict
+        What was written to metrics.json.
+
+    Raises
+    ------
+    UserError
+        If the folder is no finished run, the manifest cannot be read, or
+        fewer than two classes are common.
+    """
+    run, manifest = Path(run), Path(manifest)
+    name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
+    output_folder = Path(output_folder or run / name)
+    hparams, fitted = _load(run)
+    task = hparams["task"]
+    for setting, value in fitted.items():
+        setattr(task, setting, value)
+
+    dataset = _load_clips(manifest, data_folder)
+    if isinstance(task, Categories):
+        judged = Categories(_common_classes(task, dataset.data, manifest))
+        dataset = DynamicItemDataset(
+            {
+                clip: entry
+                for clip, entry in dataset.data.items()
+                if entry["emotion"] in judged.names
+            }
+        )
+    stores = {
+        "audio": hparams["audio_store"],
+        "visual": hparams["visual_store"],
+    }
+    extract_features({"test": dataset}, stores, num_workers)
+    dataset = add_features(
+        dataset, stores, task, least_quality=hparams["least_quality"]
+    )
+    brain = _JudgedBrain(
+        modules=hparams["modules"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    predictions = brain.predict_each_input(
+        dataset, hparams["test_dataloader_opts"]
+    )
+    if isinstance(task, Categories):
+        predictions = {
+            name: _restrict(made, task, judged)
+            for name, made in predictions.items()
+        }
+        task = judged
+    metrics = {
+        "run": str(run.resolve()),
+        "manifest": str(manifest.resolve()),
+        **collect_metrics(
+            predictions, {}, task, num_samples=hparams["bootstrap_samples"]
+        ),
+    }
+    output_folder.mkdir(parents=True, exist_ok=True)
+    write_report(
+        output_folder, metrics, predictions, task, task.figures(predictions)
+    )
+    print_table(metrics, task)
+    print(f"results: {output_folder.resolve()}")
+    return metrics
+
+
+def _load(run):
+    """A run's hyperparameters, and what its task was fitted to."""
+    try:
+        fitted = json.loads((run / "metrics.json").read_text("utf-8"))["fitted"]
+        with open(run / "hyperparams.yaml", encoding="utf-8") as file:
+            # The run may have been moved, or made from another folder.
+            hparams = load_hyperpyyaml(
+                file, {"checkpointer": {"checkpoints_dir": str(run / "save")}}
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{run}: not the output folder of a finished run: {error}"
+        )
+    return hparams, fitted
+
+
+def _load_clips(manifest, data_folder):
+    try:
+        return load_manifests({"test": manifest}, data_folder)["test"]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{manifest}: not a JSON manifest: {error}")
+
+
+def _common_classes(task, entries, manifest):
+    emotions = {entry.get("emotion") for entry in entries.values()}
+    common = [name for name in task.names if name in emotions]
+    if len(common) < 2:
+        raise UserError(
+            f"{manifest}: has the emotions "
+            f"{sorted(filter(None, emotions))}, the model "
+            f"{list(task.names)}: fewer than two are common"
+        )
+    return common
+
+
+def _restrict(made, task, judged):
+    """Predictions among fewer classes, their shares among each other."""
+    columns = [task.names.index(name) for name in judged.names]
+    outputs = {}
+    for head in HEADS:
+        shares = np.array(made.outputs[head])[:, columns]
+        outputs[head] = (shares / shares.sum(1, keepdims=True)).tolist()
+    truth = [[columns.index(index)] for (index,) in made.truth]
+    return Predictions(made.clips, made.speakers, truth, outputs)

@@ -1,0 +1,223 @@
+"""One emotion a clip."""
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
+
+from auxformer_lobes import plots
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.losses import CrossEntropy
+from auxformer_lobes.tasks.task import Task, likeliest, mean_of_numbers
+
+
+class Categories(Task):
+    """Each clip is of one class, or of a distribution over classes.
+
+    Under rule D the network learns the shares of the votes; it is judged by
+    the class on top in any case, on the clips that have one. `fit` chooses the
+    temperature that makes probabilities as honest as one number can (Guo et
+    al., "On Calibration of Modern Neural Networks", ICML 2017); only
+    `calibrate` uses it.
+
+    Arguments
+    ---------
+    classes : list of str
+        Names of the classes, in the order of the manifest's votes.
+    label_rule : str
+        "P", "M" or "D", see `auxformer_lobes.labels`.
+    class_weights : list of float
+        Weight of each class in the loss; all the same by default.
+    label_smoothing : float
+        Share of each target that is spread over all classes.
+
+    Example
+    -------
+    >>> task = Categories(["angry", "happy"])
+    >>> task.labels("happy", [0.2, 0.8])
+    (tensor([1]), tensor([1]))
+    >>> Categories(["angry", "happy"], label_rule="D").labels(None, [0.5, 0.5])
+    (tensor([0.5000, 0.5000]), tensor([-1]))
+    >>> task.say([0.25, 0.75])
+    'happy 0.75, angry 0.25'
+    """
+
+    takes = ("emotion", "votes")
+    metrics = ("f1_macro", "f1_micro", "uar", "accuracy")
+    details = ("precision", "recall", "f1")
+
+    def __init__(
+        self, classes, label_rule="P", class_weights=None, label_smoothing=0.0
+    ):
+        super().__init__(classes, CrossEntropy(class_weights, label_smoothing))
+        self.label_rule = label_rule
+        self.temperature = 1.0
+
+    @property
+    def settings(self):
+        """What was fitted."""
+        return {"temperature": self.temperature}
+
+    def check(self, entries):
+        """Makes sure that all emotions are classes, see `Task.check`."""
+        emotions = {entry["emotion"] for entry in entries.values()}
+        strangers = emotions - {*self.names, None}
+        if strangers:
+            raise UserError(
+                f"manifest has the emotions {sorted(strangers)}, not among "
+                f"{list(self.names)}: prepare it again with the same "
+                "num_classes"
+            )
+
+    def labels(self, emotion, votes):
+        """Index of the class, -1 where the votes are tied.
+
+        Arguments
+        ---------
+        emotion : str or None
+            The class.
+        votes : list of float
+            Shares of the votes.
+
+        Returns
+        -------
+        target : torch.Tensor
+            Index `[1]`, or shares `[classes]` under rule D.
+        truth : torch.Tensor
+            Index `[1]`.
+        """
+        index = -1 if emotion is None else self.names.index(emotion)
+        truth = torch.tensor([index])
+        return torch.tensor(votes) if self.label_rule == "D" else truth, truth
+
+    def outputs(self, logits):
+        """Logits as probabilities, see `Task.outputs`."""
+        return logits.float().softmax(-1)
+
+    def fit(self, truth, outputs):
+        """Chooses the temperature, see `Task.fit`."""
+        known = self.known(truth)
+        logs = np.log(np.maximum(outputs[known], 1e-12))
+        right = truth[known]
+        if len(right) == 0:
+            return
+
+        def _surprise(log_temperature):
+            cold = logs / np.exp(log_temperature)
+            told = np.take_along_axis(cold, right, axis=1)[:, 0]
+            return (logsumexp(cold, axis=1) - told).mean()
+
+        # A tenth to ten times: a few clips may all be right.
+        fitted = minimize_scalar(
+            _surprise, bounds=np.log([0.1, 10.0]), method="bounded"
+        )
+        self.temperature = float(np.exp(fitted.x))
+
+    def calibrate(self, outputs):
+        """At the temperature that was fitted, see `Task.calibrate`."""
+        return (outputs.clamp(min=1e-12).log() / self.temperature).softmax(-1)
+
+    def statistics(self, truth, outputs):
+        """Confusion matrix of each clip, `[clips, true, predicted]`."""
+        truth = np.asarray(truth)[:, 0]
+        known = truth >= 0
+        predicted = np.argmax(outputs, axis=1)
+        matrices = np.zeros((len(truth), self.num_outputs, self.num_outputs))
+        matrices[known, truth[known], predicted[known]] = 1
+        return matrices
+
+    def measure(self, statistics):
+        """Metrics of confusion matrices, see `confusion_metrics`."""
+        return confusion_metrics(statistics)
+
+    def known(self, truth):
+        """Clips that have a class, see `Task.known`."""
+        return truth[:, 0] >= 0
+
+    def linear_model(self, strength):
+        """Logistic regression, see `Task.linear_model`."""
+        return LogisticRegression(C=strength, max_iter=300)
+
+    def linear_outputs(self, model, features):
+        """Probabilities; 0 for a class that was never seen in training."""
+        outputs = np.zeros((len(features), self.num_outputs))
+        outputs[:, model.classes_] = model.predict_proba(features)
+        return outputs
+
+    def columns(self):
+        """Titles of the table of predictions, see `Task.columns`."""
+        return ["truth", "predicted", *(f"p_{name}" for name in self.names)]
+
+    def cells(self, truth, outputs):
+        """Truth, likeliest class, probabilities, see `Task.cells`."""
+        return [
+            "" if truth[0] < 0 else self.names[truth[0]],
+            self.names[int(np.argmax(outputs))],
+            *(f"{p:.6f}" for p in outputs),
+        ]
+
+    def say_truth(self, truth):
+        """The class, see `Task.say_truth`."""
+        return "tied" if truth[0] < 0 else self.names[truth[0]]
+
+    def say(self, outputs):
+        """The likeliest three classes, see `Task.say`."""
+        return likeliest(self.names, outputs)
+
+    def figures(self, predictions):
+        """Confusion matrices, see `Task.figures`."""
+        confusions = {
+            name: self.statistics(
+                made.truth, np.array(made.outputs["combined"])
+            ).sum(0)
+            for name, made in predictions.items()
+        }
+        return {"confusion": plots.confusion_matrices(confusions, self.names)}
+
+
+def confusion_metrics(confusion):
+    """Metrics of one confusion matrix, or of many at once.
+
+    scikit-learn's definitions (a test compares), for thousands of matrices
+    in one go: F1-macro is the mean over the classes that occur, as truth or
+    as prediction; UAR the mean recall over the classes that are true.
+
+    Arguments
+    ---------
+    confusion : np.ndarray
+        Counts, `[..., true class, predicted class]`.
+
+    Returns
+    -------
+    overall : dict of np.ndarray
+        F1-macro, F1-micro, UAR and accuracy, `[...]`.
+    details : dict of np.ndarray
+        Precision, recall, F1 and support of each class, `[..., classes]`; not
+        a number where there is nothing to count.
+
+    Example
+    -------
+    >>> overall, details = confusion_metrics(np.array([[3, 1], [0, 4]]))
+    >>> float(overall["uar"]), details["recall"].tolist()
+    (0.875, [0.75, 1.0])
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    true, predicted = confusion.sum(-1), confusion.sum(-2)
+    with np.errstate(invalid="ignore"):
+        details = {
+            "precision": hits / predicted,
+            "recall": hits / true,
+            "f1": 2 * hits / (true + predicted),
+            "support": true,
+        }
+        accuracy = hits.sum(-1) / true.sum(-1)
+    overall = {
+        "f1_macro": mean_of_numbers(details["f1"]),
+        # The same thing, where each clip has one true and one predicted
+        # class; both are reported, since papers report either.
+        "f1_micro": accuracy,
+        "uar": mean_of_numbers(details["recall"]),
+        "accuracy": accuracy,
+    }
+    return overall, details

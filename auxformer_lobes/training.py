@@ -1,0 +1,198 @@
+"""From the command line to the report: what the scripts of recipes share."""
+
+import os
+
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAMLError
+from speechbrain.utils.distributed import ddp_init_group, run_on_main
+
+from auxformer_lobes import plots
+from auxformer_lobes.dataio import (
+    add_features,
+    extract_features,
+    fit_norms,
+    load_manifests,
+)
+from auxformer_lobes.errors import UserError, one_line_errors
+from auxformer_lobes.features.unencoded import Unencoded
+from auxformer_lobes.floor import linear_floor
+from auxformer_lobes.report import (
+    collect_metrics,
+    print_prediction,
+    print_table,
+    write_report,
+)
+from auxformer_lobes.resume import check_same_run
+
+
+def load_hparams(path, run_opts, overrides):
+    """Reads a recipe's YAML file; processes that train together meet here.
+
+    Arguments
+    ---------
+    path : str
+        The YAML file.
+    run_opts : RunOptions
+        SpeechBrain's own options.
+    overrides : str
+        YAML: values in place of those in the file.
+
+    Returns
+    -------
+    dict
+        The hyperparameters, objects and all.
+    """
+    ddp_init_group(run_opts)
+    with one_line_errors(
+        OSError, LookupError, TypeError, ValueError, YAMLError
+    ):
+        with open(path, encoding="utf-8") as file:
+            return load_hyperpyyaml(file, overrides)
+
+
+def choose_partition(hparams, valid, test):
+    """The user's own lists of speakers or sessions, or a published partition.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+    valid : list or None
+        Who the development set is made of.
+    test : list or None
+        Who the test set is made of.
+
+    Returns
+    -------
+    int or dict
+        What the recipe's preparation takes.
+
+    Raises
+    ------
+    UserError
+        If released labels, which have a partition, are asked for as well.
+    """
+    if not (valid or test):
+        return hparams["partition"]
+    if hparams["released_labels"]:
+        raise UserError(
+            "released_labels have a partition of their own: leave your own "
+            "valid and test lists out"
+        )
+    return {"valid": valid or [], "test": test or []}
+
+
+def train_and_evaluate(brain_class, hparams, run_opts):
+    """Trains on prepared manifests, and reports on the test set.
+
+    Arguments
+    ---------
+    brain_class : type
+        The recipe's subclass of `AuxFormerBrain`.
+    hparams : dict
+        The hyperparameters of the recipe.
+    run_opts : dict
+        SpeechBrain's own options.
+    """
+    datasets = make_datasets(hparams)
+    brain = brain_class(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        hparams["epoch_counter"],
+        datasets["train"],
+        datasets["valid"],
+        train_loader_kwargs=hparams["train_dataloader_opts"],
+        valid_loader_kwargs=hparams["test_dataloader_opts"],
+    )
+    predictions = brain.predict_all(
+        datasets["valid"], datasets["test"], hparams["test_dataloader_opts"]
+    )
+    metric = hparams["task"].metrics[0]
+    hparams["train_logger"].log_stats(
+        {"epoch loaded": hparams["epoch_counter"].current},
+        test_stats={
+            f"{name} {metric}": made.metrics(hparams["task"])[metric]
+            for name, made in predictions.items()
+        },
+    )
+    run_on_main(_report, args=[hparams, brain, datasets, predictions])
+
+
+def make_datasets(hparams):
+    """Makes the datasets, and extracts the features that are missing.
+
+    Statistics of the features are fitted on the training split, unless they
+    come with a checkpoint.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe, with manifests prepared.
+
+    Returns
+    -------
+    dict
+        "train", "valid" and "test" -> `DynamicItemDataset`.
+    """
+    manifests = {
+        "train": hparams["train_annotation"],
+        "valid": hparams["valid_annotation"],
+        "test": hparams["test_annotation"],
+    }
+    stores = {
+        "audio": hparams["audio_store"],
+        "visual": hparams["visual_store"],
+    }
+    run_on_main(
+        check_same_run,
+        args=[hparams["save_folder"], manifests, stores, hparams["model"]],
+    )
+    datasets = load_manifests(manifests, hparams["data_folder"])
+    # By all processes, each its share.
+    extract_features(datasets, stores, hparams["num_workers"])
+    datasets = {
+        split: add_features(
+            dataset,
+            stores,
+            hparams["task"],
+            # Selection and test are on clips that have both.
+            require_both=hparams["require_both"] or split != "train",
+            least_quality=hparams["least_quality"],
+        )
+        for split, dataset in datasets.items()
+    }
+    if hparams["checkpointer"].find_checkpoint() is None:
+        fit_norms(datasets["train"], hparams["modules"])
+    return datasets
+
+
+def _report(hparams, brain, datasets, predictions):
+    """What the run has come to, next to the floor."""
+    task, folder = hparams["task"], hparams["output_folder"]
+    bootstrap = {"num_samples": hparams["bootstrap_samples"]}
+    # Pixels and samples, which encoders are trained on, are no features.
+    encoded = not any(
+        isinstance(hparams[store].features, Unencoded)
+        for store in ("audio_store", "visual_store")
+    )
+    floor = linear_floor(datasets, task, **bootstrap) if encoded else {}
+    metrics = collect_metrics(predictions, floor, task, **bootstrap)
+    example = datasets["test"][0]
+    figures = {
+        **task.figures(predictions),
+        "learning_curves": plots.learning_curves(
+            brain.history(), hparams["select_by"], task
+        ),
+        "prediction": plots.prediction(
+            example["id"], predictions, task, brain.cross_attention(example)
+        ),
+    }
+    write_report(folder, metrics, predictions, task, figures)
+    print_table(metrics, task)
+    print_prediction(example["id"], predictions, task)
+    print(f"results: {os.path.abspath(folder)}")

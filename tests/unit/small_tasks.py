@@ -1,0 +1,85 @@
+"""A small task of each kind, with labels and predictions, for the tests."""
+
+import numpy as np
+import torch
+
+from auxformer_lobes.evaluation import HEADS, Predictions
+from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+
+EMOTIONS = ("angry", "happy", "sad")
+SCALES = ("arousal", "valence", "dominance")
+KINDS = ("categories", "votes", "secondary", "binary", "attributes")
+
+
+def make_task(kind):
+    """Makes the task of one of `KINDS`, with three outputs."""
+    return {
+        "categories": lambda: Categories(EMOTIONS),
+        "votes": lambda: Categories(EMOTIONS, label_rule="D"),
+        "secondary": lambda: SecondaryEmotions(EMOTIONS),
+        "binary": lambda: SecondaryEmotions(EMOTIONS, binary=True),
+        "attributes": lambda: Attributes(SCALES),
+    }[kind]()
+
+
+def random_entries(count, seed=0, gaps=True):
+    """Invents entries of a manifest.
+
+    With `gaps`, the votes of one clip in four are tied, and one attribute in
+    four is not known.
+    """
+    rng = np.random.default_rng(seed)
+    entries = []
+    for _ in range(count):
+        votes = rng.dirichlet([1] * 3)
+        tied, *unknown = rng.random(4) < 0.25 * gaps
+        entries.append(
+            {
+                "emotion": None if tied else EMOTIONS[votes.argmax()],
+                "votes": votes.tolist(),
+                "attributes": {
+                    name: None if gap else rng.uniform(1, 5)
+                    for name, gap in zip(SCALES, unknown)
+                },
+            }
+        )
+    return entries
+
+
+def labels_of(task, entries):
+    """Returns the targets and the truth of a task, each a batch."""
+    pairs = [task.labels(*(e[key] for key in task.takes)) for e in entries]
+    return [torch.stack(batch) for batch in zip(*pairs)]
+
+
+def random_clips(task, count, seed=0, gaps=True):
+    """Returns truth `[clips, values]` and unrelated outputs of a task."""
+    _, truth = labels_of(task, random_entries(count, seed, gaps))
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(count, task.num_outputs, generator=generator)
+    return truth.numpy(), task.outputs(logits).numpy()
+
+
+def perfect_outputs(task, truth):
+    """Returns the outputs of a model that is always right and sure."""
+    if isinstance(task, Categories):
+        return np.eye(task.num_outputs)[truth[:, 0]]
+    return truth.astype(float)
+
+
+def random_predictions(task, count=12, num_speakers=3):
+    """Returns predictions from each input, by unrelated heads."""
+    truth, _ = random_clips(task, count)
+    return {
+        name: Predictions(
+            [f"clip{i}" for i in range(count)],
+            [f"speaker{i % num_speakers}" for i in range(count)],
+            truth.tolist(),
+            {
+                head: random_clips(task, count, seed)[1].tolist()
+                for seed, head in enumerate(HEADS, start=10 * place)
+            },
+        )
+        for place, name in enumerate(INPUTS, start=1)
+    }
