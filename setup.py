@@ -22,6 +22,8 @@ setup(
         "torchaudio>=2.4,<2.12",
         "transformers",
         "hyperpyyaml",
+        "ruamel.yaml",
+        "safetensors",
         "huggingface_hub",
         "numpy",
         "av",

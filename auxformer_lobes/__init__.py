@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _HOMES = {
+    "AudioVisualEmotionRecognizer": "auxformer_lobes.inference",
     "AuxFormer": "auxformer_lobes.models.auxformer",
     "AuxFormerBrain": "auxformer_lobes.brain",
     "FeatureNorm": "auxformer_lobes.features.normalization",

@@ -7,135 +7,26 @@ and it returns what to run. What that needs is imported when it runs, so that
 
 import argparse
 import inspect
-import os
 import signal
 import sys
 
+from auxformer_lobes.commands.evaluate import evaluate
+from auxformer_lobes.commands.extract import extract, merge
+from auxformer_lobes.commands.models import export, info, push
+from auxformer_lobes.commands.predict import predict
+from auxformer_lobes.commands.timeline import timeline
 from auxformer_lobes.errors import UserError, one_line_errors
 
-
-def extract(parser):
-    """Extracts the features of clips into a feature store.
-
-    Clips that are in the store are not extracted again, so that a run that
-    was interrupted goes on. A clip whose file cannot be used is skipped,
-    noted beside the store in a .failures.json file, and tried again the next
-    time. Recipes find the features if their feature_folder and encoder are
-    the same.
-
-    Several processes may work into one folder: with --shard, or under
-    torchrun, where each takes its share and its own GPU:
-    `torchrun --nproc_per_node 4 --no-python auxformer extract ...`. Under
-    Slurm: `--shard $((SLURM_PROCID + 1))/$SLURM_NTASKS`.
-
-    The exit code is 0 even if some clips failed; it is 1 if all of them did.
-    """
-    parser.epilog = (
-        "example: auxformer extract train.json valid.json test.json "
-        "--encoder recipes/CREMA-D/hparams/encoders/hog.yaml "
-        "--store results/features --data_root /path/to/CREMA-D"
-    )
-    add = parser.add_argument
-    add("manifests", nargs="+", metavar="MANIFEST", help="JSON, of a recipe")
-    add("--encoder", required=True, metavar="YAML", help="an encoder file")
-    add("--store", required=True, metavar="FOLDER", help="where stores lie")
-    add("--data_root", metavar="FOLDER", help="{data_root} in the manifests")
-    add(
-        "--dtype",
-        help="of the stored numbers, float16 or float32 (what they need)",
-    )
-    add(
-        "--num_workers",
-        type=_number_from(0),
-        default=_cpus(),
-        metavar="N",
-        help="processes that read files (%(default)s)",
-    )
-    add(
-        "--window",
-        type=_number_from(1),
-        default=16,
-        metavar="N",
-        help="clips that are encoded at a time (%(default)s)",
-    )
-    add(
-        "--shard",
-        type=_shard,
-        default=(1, 1),
-        metavar="I/N",
-        help="only the I-th of N shares of the clips, I from 1",
-    )
-    add("--device", help="cpu, cuda:0, ... (a GPU if there is one)")
-    add(
-        "--override",
-        action="append",
-        default=[],
-        metavar="YAML",
-        help="argument of the encoder, such as 'source: /models/wavlm'",
-    )
-    return _extract
-
-
-def _extract(options):
-    from speechbrain.utils.distributed import if_main_process
-
-    from auxformer_lobes.dataio import MEDIA
-    from auxformer_lobes.features import extraction, inputs
-    from auxformer_lobes.features.extraction_report import print_report
-    from auxformer_lobes.features.store import FeatureStore
-
-    overrides = "\n".join(options.override)
-    with extraction.processes(options.device) as device:
-        encoder = inputs.load_encoder(options.encoder, overrides)
-        if device is not None:
-            encoder.device = device
-        files, seconds = inputs.read_manifests(
-            options.manifests, MEDIA[encoder.modality], options.data_root
-        )
-        store = FeatureStore(options.store, encoder, options.dtype)
-        report = extraction.extract(
-            store,
-            extraction.share_of(files, *options.shard),
-            options.num_workers,
-            options.window,
-            f"{encoder.modality} features",
-        )
-        if if_main_process():
-            media = sum(seconds.get(clip, 0) for clip in report.extracted)
-            print_report(report, encoder.settings["class"], media)
-            print(f"features: {store.path}")
-            if report.failed:
-                print(f"failures: {store.failures_path}")
-    some_are_there = report.present or report.extracted
-    return 1 if report.failed and not some_are_there else 0
-
-
-def merge(parser):
-    """Merges feature stores that were made on different machines.
-
-    They must be of the same encoder, settings and dtype. A clip that is in
-    several of them must be the same in each.
-    """
-    parser.epilog = (
-        "example: auxformer merge one/HogFeatures-0123456789ab.h5 "
-        "two/HogFeatures-0123456789ab.h5 --into results/features"
-    )
-    parser.add_argument("stores", nargs="+", metavar="STORE", help="a .h5 file")
-    parser.add_argument(
-        "--into", required=True, metavar="FOLDER", help="where stores lie"
-    )
-    return _merge
-
-
-def _merge(options):
-    from auxformer_lobes.features.merging import merge_stores
-
-    store = merge_stores(options.stores, options.into)
-    print(f"{len(list(store)):,} clips, {len(store.failures()):,} failed")
-    print(f"features: {store.path}")
-
-
-COMMANDS = (extract, merge)
+COMMANDS = (
+    extract,
+    merge,
+    predict,
+    timeline,
+    evaluate,
+    export,
+    push,
+    info,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -144,40 +35,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message):
         """Ends the program, as argparse would, but without the usage."""
         raise UserError(f"{message}: see `{self.prog} --help`")
-
-
-def _cpus():
-    """CPUs that this process may have for itself."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count()
-    return cpus // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
-def _number_from(least):
-    """Reads numbers that are no less."""
-
-    def _number(text):
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"{text} is not a number from {least}"
-            )
-        return int(text)
-
-    return _number
-
-
-def _shard(text):
-    number, slash, total = text.partition("/")
-    if not (slash and number.isdecimal() and total.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is not like 1/4")
-    if not 1 <= int(number) <= int(total):
-        raise argparse.ArgumentTypeError(
-            f"{text}: of {total} shares, the first is 1/{total} and the last "
-            f"{total}/{total}"
-        )
-    return int(number), int(total)
 
 
 def main(arguments=None):
@@ -213,9 +70,9 @@ def main(arguments=None):
                     formatter_class=argparse.RawDescriptionHelpFormatter,
                     allow_abbrev=False,
                 )
-                command_parser.set_defaults(run=command(command_parser))
+                command_parser.set_defaults(execute=command(command_parser))
             options = parser.parse_args(arguments)
-            return options.run(options)
+            return options.execute(options)
         except KeyboardInterrupt:
             raise UserError(
                 "interrupted: what is finished is kept; run it again to go on"

@@ -134,8 +134,9 @@ def _load(run):
                 file, {"checkpointer": {"checkpoints_dir": str(run / "save")}}
             )
     except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{run}: not the output folder of a finished run: {error}"
+            f"{run}: not the output folder of a finished run: {reason}"
         )
     return hparams, fitted
 
@@ -144,7 +145,8 @@ def _load_clips(manifest, data_folder):
     try:
         return load_manifests({"test": manifest}, data_folder)["test"]
     except (OSError, ValueError) as error:
-        raise UserError(f"{manifest}: not a JSON manifest: {error}")
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{manifest}: not a JSON manifest: {reason}")
 
 
 def _common_classes(task, entries, manifest):

@@ -157,7 +157,9 @@ def _reader(modality, store, least_quality):
                 features = features[quality >= least_quality]
             if len(features):
                 return features, True
-        return torch.zeros(1, store.features.dim), False
+        # Pixels are bytes, and a batch is of one kind.
+        kind = torch.uint8 if store.dtype == "uint8" else torch.float32
+        return torch.zeros(1, store.features.dim, dtype=kind), False
 
     return _read
 

@@ -130,26 +130,33 @@ def score(task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0):
     draws = np.random.default_rng(seed).multinomial(
         count, np.full(count, 1 / count), size=num_samples
     )
+    each, each_details = task.measure(by_speaker)
     overall, details = task.measure(by_speaker.sum(0))
     sampled, sampled_details = task.measure(np.tensordot(draws, by_speaker, 1))
     tail = 100 * (1 - level) / 2
 
-    def _interval(value, samples):
+    def _interval(value, samples, of_each):
         if np.isnan(value):
             return {"value": None, "low": None, "high": None}
-        if count == 1:
+        # However often one speaker is drawn, the value is the same.
+        if np.isfinite(of_each).sum() < 2:
             return {"value": float(value), "low": None, "high": None}
         low, high = np.nanpercentile(samples, [tail, 100 - tail])
         return {"value": float(value), "low": float(low), "high": float(high)}
 
     result = {
-        name: _interval(value, sampled[name]) for name, value in overall.items()
+        name: _interval(value, sampled[name], each[name])
+        for name, value in overall.items()
     }
     result["per_output"] = {
         output: {
             "support": int(details["support"][i]),
             **{
-                name: _interval(details[name][i], sampled_details[name][:, i])
+                name: _interval(
+                    details[name][i],
+                    sampled_details[name][:, i],
+                    each_details[name][:, i],
+                )
                 for name in task.details
             },
         }

@@ -119,7 +119,7 @@ def _fit(train, model):
         # A fit that is stopped early is as good a floor; and an emotion that
         # all clips have, or none, is said to be there always, or never.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "Label not", UserWarning)
+        warnings.filterwarnings("ignore", "Label", UserWarning)
         return model.fit(
             features, truth[:, 0] if truth.shape[1] == 1 else truth
         )

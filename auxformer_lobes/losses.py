@@ -184,12 +184,16 @@ class ConcordanceLoss(nn.Module):
 
     Lin, "A concordance correlation coefficient to evaluate reproducibility",
     Biometrics 1989. Its value is between 0 and 2, and depends on the batch:
-    one of less than two clips says nothing and costs nothing.
+    one of less than two clips says nothing and costs nothing. It is almost
+    flat far from the truth, so that a head that knows nothing drifts off the
+    scale, and takes the mean of the heads along; some square error holds it.
 
     Arguments
     ---------
     weights : list of float
         Weight of each attribute; by default all the same.
+    error : float
+        Weight of the mean square error that is added.
 
     Example
     -------
@@ -199,8 +203,9 @@ class ConcordanceLoss(nn.Module):
     0.000 2.000
     """
 
-    def __init__(self, weights=None):
+    def __init__(self, weights=None, error=0.0):
         super().__init__()
+        self.error = error
         if weights is not None:
             weights = torch.tensor(weights, dtype=torch.float)
         self.register_buffer("weights", weights)
@@ -232,6 +237,8 @@ class ConcordanceLoss(nn.Module):
         spread = spread + (means[0] - means[1]) ** 2
         # A constant batch that is predicted as it is has no spread.
         cost = 1 - 2 * both / spread.clamp(min=1e-8)
+        # What is left of the spread is the mean square error.
+        cost = cost + self.error * (spread - 2 * both)
         weights = (count > 1).to(cost)
         if self.weights is not None:
             weights = weights * self.weights

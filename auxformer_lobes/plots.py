@@ -67,7 +67,7 @@ def bars(values, outputs, title):
         axis.bar(places, heights, width, label=TITLES[name])
     axis.set_xticks(range(len(outputs)), outputs, rotation=30, ha="right")
     axis.set(title=f"Test set: {title}", ylim=(0, 1))
-    axis.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=len(values))
     return figure
 
 
@@ -90,13 +90,15 @@ def scatter(truth, predicted, outputs, limits):
     matplotlib.figure.Figure
         A square an output, with the line on which all clips should lie.
     """
-    figure = Figure(figsize=(4.2 * len(outputs), 4.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(outputs), 5), layout="constrained")
     axes = figure.subplots(1, len(outputs), squeeze=False)[0]
     for axis, name, x, y in zip(axes, outputs, truth.T, predicted.T):
         axis.plot(limits, limits, color="grey", linewidth=0.8)
-        axis.scatter(x, y, s=9, alpha=0.4, linewidths=0)
+        # What is beyond the scale is drawn at its end.
+        y = np.clip(y, *limits)
+        axis.scatter(x, y, s=9, alpha=0.4, linewidths=0, clip_on=False)
         axis.set(title=name, xlabel="true", xlim=limits, ylim=limits)
-        axis.set_aspect("equal")
+        axis.set_box_aspect(1)
     axes[0].set_ylabel("predicted")
     figure.suptitle("Test set: both modalities, all heads together")
     return figure
@@ -171,10 +173,13 @@ def prediction(clip, predictions, task, attention):
         for head in heads_of(name)
     }
     _shade(left, np.array(list(said.values())), "{:.2f}", *task.limits)
-    left.set_xticks(range(task.num_outputs), task.names, rotation=20)
+    left.set_xticks(
+        range(task.num_outputs), task.names, rotation=30, ha="right"
+    )
     left.set_yticks(range(len(said)), said)
     truth = predictions["audio_visual"].truth[row]
-    left.set_title(f"{clip}: {task.say_truth(truth)}")
+    figure.suptitle(f"{clip}: {task.say_truth(truth)}")
+    left.set_title("what is predicted")
     image = right.imshow(
         attention.T, cmap="magma", aspect="auto", origin="lower"
     )

@@ -53,8 +53,19 @@ def check_file(path):
 
 
 @contextmanager
-def _opened(path):
-    """Opens a media file; whatever FFmpeg finds wrong is a `MediaError`."""
+def open_media(path):
+    """Opens a media file; whatever FFmpeg finds wrong is a `MediaError`.
+
+    Arguments
+    ---------
+    path : str
+        A sound or video file.
+
+    Yields
+    ------
+    container : av.container.InputContainer
+        The open file.
+    """
     check_file(path)
     try:
         # Tags in old files come in any encoding, and nobody reads them here.
@@ -95,7 +106,7 @@ def read_audio(path, sample_rate=16000):
     >>> read_audio(path).shape
     torch.Size([16000])
     """
-    with _opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise MediaError(f"{path}: has no audio stream")
         rates, samples = set(), []
@@ -206,7 +217,7 @@ def picture_seconds(path):
     """
     times = []
     pictures = []
-    with _opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.video:
             raise MediaError(f"{path}: has no video stream")
         stream = container.streams.video[0]
@@ -220,7 +231,7 @@ def picture_seconds(path):
 
 
 def _decoded_frames(path):
-    with _opened(path) as container:
+    with open_media(path) as container:
         if not container.streams.video:
             raise MediaError(f"{path}: has no video stream")
         frame = time = None

@@ -96,13 +96,14 @@ class SpeechModelFeatures(Extractor):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         with load_errors(source):
             hub = {"cache_dir": self.save_path}
-            config = AutoConfig.from_pretrained(self.source, **hub)
+            safe = {**hub, "trust_remote_code": False}
+            config = AutoConfig.from_pretrained(self.source, **safe)
             if config.model_type not in FAMILIES:
                 raise UserError(
                     f"{source}: its model type is {config.model_type}; these "
                     f"can be used: {', '.join(FAMILIES)}"
                 )
-            reader = AutoFeatureExtractor.from_pretrained(self.source, **hub)
+            reader = AutoFeatureExtractor.from_pretrained(self.source, **safe)
         self.num_layers = _num_layers(source, config, keep_layers, layer)
         if layer == "all":
             self.layers = self.num_layers + 1

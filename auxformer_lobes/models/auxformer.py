@@ -194,6 +194,7 @@ class AuxFormer(nn.Module):
             raise ValueError(f"missing {missing!r} is neither skip nor zeros")
         self.auxiliary_passes = auxiliary_passes
         self.missing = missing
+        self.dims = {"audio": audio_dim, "visual": visual_dim}
 
         audio_dim, self.audio_mix = _layer_mix("audio", audio_dim, audio_layers)
         visual_dim, self.visual_mix = _layer_mix(

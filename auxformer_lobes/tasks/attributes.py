@@ -14,8 +14,8 @@ class Attributes(Task):
     """Each clip has a place on some scales.
 
     The network learns them scaled to [0, 1], with 1 minus the concordance
-    correlation coefficient as its loss; outputs, metrics and pictures are on
-    the raters' scale.
+    correlation coefficient, and some square error, as its loss; outputs,
+    metrics and pictures are on the raters' scale.
 
     Arguments
     ---------
@@ -27,6 +27,8 @@ class Attributes(Task):
         Upper end of the raters' scale.
     weights : list of float
         Weight of each attribute in the loss; all the same by default.
+    error : float
+        Weight of the mean square error in the loss, see `ConcordanceLoss`.
 
     Example
     -------
@@ -51,14 +53,15 @@ class Attributes(Task):
         low=1.0,
         high=5.0,
         weights=None,
+        error=1.0,
     ):
-        super().__init__(names, ConcordanceLoss(weights))
+        super().__init__(names, ConcordanceLoss(weights, error))
         self.low, self.high = self.limits = low, high
 
     def check(self, entries):
         """Makes sure that all clips have the attributes, see `Task.check`."""
         for clip, entry in entries.items():
-            missing = {*self.names} - {*entry.get("attributes", ())}
+            missing = {*self.names} - {*(entry.get("attributes") or ())}
             if missing:
                 raise UserError(
                     f"manifest: {clip} has no {', '.join(sorted(missing))}: "
@@ -111,7 +114,8 @@ class Attributes(Task):
             x, y, xx, yy, xy = (total / count for total in sums)
             square = xx + yy - 2 * xy
             spread = xx - x * x + yy - y * y + (x - y) ** 2
-            ccc = 2 * (xy - x * y) / spread
+            # Below this it is rounding errors, of which a ratio is anything.
+            ccc = np.where(spread > 1e-12, 2 * (xy - x * y) / spread, np.nan)
         rmse = np.sqrt(np.maximum(square, 0))
         details = {"ccc": ccc, "rmse": rmse, "support": count}
         return {m: mean_of_numbers(details[m]) for m in self.metrics}, details
@@ -139,7 +143,7 @@ class Attributes(Task):
 
     def say_truth(self, truth):
         """The attributes, see `Task.say_truth`."""
-        return self.say(truth)
+        return self.say(truth).replace(" nan", " unknown")
 
     def say(self, outputs):
         """The attributes, see `Task.say`."""

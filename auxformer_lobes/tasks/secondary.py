@@ -88,7 +88,7 @@ class SecondaryEmotions(Task):
 
     def fit(self, truth, outputs):
         """Chooses the threshold, see `Task.fit`."""
-        values = np.unique(outputs)
+        values = np.unique(np.append(outputs, 0.0))
         candidates = (values[1:] + values[:-1]) / 2
         if len(candidates) == 0:
             return
@@ -163,7 +163,7 @@ class SecondaryEmotions(Task):
             outputs = np.array(made.outputs["combined"])
             statistics = self.statistics(np.array(made.truth), outputs)
             f1[name] = self.measure(statistics.sum(0))[1]["f1"]
-        return {"emotions": plots.bars(f1, self.names, "F1")}
+        return {"emotions": plots.bars(f1, self.names, "F1 of each emotion")}
 
 
 def _above(values, thresholds):

@@ -36,11 +36,23 @@ from auxformer_lobes.preparation import (
     is_prepared,
     write_manifests,
 )
+from auxformer_lobes.synthetic.corpus import MARKER
 
 SOURCE = "https://github.com/CheyneyComputerScience/CREMA-D"
 FOLDERS = (os.path.dirname(SOUND_FILE), os.path.dirname(VIDEO_FILE))
 ACTORS = "VideoDemographics.csv"
 VOTES = "processedResults/tabulatedVotes.csv"
+# For the cards of models that are trained on it.
+CARD = {
+    "name": "CREMA-D",
+    "language": "en",
+    "about": "Its corpus is acted (CREMA-D, Cao et al., 2014): 91 actors of 20 "
+    "to 74 years say 12 given English sentences in emotions that they were "
+    "asked for, one at a time, filmed from the front. Labels are votes of "
+    "raters on the web, not what anyone felt.",
+    "licence": f"[CREMA-D]({SOURCE}), [Open Database License]"
+    "(https://opendatacommons.org/licenses/odbl/1-0/).",
+}
 
 
 def prepare_crema_d(
@@ -155,6 +167,7 @@ def prepare_crema_d(
         options,
         {**left_out, **unusable},
         problems,
+        card={**CARD, "synthetic": (data_folder / MARKER).is_file()},
     )
 
 

@@ -45,6 +45,18 @@ logger = get_logger(__name__)
 SOURCE = (
     "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html"
 )
+# For the cards of models that are trained on it.
+CARD = {
+    "name": "MSP-IMPROV",
+    "language": "en",
+    "about": "Its corpus is acted (MSP-IMPROV, Busso et al., 2017): twelve "
+    "students with acting experience, in pairs, improvise scenes in English "
+    "that were made for an emotion, read sentences of them, and talk in the "
+    "breaks. Labels are what raters on the web perceived, not what anyone felt.",
+    "licence": f"[MSP-IMPROV]({SOURCE}), by agreement with the University of "
+    "Texas at Dallas, for research: before a model that was trained on it is "
+    "made public, ask there.",
+}
 LABEL_FILES = ("evalution.txt", "evaluation.txt")  # the first one is no typo
 
 
@@ -178,6 +190,7 @@ def prepare_msp_improv(
         {**left_out, **unusable},
         problems,
         spare_files=spare,
+        card={**CARD, "synthetic": (Path(data_folder) / MARKER).is_file()},
         **facts,
     )
 

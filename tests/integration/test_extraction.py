@@ -77,6 +77,8 @@ def auxformer(arguments, errors=os.devnull):
 
     def _run():
         os.setsid()
+        # Shells have what runs in the background ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # Closed by the end of the process, which writes into it too.
         sys.stderr = open(errors, "w")
         sys.exit(main(arguments))

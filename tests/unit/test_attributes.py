@@ -40,7 +40,7 @@ RATINGS = st.integers(100, 500).map(lambda x: x / 100)
 PAIRS = st.lists(st.tuples(RATINGS, RATINGS), min_size=2, max_size=30)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(PAIRS)
 def test_metrics_are_those_of_other_formulas(pairs):
     truth, outputs = np.array(pairs).T[:, :, None]
@@ -108,7 +108,7 @@ def test_an_attribute_that_no_clip_has_is_not_in_the_mean(task):
     assert overall["ccc"] == pytest.approx(details["ccc"][[0, 2]].mean())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(RATINGS, min_size=3, max_size=3))
 def test_ratings_are_scaled_and_back(ratings):
     task = Attributes()

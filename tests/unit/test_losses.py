@@ -147,7 +147,7 @@ NUMBERS = st.integers(-50, 150).map(lambda x: x / 100)
 CLIPS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=20)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(CLIPS)
 def test_concordance_is_that_of_another_formula(clips):
     assume(np.ptp(clips) > 0)
@@ -268,6 +268,34 @@ def test_downhill_is_more_concordance(seed, count):
         for z in (x.detach(), better)
     )
     assert after > before
+
+
+def test_some_square_error_is_added_as_asked():
+    x, y = batch(9, 3)
+    y[2:5, 1] = float("nan")
+    known = ~y.isnan()
+    square = torch.stack(
+        [F.mse_loss(x[k, i], y[k, i]) for i, k in enumerate(known.T)]
+    )
+    expected = ConcordanceLoss()(x, y) + 0.5 * square.mean()
+    torch.testing.assert_close(ConcordanceLoss(error=0.5)(x, y), expected)
+
+
+def test_square_error_holds_a_head_that_knows_nothing():
+    """Concordance alone lets it go anywhere."""
+    for error, holds in ((0.0, False), (1.0, True)):
+        torch.manual_seed(0)
+        head = torch.nn.Linear(8, 1)
+        optimizer = torch.optim.Adam(head.parameters(), 0.02)
+        for _ in range(300):
+            loss = ConcordanceLoss(error=error)(
+                head(torch.randn(16, 8)), 0.3 + 0.4 * torch.rand(16, 1)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        said = head(torch.randn(500, 8))
+        assert ((said - 0.5).abs().mean() < 0.3) == holds
 
 
 def test_a_network_that_goes_downhill_arrives():

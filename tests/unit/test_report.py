@@ -17,12 +17,7 @@ from auxformer_lobes.report import (
     print_table,
     write_report,
 )
-from tests.unit.small_tasks import (
-    KINDS,
-    SCALES,
-    make_task,
-    random_predictions,
-)
+from tests.unit.small_tasks import KINDS, SCALES, make_task, random_predictions
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -73,7 +68,9 @@ def test_metrics_are_those_of_each_input_and_head(kind):
 def test_files_are_written_as_they_will_be_read(kind, tmp_path):
     task = make_task(kind)
     write(task, tmp_path)
-    pictures = {f"{name}.png" for name in task.figures(random_predictions(task))}
+    pictures = {
+        f"{name}.png" for name in task.figures(random_predictions(task))
+    }
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"metrics.json", "predictions.csv", *pictures}
 
@@ -101,7 +98,10 @@ def test_predictions_are_a_row_a_clip_input_and_head(kind, tmp_path):
     assert [*rows[0]] == [*keys, *task.columns()]
     # The last three columns are the outputs of the three heads.
     outputs = [
-        said for name in INPUTS for head in HEADS for said in made[name].outputs[head]
+        said
+        for name in INPUTS
+        for head in HEADS
+        for said in made[name].outputs[head]
     ]
     np.testing.assert_allclose(
         [[float(x) for x in list(row.values())[-3:]] for row in rows],

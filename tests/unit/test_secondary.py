@@ -37,7 +37,7 @@ def measure(task, truth, outputs):
     return task.measure(task.statistics(truth, outputs).sum(0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(CLIPS, st.integers(0, 9))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_metrics_are_scikit_learns(clips, tenths):
@@ -88,7 +88,7 @@ def test_a_test_without_any_emotion_has_no_micro_f1(task):
     assert np.isnan(overall["f1_micro"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(CLIPS)
 def test_no_threshold_is_better_on_the_development_set(clips):
     truth, outputs = clips

@@ -1,0 +1,1 @@
+"""The commands of `auxformer`; what one needs is imported when it runs."""

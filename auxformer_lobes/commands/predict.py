@@ -1,0 +1,119 @@
+"""`predict`: the emotion in files."""
+
+import csv
+import glob
+import json
+import os
+import sys
+
+from auxformer_lobes.commands.options import (
+    add_model,
+    cells,
+    columns,
+    load_model,
+)
+from auxformer_lobes.errors import MediaError, UserError
+
+# What is taken out of a folder.
+SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff"),
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
+    *(".mpg", ".mpeg", ".ts", ".3gp", ".ogv"),
+)
+
+
+def predict(parser):
+    """Recognises the emotion in sound and video files.
+
+    A file may have sound, pictures or both. A modality that it does not
+    have, or that cannot be used (silence, no face), is missing: the model
+    does without, and the table says so.
+
+    The exit code is 1 if some files failed; they are named, and the others
+    are done.
+    """
+    parser.epilog = (
+        "example: auxformer predict clips/ 'more/*.mp4' voice.wav "
+        "--source user/auxformer-crema-d --csv > emotions.csv"
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a sound or video file, a folder of them, or a pattern",
+    )
+    add_model(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json", action="store_true", help="print JSON, with each head"
+    )
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    return _predict
+
+
+def _predict(options):
+    from tqdm import tqdm
+
+    files = _find(options.files)
+    recognizer = load_model(options)
+    task = recognizer.hparams.task
+    found, failed = {}, {}
+    tried = recognizer.try_files(files, options.batch_size)
+    for file, emotion in tqdm(tried, "files", len(files), unit="file"):
+        is_failed = isinstance(emotion, MediaError)
+        (failed if is_failed else found)[file] = emotion
+    if options.json:
+        told = [{"file": f, **e.as_dict()} for f, e in found.items()]
+        told += [{"file": f, "error": str(e)} for f, e in failed.items()]
+        print(json.dumps(told, indent=1))
+    elif options.csv:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerow(["file", *columns(task)])
+        for file, emotion in found.items():
+            table.writerow([file, *cells(task, emotion)])
+    elif found:
+        _print_table(found, task)
+    for error in failed.values():
+        print(f"failed: {error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _find(arguments):
+    """Names of files, for those of folders and patterns."""
+    files = []
+    for argument in arguments:
+        if os.path.isdir(argument):
+            inside = glob.glob(f"{glob.escape(argument)}/**", recursive=True)
+            found = sorted(
+                file for file in inside if file.lower().endswith(SUFFIXES)
+            )
+            if not found:
+                raise UserError(f"{argument}: no sound or video file in it")
+        elif os.path.exists(argument) or not glob.has_magic(argument):
+            found = [argument]
+        else:
+            found = sorted(
+                file
+                for file in glob.glob(argument, recursive=True)
+                if os.path.isfile(file)
+            )
+            if not found:
+                raise UserError(f"{argument}: no such file")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def _print_table(found, task):
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("file", "emotion", "sound", "picture")
+    for file, emotion in found.items():
+        used = [
+            f"{emotion.quality[m]:.0%} used"
+            if m in emotion.quality
+            else emotion.missing[m]
+            for m in ("audio", "visual")
+        ]
+        table.add_row(file, task.say([*emotion.outputs.values()]), *used)
+    Console().print(table)

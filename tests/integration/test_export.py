@@ -1,0 +1,74 @@
+"""A run of the CREMA-D recipe becomes a model that others can use."""
+
+import csv
+import re
+import subprocess
+import sys
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+from demo_corpus import make_demo_corpus
+
+from auxformer_lobes.export import export
+from auxformer_lobes.exported import FILES
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
+CLIP = "1003_IEO_ANG_XX"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    work = tmp_path_factory.mktemp("recipe")
+    make_demo_corpus(work / "corpus", num_actors=3, num_sentences=1)
+    options = {
+        "data_folder": work / "corpus",
+        "feature_folder": work / "features",
+        "output_folder": work / "run",
+        "valid_actors": [1002],
+        "test_actors": [1003],
+        "number_of_epochs": 1,
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    subprocess.run(
+        [sys.executable, "train.py", "hparams/demo.yaml", *flags],
+        cwd=RECIPE,
+        check=True,
+        capture_output=True,
+    )
+    return export(work / "run", work / "model")
+
+
+def test_a_run_of_a_recipe_can_be_exported(model):
+    assert {path.name for path in model.iterdir()} == {*FILES}
+    run = model.parent / "run"
+    for path in model.iterdir():
+        assert str(run.parent).encode() not in path.read_bytes()
+
+
+def test_the_example_of_its_card_works_when_pasted(model):
+    run = model.parent
+    film = run / "corpus" / "VideoFlash" / f"{CLIP}.flv"
+    (run / "clip.mp4").write_bytes(film.read_bytes())
+    card = (model / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", card, re.S)
+    # The same head, of the same picture.
+    more = "print(recognizer.classify_file('clip.mp4').heads['visual'])"
+    result = subprocess.run(
+        [sys.executable, "-c", example + more],
+        cwd=run,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    said = literal_eval(result.stdout.splitlines()[-1])
+    with open(run / "run" / "predictions.csv", newline="") as file:
+        (trained,) = (
+            row
+            for row in csv.DictReader(file)
+            if (row["clip"], row["input"], row["head"])
+            == (CLIP, "visual_only", "visual")
+        )
+    for emotion, probability in said.items():
+        # Written with six digits; batches differ in the last bits.
+        assert abs(probability - float(trained[f"p_{emotion}"])) < 1e-5

@@ -1,0 +1,287 @@
+"""A model goes to the Hub and comes back, to somebody else."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from auxformer_lobes.export import export
+from auxformer_lobes.exported import FILES
+from tests.integration.small_hub import READER, WRITER, SmallHub
+from tests.unit.small_runs import make_run
+from tests.unit.speech_models import save_model
+
+ROOT = Path(__file__).parents[2]
+MODEL = "somebody/auxformer-made-up"
+ENCODER = "facebook/tiny-wav2vec2"
+
+# One process does what follows, as it takes seconds to start: a training with
+# an encoder of the Hub, its export, and all that is asked of the Hub.
+ONLINE = """
+import json, os, sys
+from pathlib import Path
+import torch
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.export import export
+from auxformer_lobes.hub import info, load, push
+from tests.unit.small_runs import (
+    batch_of, logits_of, make_run, speech_features
+)
+
+work, model, encoder, reader = sys.argv[1:]
+work = Path(work)
+told = {}
+
+def attempt(name, function, *args, **options):
+    try:
+        told[name] = function(*args, **options)
+    except UserError as error:
+        told[name] = f"error: {error}"
+
+features = speech_features(
+    source=encoder, save_path=work / "encoders", keep_layers=2
+)
+hparams = make_run(work / "run", changes=[features])
+sound = torch.randn(4000)
+torch.save(
+    [sound, *hparams["audio_features"].encode([sound])]
+    + [*logits_of(hparams["modules"], batch_of(hparams))],
+    work / "expected",
+)
+folder = export(work / "run", work / "model")
+(folder / "notes.txt").write_text("mine")
+
+attempt("push", push, folder, model)
+attempt("again", push, folder, model)
+attempt("update", push, folder, model, update=True)
+attempt("public", push, folder, model + "-public", private=False)
+for token in (reader, "hf_wrong"):
+    os.environ["HF_TOKEN"] = token
+    attempt(token, push, folder, "somebody/other")
+os.environ["HF_TOKEN"] = reader
+saved = work / "saved"
+loaded = load(model, savedir=saved)
+torch.save(
+    [sound, *loaded["audio_features"].encode([sound])]
+    + [*logits_of(loaded["modules"], batch_of(loaded))],
+    work / "online",
+)
+attempt("info", info, model, savedir=saved)
+attempt("evil", load, "evil/model", savedir=saved)
+attempt("evil names", load, "evil/names", savedir=saved)
+attempt("unknown", load, "nobody/nothing", savedir=saved)
+attempt("branch", load, model, savedir=saved, revision="v2")
+attempt("no export", load, encoder, savedir=saved)
+attempt("no name", load, "../model", savedir=saved)
+del os.environ["HF_TOKEN"]
+attempt("private", load, model, savedir=work / "elsewhere")
+(work / "told.json").write_text(json.dumps(told))
+"""
+
+OFFLINE = """
+import sys
+from pathlib import Path
+import torch
+from auxformer_lobes.errors import one_line_errors
+from auxformer_lobes.hub import load
+from tests.unit.small_runs import batch_of, logits_of
+
+work, model, encoder, reader = sys.argv[1:]
+work = Path(work)
+loaded = load(model, savedir=work / "saved")
+sound = torch.load(work / "expected")[0]
+torch.save(
+    [sound, *loaded["audio_features"].encode([sound])]
+    + [*logits_of(loaded["modules"], batch_of(loaded))],
+    work / "offline",
+)
+with one_line_errors():
+    load("nobody/nothing", savedir=work / "saved")
+"""
+
+
+def evil_files(sentinel):
+    """A repository of files that nobody should fetch, or load."""
+    attack = f"task: !apply:os.system ['touch {sentinel}']\n".encode()
+    config = {"format": "auxformer-lobes", "format_version": 1}
+    config.update(fitted={}, features={})
+    files = dict.fromkeys(
+        (
+            "custom.py",
+            "modeling.py",
+            "model.ckpt",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "encoders/audio/modeling.py",
+            "../../../outside.json",
+        ),
+        b"import os",
+    )
+    files["hyperparams.yaml"] = attack
+    files["config.json"] = json.dumps(config).encode()
+    return files
+
+
+def evil_names(work):
+    """A good model, whose encoder has a file that wants to lie elsewhere."""
+    make_run(work / "good run")
+    export(work / "good run", work / "good")
+    files = {path.name: path.read_bytes() for path in work.glob("good/*")}
+    fbank = b"audio.FbankFeatures\n  n_mels: 4\n  deltas: false\n"
+    speech = b"speech.SpeechModelFeatures\n  source: encoders/audio\n"
+    assert fbank in files["hyperparams.yaml"]
+    changed = files["hyperparams.yaml"].replace(fbank, speech)
+    files["hyperparams.yaml"] = changed
+    files["encoders/audio/../../../../../outside.json"] = b"{}"
+    return files
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Both processes, with what they left and what the Hub has seen."""
+    work = tmp_path_factory.mktemp("hub")
+    with SmallHub() as hub:
+        save_model(work / "tiny")
+        (work / "tiny" / "modeling.py").write_text("import os")
+        commit = hub.commit_folder(ENCODER, work / "tiny")
+        hub.commit("evil/model", evil_files(work / "executed"))
+        hub.commit("evil/names", evil_names(work))
+        environment = hub.environment(work / "home", WRITER)
+        arguments = [work, MODEL, ENCODER, READER]
+        online = run(ONLINE, *arguments, **environment)
+        assert online.returncode == 0, online.stderr
+        before = sorted(work.rglob("*"))
+        hub.stop()
+        environment["HF_HUB_OFFLINE"] = "1"
+        offline = run(OFFLINE, *arguments, **environment)
+    after = sorted(work.rglob("*"))
+    told = json.loads((work / "told.json").read_text())
+    return dict(
+        work=work,
+        hub=hub,
+        told=told,
+        commit=commit,
+        printed=online.stdout,
+        offline=offline,
+        written_offline=[*{*after} - {*before}],
+    )
+
+
+def run(code, *args, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_files_of_an_export_go_to_the_hub_and_no_others(done):
+    files, _ = done["hub"].repos[MODEL].values()
+    assert {*files} == {*FILES}
+    for name in {*FILES} - {"README.md"}:
+        assert files[name] == (done["work"] / "model" / name).read_bytes()
+    url, listed = done["told"]["push"]
+    assert url.endswith(MODEL)
+    assert {name for name, _ in listed} == {*FILES}
+
+
+def test_the_example_on_the_hub_loads_it_from_there(done):
+    files, _ = done["hub"].repos[MODEL].values()
+    assert f'source="{MODEL}"' in files["README.md"].decode()
+    here = (done["work"] / "model" / "README.md").read_text()
+    assert 'source="model"' in here
+
+
+def test_it_is_private_unless_said_otherwise(done):
+    assert done["hub"].private[MODEL]
+    assert not done["hub"].private[f"{MODEL}-public"]
+
+
+def test_a_name_that_is_taken_is_an_update_only_if_said_so(done):
+    assert "there is one of this name already" in done["told"]["again"]
+    assert done["told"]["update"][0].endswith(MODEL)
+    assert len(done["hub"].repos[MODEL]) == 2
+
+
+@pytest.mark.parametrize(
+    "case, reason",
+    [
+        (READER, "somebody/other: the token may not do this"),
+        ("hf_wrong", "somebody/other: the token is not valid"),
+        ("unknown", "nobody/nothing: not on the Hub, or private"),
+        ("private", f"{MODEL}: not on the Hub, or private"),
+        ("branch", f"{MODEL}: has no such revision"),
+        ("no export", "not of an exported model"),
+        ("no name", "../model: neither a folder nor a name on the Hub"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_in_one_line(done, case, reason):
+    told = done["told"][case]
+    assert reason in told
+    assert "\n" not in told
+
+
+def test_the_encoder_is_named_at_its_commit(done):
+    text = (done["work"] / "model" / "hyperparams.yaml").read_text()
+    assert f"source: {ENCODER}@{done['commit']}\n" in text
+
+
+@pytest.mark.parametrize("when", ["online", "offline"])
+def test_it_comes_back_with_the_same_bits(done, when):
+    found = torch.load(done["work"] / when)
+    expected = torch.load(done["work"] / "expected")
+    assert len(found) == 5  # sound, its features, three heads
+    assert all(map(torch.equal, found, expected))
+
+
+def test_info_asks_for_nothing_but_the_configuration(done):
+    assert "angry, happy, sad" in done["printed"]
+
+
+def test_offline_nothing_is_written_and_what_is_not_there_is_told(done):
+    assert done["written_offline"] == [done["work"] / "offline"]
+    assert done["offline"].returncode == 1
+    last = done["offline"].stderr.strip().splitlines()[-1]
+    assert last.startswith("error: nobody/nothing: not in the cache")
+
+
+def test_no_code_is_ever_fetched(done):
+    fetched = {*done["hub"].fetched}
+    assert fetched <= {*FILES, "preprocessor_config.json"} - {"README.md"}
+    assert not [*done["work"].glob("saved/**/*.py")]
+
+
+def test_a_model_that_would_run_code_is_refused(done):
+    told = done["told"]["evil"]
+    assert "hyperparams.yaml: line 1: the tag '!apply:os.system'" in told
+    assert not (done["work"] / "executed").exists()
+
+
+def test_a_file_cannot_choose_another_place(done):
+    told = done["told"]["evil names"]
+    assert "evil/names: Invalid filename" in told
+    assert "\n" not in told
+
+
+def test_all_that_is_fetched_lies_in_savedir(done):
+    names = {path.name for path in done["work"].iterdir()}
+    ours = {
+        "tiny",
+        "good",
+        "good run",
+        "run",
+        "model",
+        "encoders",
+        "saved",
+        "home",
+        "elsewhere",
+    }
+    assert names <= ours | {"expected", "online", "offline", "told.json"}
+    assert not [*done["work"].glob("home/hub/*")]
+    assert not [*done["work"].rglob("outside.json")]

@@ -1,0 +1,126 @@
+"""A small network, a Brain and clips for each task, for the tests."""
+
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.epoch_loop import EpochCounter
+from speechbrain.utils.train_logger import FileTrainLogger
+
+from auxformer_lobes import (
+    AuxFormer,
+    AuxFormerBrain,
+    FeatureNorm,
+    ModalityDropout,
+    SharedLoss,
+)
+from auxformer_lobes.checkpoints import WholeCheckpointer
+from auxformer_lobes.schedules import WarmupCosineScheduler
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+
+CLASSES = ["angry", "happy"]
+TASKS = {
+    "categories": lambda: Categories(CLASSES),
+    "votes": lambda: Categories(CLASSES, label_rule="D"),
+    "secondary": lambda: SecondaryEmotions(CLASSES),
+    "binary": lambda: SecondaryEmotions(CLASSES, binary=True),
+    "attributes": lambda: Attributes(["arousal", "valence"]),
+}
+
+
+class SmallBrain(AuxFormerBrain):
+    """The least that a recipe adds."""
+
+    def compute_objectives(self, predictions, batch, stage):
+        logits, asked = predictions
+        loss = self.modules.shared_loss(logits, batch.target.data, asked)
+        self.record(batch, loss, logits, asked, stage)
+        return loss.total
+
+
+def clips(prefix, kind="categories", count=12):
+    """The sign of the sound tells the truth; the picture tells nothing."""
+    generator = torch.Generator().manual_seed(sum(map(ord, prefix)))
+    task, items = TASKS[kind](), {}
+    for i in range(count):
+        happy = i % 2
+        entry = {
+            "emotion": CLASSES[happy],
+            "votes": [0.9 - 0.8 * happy, 0.1 + 0.8 * happy],
+            "attributes": {"arousal": 2.0 + happy, "valence": 1.5 + 3 * happy},
+        }
+        target, truth = task.labels(*(entry[key] for key in task.takes))
+        items[f"{prefix}{i}"] = {
+            "audio": torch.full((3 + i % 3, 4), 2.0 * happy - 1.0),
+            "visual": torch.randn(2, 3, generator=generator),
+            "present": torch.tensor([True, True]),
+            "target": target,
+            "truth": truth,
+            "spk_id": f"{i % 3}",
+        }
+    keys = ["audio", "visual", "present", "target", "truth", "spk_id"]
+    return DynamicItemDataset(items, output_keys=["id", *keys])
+
+
+def build(folder, kind="categories", brain=SmallBrain, **options):
+    """Builds a brain whose run lies in a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    task = TASKS[kind]()
+    modules = {
+        "audio_norm": FeatureNorm(4),
+        "visual_norm": FeatureNorm(3),
+        "modality_dropout": ModalityDropout(0.2, 0.2),
+        "auxformer": AuxFormer(
+            4,
+            3,
+            10,
+            2,
+            num_layers=1,
+            num_classes=2,
+            shared_auxiliary_head=False,
+            embedding_dropout=0.1,
+        ),
+        "shared_loss": SharedLoss(criterion=task.criterion),
+    }
+    hparams = {
+        "seed": 0,
+        "task": task,
+        "missing": "skip",
+        "select_by": "loss",
+        "number_of_epochs": 3,
+        "output_folder": str(folder),
+        "train_logger": FileTrainLogger(folder / "train_log.txt"),
+        "step_schedule": WarmupCosineScheduler(0.02, 4),
+        **options,
+    }
+    counter = EpochCounter(hparams["number_of_epochs"])
+    recoverables = {
+        "model": modules["auxformer"],
+        "step_schedule": hparams["step_schedule"],
+        "epoch_counter": counter,
+    }
+    return brain(
+        modules,
+        torch.optim.Adam,
+        {**hparams, "epoch_counter": counter},
+        {"noprogressbar": True},
+        WholeCheckpointer(folder / "save", recoverables),
+    )
+
+
+def fit(brain, kind="categories", count=12):
+    """Trains a brain on so many clips."""
+    brain.fit(
+        brain.hparams.epoch_counter,
+        clips("train", kind, count),
+        clips("valid", kind),
+        train_loader_kwargs={"batch_size": 12, "shuffle": True},
+        valid_loader_kwargs={"batch_size": 12},
+    )
+    return brain
+
+
+def predict(brain, kind="categories", test="test"):
+    """Predicts twelve clips from each input."""
+    return brain.predict_all(
+        clips("valid", kind), clips(test, kind), {"batch_size": 5}
+    )

@@ -1,0 +1,48 @@
+"""What goes wrong between here and the Hub, in one line."""
+
+import pytest
+from huggingface_hub import errors
+
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.hub_files import hub_errors
+
+FAILURES = {
+    "no network": (
+        errors.HTTPError("[Errno 111] Connection refused"),
+        "the Hub cannot be reached: [Errno 111] Connection refused",
+    ),
+    "no words": (errors.HTTPError(""), "cannot be reached: HTTPError"),
+    "offline": (
+        errors.OfflineModeIsEnabled("Cannot reach it:\noffline mode"),
+        "the Hub cannot be reached: Cannot reach it:",
+    ),
+    "not there": (
+        errors.LocalEntryNotFoundError("not in\nthe cache"),
+        "not in the cache, and the Hub cannot be reached",
+    ),
+    "no room": (OSError(28, "No space left on device"), "No space left"),
+    "bad metadata": (ValueError("Invalid metadata\n- license"), "metadata"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_is_told_in_one_line(case):
+    error, words = FAILURES[case]
+    with pytest.raises(UserError) as told:
+        with hub_errors("user/name"):
+            raise error
+    assert str(told.value).startswith("user/name: ")
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_mistake_of_ours_is_not_hidden():
+    with pytest.raises(KeyError):
+        with hub_errors("user/name"):
+            raise KeyError("mistake")
+
+
+def test_a_line_that_is_told_already_stays_as_it_is():
+    with pytest.raises(UserError, match="^already$"):
+        with hub_errors("user/name"):
+            raise UserError("already")

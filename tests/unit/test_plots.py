@@ -1,0 +1,104 @@
+"""Pictures can be read: nothing is cut off, nothing lies on a title."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from auxformer_lobes import plots
+from auxformer_lobes.evaluation import HEADS, LOSSES, Predictions
+from auxformer_lobes.labels import class_names
+from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+
+SECONDARY = (
+    "depressed frustrated angry sad disgust excited fear neutral surprise happy"
+).split()
+CLIP = "MSP-IMPROV-S01A-F01-P-FM01"
+TASKS = {
+    "six classes": (Categories(class_names(6)), [4]),
+    "ten emotions": (SecondaryEmotions(SECONDARY), [1] * 4 + [0] * 6),
+    "attributes": (Attributes(), [3.25, 1.0, 4.5]),
+    "one attribute": (Attributes(["arousal"]), [3.25]),
+}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def figures(request):
+    """All pictures of a run, drawn."""
+    made = figures_of(*TASKS[request.param])
+    for figure in made:
+        FigureCanvasAgg(figure).draw()
+    return made
+
+
+def figures_of(task, truth):
+    rng = np.random.default_rng(0)
+    made = {
+        name: Predictions(
+            [CLIP, "another"],
+            ["F01", "M01"],
+            [truth, truth],
+            {
+                head: rng.uniform(*task.limits, (2, task.num_outputs)).tolist()
+                for head in HEADS
+            },
+        )
+        for name in INPUTS
+    }
+    history = [
+        {
+            "epoch": epoch,
+            "train": dict.fromkeys(LOSSES, 1 / epoch),
+            "valid": dict.fromkeys((*LOSSES, *task.metrics), 1 / epoch),
+        }
+        for epoch in range(1, 31)
+    ]
+    return [
+        *task.figures(made).values(),
+        plots.learning_curves(history, task.metrics[0], task),
+        plots.prediction(CLIP, made, task, torch.rand(60, 90)),
+    ]
+
+
+def test_nothing_is_cut_off_and_no_titles_overlap(figures):
+    for figure in figures:
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        # A hundredth of an inch is a pixel.
+        assert -0.01 <= box.x0 and box.x1 <= width + 0.01
+        assert -0.01 <= box.y0 and box.y1 <= height + 0.01
+        titles = [axis.title for axis in figure.axes if axis.get_title()]
+        extents = [x.get_window_extent() for x in (*titles, *figure.texts)]
+        for one, other in combinations(extents, 2):
+            assert not one.overlaps(other)
+
+
+def test_names_under_an_axis_are_apart_or_slanted(figures):
+    """Slanted ones end below their place, and so lie beside each other."""
+    for figure in figures:
+        for axis in figure.axes:
+            labels = axis.get_xticklabels()
+            extents = [x.get_window_extent() for x in labels if x.get_text()]
+            if all(x.get_rotation() and x.get_ha() == "right" for x in labels):
+                continue
+            for one, other in zip(extents, extents[1:]):
+                assert not one.overlaps(other)
+
+
+def test_numbers_are_light_on_dark_and_dark_on_light():
+    task, truth = TASKS["attributes"]
+    *_, figure = figures_of(task, truth)
+    for text in figure.axes[0].texts:
+        dark = float(text.get_text()) > 3
+        # Numbers are rounded where they are shown.
+        if abs(float(text.get_text()) - 3) > 0.01:
+            assert text.get_color() == ("white" if dark else "black")
+
+
+def test_an_emotion_that_is_not_there_has_no_bar():
+    figure = plots.bars({"audio_only": np.array([0.5, np.nan])}, "ab", "F1")
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [0.5, 0.0]

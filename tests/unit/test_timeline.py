@@ -1,0 +1,240 @@
+"""Emotion over time, in files of any length."""
+
+import gc
+import weakref
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from auxformer_lobes.clips import Emotion
+from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.features.audio import FbankFeatures
+from auxformer_lobes.features.extractor import Extractor, Reading
+from auxformer_lobes.features.media import read_frames
+from auxformer_lobes.inference import AudioVisualEmotionRecognizer
+from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.tasks import Attributes, Categories
+from auxformer_lobes.timeline import LONGEST_SECTION, plot_timeline
+from tests.unit.media_files import grey_pictures, tone, write_media
+
+RATE = 8000
+
+
+class Brightness(Extractor):
+    """Mean brightness of each picture; black ones have no face."""
+
+    modality = "visual"
+
+    def __init__(self):
+        super().__init__(dim=2)
+        self.alive, self.most = weakref.WeakSet(), 0
+
+    def read(self, clip, path):
+        """Counts how many pictures there are of all that was read."""
+        levels = [frame.mean() / 255 for _, frame in read_frames(path)]
+        values = torch.tensor(levels, dtype=torch.float32)
+        values = torch.stack([values, values**2], 1)
+        gc.collect()
+        self.alive.add(values)
+        self.most = max(self.most, sum(map(len, self.alive)))
+        return Reading(values, (values[:, 0] > 0.1).byte() * 2)
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    torch.manual_seed(0)
+    fbank, brightness = FbankFeatures(sample_rate=RATE, n_mels=4), Brightness()
+    modules = {
+        "audio_norm": torch.nn.Identity(),
+        "visual_norm": torch.nn.Identity(),
+        "auxformer": AuxFormer(
+            fbank.dim, 2, model_dim=8, num_heads=2, num_layers=1, num_classes=3
+        ),
+    }
+    hparams = {
+        "task": Categories(["angry", "happy", "sad"]),
+        "audio_features": fbank,
+        "visual_features": brightness,
+        "feature_dtype": {"audio": "float32", "visual": "float32"},
+        "least_quality": 1,
+        "missing": "skip",
+    }
+    return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+
+
+def swell(seconds):
+    """A sound that is different everywhere."""
+    sound = tone(seconds, RATE)
+    return sound * np.linspace(0.1, 1, len(sound), dtype=np.float32)
+
+
+def film(path, levels, sound=None, every=0.2, **options):
+    """Writes grey pictures, five a second."""
+    times = np.arange(len(levels)) * every
+    pictures = grey_pictures(levels)
+    return write_media(path, pictures, sound, times=times, rate=RATE, **options)
+
+
+def same(one, other):
+    """Whether the same is said, up to the order of sums of floats."""
+    assert one.quality == pytest.approx(other.quality, abs=1e-6)
+    return one.outputs == pytest.approx(other.outputs, abs=1e-5)
+
+
+def test_each_window_of_sound_is_as_if_it_was_cut_out(tmp_path, recognizer):
+    sound = swell(4.0)
+    soundfile.write(tmp_path / "all.wav", sound, RATE, subtype="FLOAT")
+    found = list(recognizer.timeline(tmp_path / "all.wav"))
+    assert [start for start, _, _ in found] == [0.0, 0.5, 1.0, 1.5, 2.0]
+    for start, end, emotion in found:
+        assert end == start + 2
+        cut = sound[int(start * RATE) : int(end * RATE)]
+        soundfile.write(tmp_path / "cut.wav", cut, RATE, subtype="FLOAT")
+        assert same(emotion, recognizer.classify_file(tmp_path / "cut.wav"))
+        assert emotion.missing == {"visual": "has no video stream"}
+
+
+def test_each_window_of_pictures_is_as_if_it_was_cut_out(tmp_path, recognizer):
+    levels = np.linspace(60, 250, 45).round().astype(int)
+    path = film(tmp_path / "all.avi", levels, video_codec="ffv1")
+    found = list(recognizer.timeline(path, window=3.0, hop=1.0))
+    assert [start for start, _, _ in found] == [*range(7)]
+    for start, _, emotion in found:
+        cut = levels[int(start * 5) : int(start * 5) + 15]
+        path = film(tmp_path / "cut.avi", cut, video_codec="ffv1")
+        assert same(emotion, recognizer.classify_file(path))
+
+
+@pytest.mark.parametrize(
+    "name, codec",
+    [("a.mp4", "libx264"), ("a.flv", "flv"), ("a.avi", "mpeg4")],
+)
+def test_no_picture_is_lost_where_files_are_cut(
+    tmp_path, recognizer, name, codec
+):
+    levels = np.tile(np.arange(40, 240, 8), 12)  # 60 s
+    path = film(tmp_path / name, levels, video_codec=codec)
+    whole, _ = recognizer.features.read("visual", str(path))
+    brightness = recognizer.hparams.visual_features
+    sections, read = [], brightness.read
+
+    def _read(clip, path):
+        sections.append(read(clip, path))
+        return sections[-1]
+
+    brightness.read = _read
+    try:
+        found = list(recognizer.timeline(path, window=4.0, hop=4.0))
+    finally:
+        brightness.read = read
+    assert len(sections) >= 2
+    assert torch.equal(torch.cat([x.values for x in sections]), whole)
+    assert len(found) == 15
+    for start, _, emotion in found[1:3]:
+        cut = whole[int(start * 5) : int(start * 5) + 20]
+        assert same(emotion, *recognizer.classify_batch(visual=cut[None]))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path, recognizer):
+    brightness = recognizer.hparams.visual_features
+    most = {}
+    for minutes in (1, 2):
+        levels = np.full(minutes * 300, 128)
+        path = film(tmp_path / "long.flv", levels, video_codec="flv")
+        brightness.most = 0
+        for _ in recognizer.timeline(path, window=2.0, hop=2.0):
+            pass
+        most[minutes] = brightness.most
+    # Two sections of 20 s, of 5 pictures each second, and the windows.
+    assert most[2] <= most[1] <= 2 * 20 * 5 + 20
+
+
+def test_a_part_without_face_or_sound_is_missing(tmp_path, recognizer):
+    levels = [200] * 20 + [0] * 20  # 4 s, 4 s
+    sound = swell(8.0)
+    sound[: 2 * RATE] = 0
+    sound[6 * RATE :] = 0
+    path = film(tmp_path / "all.avi", levels, sound, video_codec="ffv1")
+    found = [e for *_, e in recognizer.timeline(path, window=2.0, hop=2.0)]
+    assert [[*emotion.quality] for emotion in found] == [
+        ["visual"],
+        ["audio", "visual"],
+        ["audio"],
+        [],
+    ]
+    assert found[0].missing == {"audio": "is silent"}
+    assert found[2].missing == {"visual": "no face in any frame"}
+    assert found[3].outputs == {} and found[3].label is None
+    figure = plot_timeline([(0, 2, e) for e in found], recognizer.hparams.task)
+    assert len(figure.axes[1].collections) == 4
+
+
+def test_what_ends_early_is_missing_from_then_on(tmp_path, recognizer):
+    path = tmp_path / "all.avi"
+    film(path, [200] * 15, swell(6.0), video_codec="ffv1")
+    found = [e for *_, e in recognizer.timeline(path, window=2.0, hop=2.0)]
+    assert [emotion.missing for emotion in found] == [
+        {},
+        {"visual": "has ended"},
+        {"visual": "has ended"},
+    ]
+
+
+def test_a_file_shorter_than_a_window_is_one(tmp_path, recognizer):
+    path = film(tmp_path / "all.avi", [200] * 5, swell(1.0), video_codec="ffv1")
+    ((start, end, emotion),) = recognizer.timeline(path)
+    assert (start, end) == (0, 2)
+    assert same(emotion, recognizer.classify_file(path))
+
+
+def test_the_number_of_windows_at_a_time_makes_no_difference(
+    tmp_path, recognizer
+):
+    path = tmp_path / "all.avi"
+    film(path, np.arange(60, 200, 4), swell(7.0), video_codec="ffv1")
+    one = list(recognizer.timeline(path, batch_size=1))
+    many = list(recognizer.timeline(path, batch_size=4))
+    assert len(one) == len(many) == 11
+    for (*times, emotion), (*others, other) in zip(one, many):
+        assert times == others
+        assert same(emotion, other)
+
+
+def test_pictures_that_cannot_be_cut_are_missing(tmp_path, recognizer):
+    path = tmp_path / "all.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1, width=64, height=48)
+        stream.codec_context.gop_size = 600
+        for _ in range(int(LONGEST_SECTION) + 20):
+            (picture,) = grey_pictures([128])
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(MediaError, match="no key frame for 60 s: write some"):
+        list(recognizer.timeline(path))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({}, "all.wav: cannot be decoded: Invalid data"),
+        ({"hop": 0}, "window 2.0 s, hop 0 s: windows last from 0.1"),
+        ({"window": 900.0}, "windows last from 0.1 to 60 s"),
+    ],
+)
+def test_what_is_not_possible_is_told(tmp_path, recognizer, options, message):
+    (tmp_path / "all.wav").write_text("nothing to hear")
+    with pytest.raises(UserError, match=message):
+        list(recognizer.timeline(tmp_path / "all.wav", **options))
+
+
+def test_attributes_are_curves():
+    calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
+    windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
+    figure = plot_timeline(windows, Attributes(["arousal", "valence"]))
+    above = figure.axes[0]
+    assert [line.get_label() for line in above.lines] == ["arousal", "valence"]
+    assert above.get_xlim() == (0, 2.5) and above.get_ylim() == (1, 5)
