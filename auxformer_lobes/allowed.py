@@ -140,6 +140,7 @@ CLASSES = {
         "low": _real(-1e6, 1e6),
         "high": _real(-1e6, 1e6),
         "weights": _NUMBERS,
+        "error": _real(0, 1e6),
     },
     "auxformer_lobes.features.audio.FbankFeatures": {
         "sample_rate": _whole(4000, 96000),
