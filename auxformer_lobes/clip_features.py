@@ -3,11 +3,12 @@
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.clips import WORDS, Clip, reason_of
+from auxformer_lobes.clips import Clip, reason_of
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.media import read_audio
 from auxformer_lobes.features.media_check import SAMPLE_RATE, SILENCE
 from auxformer_lobes.features.unencoded import Unencoded
+from auxformer_lobes.modalities import WORDS
 
 
 class ClipFeatures:
@@ -101,6 +102,42 @@ class ClipFeatures:
         UserError
             If no features of the model are.
         """
+        extractor = self._extractor(modality)
+        if modality == "audio":
+            sound = read_audio(path, SAMPLE_RATE)
+            if sound.max() - sound.min() < SILENCE:
+                raise MediaError(f"{path}: is silent")
+        return extractor.read(path, path)
+
+    def read_each(self, path):
+        """Reads every face of a file.
+
+        Arguments
+        ---------
+        path : str
+            A video file.
+
+        Returns
+        -------
+        list of tuple
+            The `Faces` and the `Reading` of each face.
+
+        Raises
+        ------
+        MediaError
+            If the file has no pictures.
+        UserError
+            If the model does not look at faces.
+        """
+        extractor = self._extractor("visual")
+        if not hasattr(extractor, "read_each"):
+            raise UserError(
+                f"faces: {extractor.settings['class']} does not look for them: "
+                'take faces="largest"'
+            )
+        return extractor.read_each(path)
+
+    def _extractor(self, modality):
         extractor = self.extractors[modality]
         if not any(self.extractors.values()):
             raise UserError(
@@ -109,13 +146,7 @@ class ClipFeatures:
             )
         if extractor is None:
             raise MediaError("the model's features of it came with its corpus")
-        if modality == "audio":
-            sound = read_audio(path, SAMPLE_RATE)
-            if sound.max() - sound.min() < SILENCE:
-                raise MediaError(f"{path}: is silent")
-        if modality in self.encoders:
-            extractor = Unencoded(extractor)
-        return extractor.read(path, path)
+        return Unencoded(extractor) if modality in self.encoders else extractor
 
     def __call__(self, modality, clips):
         """Features of the clips that have a modality.

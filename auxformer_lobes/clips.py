@@ -1,12 +1,11 @@
 """What is read from a file, and what is recognised in it."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 from auxformer_lobes.errors import MediaError
+from auxformer_lobes.modalities import WORDS
 from auxformer_lobes.tasks import Categories, SecondaryEmotions
-
-WORDS = {"audio": "sound", "visual": "picture"}
 
 
 class Emotion(NamedTuple):
@@ -28,6 +27,8 @@ class Emotion(NamedTuple):
         be trusted: for pictures, those with a face. 1 if nobody can tell.
     missing : dict of str
         For each modality that was not used, the reason.
+    face : int
+        Which face of a timeline it is, from 1; None if one is followed only.
     """
 
     label: Union[str, list, None]
@@ -35,6 +36,7 @@ class Emotion(NamedTuple):
     heads: dict
     quality: dict
     missing: dict
+    face: Optional[int] = None
 
     @classmethod
     def of(cls, task, clip, outputs, heads):
@@ -67,16 +69,20 @@ class Emotion(NamedTuple):
             {head: dict(zip(task.names, x)) for head, x in heads.items()},
             clip.quality,
             clip.missing,
+            clip.face,
         )
 
     def as_dict(self):
-        """All of it as JSON has it.
+        """All of it as JSON has it, without what is not known.
 
         Returns
         -------
         dict
         """
-        return self._asdict()
+        told = self._asdict()
+        if self.face is None:
+            del told["face"]
+        return told
 
 
 @dataclass
@@ -93,12 +99,15 @@ class Clip:
         Why a modality is missing.
     quality : dict of float
         Share of its frames that can be trusted.
+    face : int
+        Which face it is, of several.
     """
 
     path: str
     readings: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
     quality: dict = field(default_factory=dict)
+    face: Optional[int] = None
 
     def error(self):
         """Why nothing can be said of the clip.

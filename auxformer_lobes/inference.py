@@ -8,9 +8,9 @@ from speechbrain.utils.data_utils import batch_pad_right
 
 from auxformer_lobes import hub
 from auxformer_lobes.clip_features import ClipFeatures
-from auxformer_lobes.clips import WORDS, Clip, Emotion
+from auxformer_lobes.clips import Clip, Emotion
 from auxformer_lobes.errors import MediaError
-from auxformer_lobes.modalities import combine_heads
+from auxformer_lobes.modalities import WORDS, combine_heads
 from auxformer_lobes.timeline import timeline
 
 
@@ -188,7 +188,9 @@ class AudioVisualEmotionRecognizer(Pretrained):
                 batch, self.classify_clips(map(self.features.open, batch))
             )
 
-    def timeline(self, path, window=2.0, hop=0.5, batch_size=8):
+    def timeline(
+        self, path, window=2.0, hop=0.5, faces="largest", batch_size=8
+    ):
         """Recognises emotion in a file of any length, window by window.
 
         See `auxformer_lobes.timeline.timeline`.
@@ -201,6 +203,8 @@ class AudioVisualEmotionRecognizer(Pretrained):
             s.
         hop : float
             s, from one window to the next.
+        faces : str
+            "largest", or "all".
         batch_size : int
             Windows that are on the device at a time.
 
@@ -209,7 +213,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         iterator of tuple
             Start and end of each window (s), and its `Emotion`.
         """
-        return timeline(self, path, window, hop, batch_size)
+        return timeline(self, path, window, hop, faces, batch_size)
 
     def classify_batch(
         self, audio=None, visual=None, audio_lens=None, visual_lens=None

@@ -3,6 +3,8 @@
 import torch
 import torch.nn as nn
 
+# What they are to people.
+WORDS = {"audio": "sound", "visual": "picture"}
 # What the model is given in evaluation: (audio, visual).
 INPUTS = {
     "audio_visual": (True, True),

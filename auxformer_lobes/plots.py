@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from auxformer_lobes.evaluation import LOSSES
-from auxformer_lobes.modalities import heads_of
+from auxformer_lobes.modalities import WORDS, heads_of
 
 TITLES = {
     "audio_visual": "audio + visual",
@@ -204,3 +204,83 @@ def _shade(axis, table, template, low=0.0, high=1.0):
             va="center",
             color="white" if table[row, column] > (low + high) / 2 else "black",
         )
+
+
+def timeline(windows, task):
+    """Emotion over time, and what was missing when.
+
+    Arguments
+    ---------
+    windows : list of tuple
+        What `auxformer_lobes.timeline.timeline` yields.
+    task : Task
+        What is predicted.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Above, for each face, shares that fill the height, or a curve an
+        output; below, where the sound and each picture were used.
+
+    Example
+    -------
+    >>> from auxformer_lobes.clips import Emotion
+    >>> from auxformer_lobes.tasks import Attributes
+    >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {})
+    >>> figure = timeline([(0.0, 2.0, calm)], Attributes(["arousal"]))
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['arousal']
+    """
+    spans = sorted({(start, end) for start, end, _ in windows})
+    said = {}  # face -> start -> emotion
+    for start, _, emotion in windows:
+        said.setdefault(emotion.face, {})[start] = emotion
+    # Windows in which no face is seen are nobody's, where others are.
+    faces = sorted({*said} - {None}) or [None]
+    begin, end = spans[0][0], spans[-1][1]
+    middles = [(start + stop) / 2 for start, stop in spans]
+    edges = [begin, *np.add(middles[1:], middles[:-1]) / 2, end]
+    used = {}  # "sound", or a picture -> whether it was used in each window
+    figure = Figure(figsize=(11, 1.5 + 3 * len(faces)), layout="constrained")
+    *panels, below = figure.subplots(
+        len(faces) + 1, height_ratios=[6] * len(faces) + [1], sharex=True
+    )
+    for panel, face in zip(panels, faces):
+        alone, own = said.get(None, {}), said[face]
+        row = [own.get(start) or alone.get(start) for start, _ in spans]
+        _draw_outputs(panel, row, [begin, *middles, end], task)
+        for modality, word in WORDS.items():
+            name = word
+            if face is not None and modality == "visual":
+                name = f"face {face}"
+                panel.set_title(name, loc="left", fontsize="small")
+            there = [e is not None and modality in e.quality for e in row]
+            used[name] = np.logical_or(used.get(name, False), there)
+    for row, is_used in enumerate(used.values()):
+        for colour, wanted in (("silver", True), ("tab:red", False)):
+            bars = [
+                (a, b - a)
+                for a, b, used_here in zip(edges, edges[1:], is_used)
+                if used_here == wanted
+            ]
+            below.broken_barh(bars, (row + 0.1, 0.8), color=colour)
+    below.set_yticks([row + 0.5 for row in range(len(used))], used)
+    below.set(ylim=(0, len(used)), xlabel="s (red: missing)")
+    return figure
+
+
+def _draw_outputs(axis, emotions, times, task):
+    nothing = [float("nan")] * task.num_outputs
+    values = [[*e.outputs.values()] if e else [] for e in emotions]
+    values = np.array([row or nothing for row in values]).T
+    # The first and the last value hold up to the ends of the file.
+    values = np.pad(values, [(0, 0), (1, 1)], mode="edge")
+    if np.allclose(np.nan_to_num(values.sum(0), nan=1.0), 1, atol=1e-3):
+        axis.stackplot(
+            times, np.nan_to_num(values), labels=task.names, step="mid"
+        )
+    else:
+        for name, curve in zip(task.names, values):
+            axis.plot(times, curve, label=name)
+    axis.set(xlim=(times[0], times[-1]), ylim=task.limits)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")

@@ -15,12 +15,12 @@ import av
 import numpy as np
 import soundfile
 import torch
-from matplotlib.figure import Figure
 
-from auxformer_lobes.clips import WORDS, Clip, Emotion, reason_of
+from auxformer_lobes.clips import Clip, Emotion, reason_of
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.extractor import Reading
 from auxformer_lobes.features.media import open_media
+from auxformer_lobes.modalities import WORDS
 
 SECTION = 20.0  # s of pictures that are read at a time, at least
 LONGEST_SECTION = 60.0  # s
@@ -32,15 +32,21 @@ class _Ending(str):
     """Why there are no more windows, as a reason."""
 
 
-def timeline(recognizer, path, window=2.0, hop=0.5, batch_size=8):
+def timeline(
+    recognizer, path, window=2.0, hop=0.5, faces="largest", batch_size=8
+):
     """Recognises emotion in a file of any length, window by window.
 
     What is said of a window is what `classify_file` says of a file that was
     cut out, but for the pictures: faces are followed across the ends of
     windows, which is better than to look for them in each window anew. The
     face that is followed is the largest; after some tens of seconds the
-    choice is made again. There are windows as long as both sound and picture
-    last; one that they do not fill is left out, but for the first.
+    choice is made again. There are windows as long as sound or picture lasts;
+    one that they do not fill is left out, but for the first.
+
+    Where all faces are asked for, a window comes once for each face that is
+    seen in it, each with all of the sound: who speaks is not told apart. A
+    face that was away for long has a new number.
 
     Arguments
     ---------
@@ -52,6 +58,8 @@ def timeline(recognizer, path, window=2.0, hop=0.5, batch_size=8):
         s.
     hop : float
         s, from one window to the next.
+    faces : str
+        "largest", or "all".
     batch_size : int
         Windows that are on the device at a time.
 
@@ -70,45 +78,53 @@ def timeline(recognizer, path, window=2.0, hop=0.5, batch_size=8):
     MediaError
         If the file has neither sound nor pictures, or cannot be read.
     UserError
-        If there are no such windows.
+        If there are no such windows, or the model does not look at faces.
     """
+    if faces not in ("largest", "all"):
+        raise UserError(f"faces: {faces!r} is neither largest nor all")
     if not (0 < hop and 0.1 <= window <= LONGEST_SECTION):
         raise UserError(
             f"window {window} s, hop {hop} s: windows last from 0.1 to "
             f"{LONGEST_SECTION:.0f} s, and a hop is more than 0"
         )
     with TemporaryDirectory(prefix="timeline") as folder:
-        clips = _clips(recognizer.features, path, folder, window, hop)
-        number = 0
+        sections = _sections(path, folder)
+        if faces == "all":
+            sections = _each_face(recognizer.features, sections)
+        else:
+            sections = _largest_face(recognizer.features, sections)
+        clips = _clips(
+            path,
+            _sounds(recognizer.features, path, folder, window, hop),
+            _pictures(sections, window, hop),
+        )
         while batch := list(islice(clips, batch_size)):
-            for clip, emotion in zip(batch, recognizer.classify_clips(batch)):
+            emotions = recognizer.classify_clips(clip for _, clip in batch)
+            for (number, clip), emotion in zip(batch, emotions):
                 if isinstance(emotion, MediaError):
-                    emotion = Emotion(None, {}, {}, {}, clip.missing)
+                    emotion = Emotion(None, {}, {}, {}, clip.missing, clip.face)
                 yield number * hop, number * hop + window, emotion
-                number += 1
 
 
-def _clips(features, path, folder, window, hop):
-    """What is read of each window, as long as there is sound or picture."""
-    modalities = {
-        "audio": _sounds(features, path, folder, window, hop),
-        "visual": _pictures(features, path, folder, window, hop),
-    }
-    windows = {m: _told(found, path) for m, found in modalities.items()}
-    for number in count():
-        clip = Clip(str(path))
-        for modality, found in windows.items():
-            reading = next(found)
-            if isinstance(reading, Reading):
-                clip.readings[modality] = reading
-            else:
-                clip.missing[modality] = reading
-        ends = [isinstance(why, _Ending) for why in clip.missing.values()]
-        if len(ends) == len(WORDS) and all(ends):
-            if number == 0:
-                raise clip.error()
-            return
-        yield clip
+def _clips(path, sounds, pictures):
+    """What is read of each window: yields its number, and a clip a face."""
+    sounds, pictures = _told(sounds, path), _told(pictures, path)
+    for number, sound, picture in zip(count(), sounds, pictures):
+        # A reason stands for a face, too.
+        faces = picture if isinstance(picture, dict) else {None: picture}
+        for face, seen in faces.items():
+            clip = Clip(str(path), face=face)
+            for modality, reading in zip(WORDS, (sound, seen)):
+                if isinstance(reading, Reading):
+                    clip.readings[modality] = reading
+                else:
+                    clip.missing[modality] = reading
+            ends = [isinstance(why, _Ending) for why in clip.missing.values()]
+            if len(ends) == len(WORDS) and all(ends):
+                if number == 0:
+                    raise clip.error()
+                return
+            yield number, clip
 
 
 def _told(windows, path):
@@ -164,21 +180,51 @@ def _samples(path, window, hop):
             yield held[:, max(0, begin) :], rate
 
 
-def _pictures(features, path, folder, window, hop):
-    """Reads the pictures of each window, or says what is wrong with them."""
-    held = deque()  # sections: (times, Reading or reason)
-    number, reached, lasts = 0, 0.0, 0.0
-    for file, times in _sections(path, folder):
+def _largest_face(features, sections):
+    """Reads sections: yields times of frames, and `{None: Reading}`."""
+    for file, times in sections:
         try:
-            reading = features.read("visual", file)
+            yield times, {None: features.read("visual", file)}
         except MediaError as error:
-            reading = reason_of(error, file)
-        else:
-            n = len(reading.values)
-            # Constant rates, and windows of pictures, are even in time.
-            if n != len(times):
-                times = np.linspace(times[0], times[-1], n)
-        held.append((times, reading))
+            yield times, reason_of(error, file)
+
+
+def _each_face(features, sections):
+    """Reads sections: yields times of frames, and face -> `Reading`."""
+    numbers, last = count(1), {}  # where each face was at the end
+    for file, times in sections:
+        try:
+            faces = features.read_each(file)
+        except MediaError as error:
+            yield times, reason_of(error, file)
+            continue
+        before, last, found = last, {}, {}
+        for face, reading in faces:
+            (seen,) = np.nonzero(face.quality)
+            number = None
+            if len(seen):
+                number = _number_of(face.boxes[seen[0]], before, numbers)
+                last[number] = face.boxes[seen[-1]]
+            found[number] = reading
+        yield times, found
+
+
+def _number_of(box, before, numbers):
+    """The number of the face that was there before, or a new one."""
+    away = {n: np.hypot(*(box - other)[:2]) for n, other in before.items()}
+    nearest = min(away, key=away.get, default=None)
+    if nearest is None or away[nearest] > before[nearest][2] / 2:
+        return next(numbers)
+    del before[nearest]
+    return nearest
+
+
+def _pictures(sections, window, hop):
+    """What is read of each window: of each face, or what is wrong with it."""
+    held = deque()  # sections: (times, face -> Reading, or reason)
+    number, reached, lasts = 0, 0.0, 0.0
+    for times, found in sections:
+        held.append((times, found))
         reached = max(reached, times[-1])
         lasts = (times[-1] - times[0]) / len(times)  # a picture
         while number * hop + window <= reached:
@@ -191,22 +237,47 @@ def _pictures(features, path, folder, window, hop):
 
 
 def _cut(sections, start, end):
-    """What was read of a window."""
-    values, quality, reason = [], [], "no pictures"
-    for times, reading in sections:
-        if not isinstance(reading, Reading):
-            reason = reading
+    """What was read of a window: of each face that is seen, if any is."""
+    cuts, reason = {}, "no pictures"
+    for times, found in sections:
+        if not isinstance(found, dict):
+            reason = found
             continue
-        a, b = np.searchsorted(times, [start - ROUNDING, end - ROUNDING])
-        values.append(reading.values[a:b])
-        if reading.quality is not None:
-            # Of windows of pictures there are fewer.
-            per = len(reading.quality) / len(times)
-            a, b = int(a * per), max(int(a * per) + (b > a), round(b * per))
-            quality.append(reading.quality[a:b])
-    if not sum(map(len, values)):
-        return reason
-    return Reading(torch.cat(values), torch.cat(quality) if quality else None)
+        for face, reading in found.items():
+            cuts.setdefault(face, []).append(
+                _cut_section(times, reading, start, end)
+            )
+    faces = {}
+    for face, parts in cuts.items():
+        values, quality = zip(*parts)
+        if sum(map(len, values)):
+            known = [part for part in quality if part is not None]
+            quality = torch.cat(known) if known else None
+            faces[face] = Reading(torch.cat(values), quality)
+    seen = {
+        face: reading
+        for face, reading in faces.items()
+        if reading.quality is None or reading.quality.any()
+    }
+    if seen or not faces:
+        return seen or reason
+    return {None: next(iter(faces.values()))}
+
+
+def _cut_section(times, reading, start, end):
+    """Values and quality in a window, of a part of the pictures."""
+    values, quality = reading
+    # Constant rates, and windows of pictures, are even in time.
+    if len(values) != len(times):
+        times = np.linspace(times[0], times[-1], len(values))
+    a, b = np.searchsorted(times, [start - ROUNDING, end - ROUNDING])
+    values = values[a:b]
+    if quality is not None:
+        # Of windows of pictures there are fewer.
+        per = len(quality) / len(times)
+        a, b = int(a * per), max(int(a * per) + (b > a), round(b * per))
+        quality = quality[a:b]
+    return values, quality
 
 
 def _sections(path, folder):
@@ -258,60 +329,3 @@ def _section_like(stream, folder):
             continue
     name = stream.codec_context.name
     raise MediaError(f"pictures in the form of {name} cannot be cut")
-
-
-def plot_timeline(windows, task):
-    """Emotion over time, and what was missing when.
-
-    Arguments
-    ---------
-    windows : list of tuple
-        What `timeline` yields.
-    task : Task
-        What is predicted.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Above, shares that fill the height, or a curve an output; below, where
-        sound and picture were used.
-
-    Example
-    -------
-    >>> from auxformer_lobes.tasks import Attributes
-    >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {})
-    >>> figure = plot_timeline([(0.0, 2.0, calm)], Attributes(["arousal"]))
-    >>> [line.get_label() for line in figure.axes[0].lines]
-    ['arousal']
-    """
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    above, below = figure.subplots(2, height_ratios=[6, 1], sharex=True)
-    begin, end = windows[0][0], windows[-1][1]
-    middles = [(start + stop) / 2 for start, stop, _ in windows]
-    # The first and the last value hold up to the ends of the file.
-    times = np.array([begin, *middles, end])
-    nothing = [float("nan")] * task.num_outputs
-    values = np.array([[*e.outputs.values()] or nothing for *_, e in windows]).T
-    values = np.pad(values, [(0, 0), (1, 1)], mode="edge")
-    if np.allclose(np.nan_to_num(values.sum(0), nan=1.0), 1, atol=1e-3):
-        above.stackplot(
-            times, np.nan_to_num(values), labels=task.names, step="mid"
-        )
-    else:
-        for name, curve in zip(task.names, values):
-            above.plot(times, curve, label=name)
-    above.set(xlim=(begin, end), ylim=task.limits)
-    above.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
-    edges = [begin, *np.add(middles[1:], middles[:-1]) / 2, end]
-    for row, modality in enumerate(WORDS):
-        is_used = [modality in emotion.quality for *_, emotion in windows]
-        for colour, wanted in (("silver", True), ("tab:red", False)):
-            bars = [
-                (a, b - a)
-                for a, b, used in zip(edges, edges[1:], is_used)
-                if used == wanted
-            ]
-            below.broken_barh(bars, (row + 0.1, 0.8), color=colour)
-    below.set_yticks([0.5, 1.5], WORDS.values())
-    below.set(ylim=(0, 2), xlabel="s (red: missing)")
-    return figure

@@ -46,7 +46,7 @@ def push(parser):
     """
     parser.epilog = (
         "example: auxformer push auxformer-crema-d "
-        "user/auxformer-crema-d --dry_run"
+        "user/auxformer-crema-d --dry-run"
     )
     parser.add_argument("out", metavar="OUT", help="what `export` has made")
     parser.add_argument("name", metavar="USER/NAME", help="its name there")
@@ -57,7 +57,9 @@ def push(parser):
         "--update", action="store_true", help="it is there already"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="only list what would go"
+        *("--dry-run", "--dry_run"),
+        action="store_true",
+        help="only list what would go",
     )
     return _push
 

@@ -17,7 +17,8 @@ def timeline(parser):
     """Recognises emotion over time, in a file of any length.
 
     Prints a line for each window of the file. Where neither sound nor picture
-    can be used, it says why. Of several faces, the largest is followed.
+    can be used, it says why. Of several faces, the largest is followed; with
+    --faces all, there is a line for each face in a window.
     """
     parser.epilog = (
         "example: auxformer timeline talk.mp4 --source "
@@ -39,28 +40,39 @@ def timeline(parser):
         metavar="S",
         help="seconds from one window to the next (%(default)s)",
     )
+    parser.add_argument(
+        "--faces",
+        choices=("largest", "all"),
+        default="largest",
+        help="which are followed (%(default)s)",
+    )
     parser.add_argument("--plot", metavar="PICTURE", help="a PNG or PDF file")
     parser.add_argument("--csv", action="store_true", help="print CSV")
     return _timeline
 
 
 def _timeline(options):
-    from auxformer_lobes.timeline import plot_timeline
+    from auxformer_lobes import plots
 
     recognizer = load_model(options)
     task = recognizer.hparams.task
     table = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:
-        table.writerow(["start", "end", *columns(task)])
+        table.writerow(["start", "end", "face", *columns(task)])
     told = []
     for start, end, emotion in recognizer.timeline(
-        options.file, options.window, options.hop, options.batch_size
+        options.file,
+        options.window,
+        options.hop,
+        options.faces,
+        options.batch_size,
     ):
         if options.plot:
             told.append((start, end, emotion))
         if options.csv:
             times = f"{start:.2f}", f"{end:.2f}"
-            table.writerow([*times, *cells(task, emotion)])
+            face = emotion.face or ""
+            table.writerow([*times, face, *cells(task, emotion)])
             continue
         said = task.say([*emotion.outputs.values()]) or "?"
         missing = ", ".join(
@@ -68,9 +80,10 @@ def _timeline(options):
             for modality, word in (("audio", "sound"), ("visual", "picture"))
             if modality in emotion.missing
         )
-        print(f"{start:8.2f} - {end:.2f} s  {said}  {missing}".rstrip())
+        face = f"face {emotion.face}  " if emotion.face else ""
+        print(f"{start:8.2f} - {end:.2f} s  {face}{said}  {missing}".rstrip())
     if options.plot:
-        figure = plot_timeline(told, task)
+        figure = plots.timeline(told, task)
         figure.suptitle(options.file)
         try:
             figure.savefig(options.plot, dpi=120)

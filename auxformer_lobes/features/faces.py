@@ -4,10 +4,11 @@ Now and then the face is detected, most of the time only around its last
 place. In between, and where it is turned away or half hidden, its points are
 followed from both sides, until they are lost. The places are smoothed over
 time, so that crops do not tremble. What is followed is one face a clip, the
-largest one at the start.
+largest one at the start; on request, the others too, one after the other.
 """
 
 from enum import IntEnum
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -26,6 +27,7 @@ BRIDGED = 0.5  # s between known places, across which one may interpolate
 FOLLOWED = 3.0  # s without a detection, after which points have gone astray
 PATIENCE = 1.0  # s after which a lost face is looked for everywhere
 EYES_ABOVE = 0.1  # of the face's side, from its centre up to the eyes
+MOST_FACES = 8  # that are followed in a clip
 
 
 class Quality(IntEnum):
@@ -134,21 +136,65 @@ class FaceTracker:
         MediaError
             If the file cannot be used.
         """
-        boxes, quality = self.track(read_frames(path, frames_per_second))
-        frames = read_frames(path, frames_per_second)
-        crops = [
-            self.crop(frame, box) for (_, frame), box in zip(frames, boxes)
-        ]
-        return Faces(np.stack(crops), boxes, quality)
+        return self.each(path, frames_per_second, most=1)[0]
 
-    def track(self, frames):
-        """Follows the face through a clip.
+    def each(self, path, frames_per_second=None, most=MOST_FACES):
+        """Finds and crops every face of a video file.
+
+        The file is decoded once more for each face.
+
+        Arguments
+        ---------
+        path : str
+            A video file.
+        frames_per_second : float
+            Constant rate of the frames; as they are by default.
+        most : int
+            How many faces are followed; the largest come first.
+
+        Returns
+        -------
+        list of Faces
+            Crops, boxes and quality of each face; where there is none, those
+            of the middle of the picture.
+
+        Raises
+        ------
+        MediaError
+            If the file cannot be used.
+        """
+        tracks = []
+        while len(tracks) < most:
+            frames = read_frames(path, frames_per_second)
+            boxes, quality = self.track(frames, tracks)
+            # What is seen once, beside a face, may be anything.
+            seen = (quality == Quality.DETECTED).sum()
+            if tracks and seen < min(2, len(quality)):
+                break
+            tracks.append((boxes, quality))
+            if not seen:
+                break
+        crops = [
+            [self.crop(frame, boxes[index]) for boxes, _ in tracks]
+            for index, (_, frame) in enumerate(
+                read_frames(path, frames_per_second)
+            )
+        ]
+        return [
+            Faces(np.stack(own), *track)
+            for own, track in zip(zip(*crops), tracks)
+        ]
+
+    def track(self, frames, others=()):
+        """Follows a face through a clip.
 
         Arguments
         ---------
         frames : iterable
             Time (s) and picture (`[height, width, 3]`, uint8, RGB) of each
             frame; at least one.
+        others : sequence of tuple
+            What `track` has returned of other faces: these are not followed.
 
         Returns
         -------
@@ -165,29 +211,35 @@ class FaceTracker:
         for index, (time, frame) in enumerate(frames):
             times.append(time)
             grey = self._shrunk(frame)
+            zoom = frame.shape[1] / grey.shape[1]
+            is_free = partial(self._is_free, others, zoom)
             recent.append((index, grey))
             if time - times[recent[0][0]] > FOLLOWED:
                 recent.pop(0)
                 points = None
-            if points and not _follow(points, recent[-1:], places):
+            if points and not _follow(points, recent[-1:], places, is_free):
                 points = None
             if abs(time - tried) < self.detect_every:
                 continue
             tried = time
+            is_free_now = partial(is_free, index)
             box = None
             if places:
-                box = self._find_near(grey, places[max(places)], time - found)
+                last = places[max(places)]
+                box = self._find_near(grey, last, time - found, is_free_now)
             # Nobody takes the place of a face that is still followed, or was
             # there a moment ago.
             if box is None and not points and time - found > PATIENCE:
-                box = self._find_anywhere(frame, grey)
+                box = self._find_anywhere(
+                    frame, grey, is_free_now, bool(others)
+                )
             if box is None:
                 continue
             box, eyes = self._level(frame, grey, box)
             if eyes:
                 with_eyes.append(index)
             if not points:
-                _follow(FacePoints(grey, box), recent[-2::-1], places)
+                _follow(FacePoints(grey, box), recent[-2::-1], places, is_free)
             jumps[index] = box - places.get(index, box)
             places[index] = box
             points = FacePoints(grey, box)
@@ -232,7 +284,16 @@ class FaceTracker:
         grey = cv2.cvtColor(smaller, cv2.COLOR_RGB2GRAY)
         return _narrow(grey, self.working_width, cv2.INTER_AREA)
 
-    def _find_near(self, grey, last, since):
+    def _is_free(self, others, zoom, index, box):
+        """Whether no other face is at this place in this frame."""
+        for boxes, quality in others:
+            x, y, side, _ = boxes[index] / zoom
+            reach = max(side / (1 + 2 * self.margin), box[2]) / 2
+            if quality[index] and np.hypot(box[0] - x, box[1] - y) < reach:
+                return False
+        return True
+
+    def _find_near(self, grey, last, since, is_free):
         """Finds the face around its last place, with its last size."""
         x, y, side, angle = last
         # The longer ago, the farther it can be, and the larger or smaller.
@@ -241,18 +302,21 @@ class FaceTracker:
         window = [x, y, 2 * reach * side, angle]
         found = find_faces(grey, window, side / growth, side * growth)
         return min(
-            found, key=lambda box: np.hypot(*(box - last)[:2]), default=None
+            filter(is_free, found),
+            key=lambda box: np.hypot(*(box - last)[:2]),
+            default=None,
         )
 
-    def _find_anywhere(self, frame, grey):
+    def _find_anywhere(self, frame, grey, is_free, in_doubt):
+        """Finds the largest face; one that has eyes, if it is in doubt."""
         height, width = grey.shape
         for angle in (0, 30, -30) if self.align else (0,):
             window = [width / 2, height / 2, max(height, width), angle]
             found = find_faces(grey, window, self.min_face * min(height, width))
-            if found:
-                box = max(found, key=lambda box: box[2])
+            for box in filter(is_free, sorted(found, key=lambda box: -box[2])):
                 # With the head tilted one sees faces in anything.
-                if angle == 0 or self._level(frame, grey, box)[1]:
+                is_sure = angle == 0 and not in_doubt
+                if is_sure or _eyes(frame, grey, box) is not None:
                     return box
         return None
 
@@ -262,13 +326,10 @@ class FaceTracker:
         Without them the angle is no more than a hint for the next detection;
         it halves each time, so that it cannot go astray.
         """
-        zoom = frame.shape[1] / grey.shape[1]
-        eyes = None
-        if self.align:
-            eyes = find_eyes(frame, box * [zoom, zoom, zoom, 1])
+        eyes = _eyes(frame, grey, box) if self.align else None
         if eyes is None:
             return box * [1, 1, 1, 0.5], False
-        middle, across = eyes.mean(0) / zoom, eyes[1] - eyes[0]
+        middle, across = eyes.mean(0), eyes[1] - eyes[0]
         angle = np.arctan2(across[1], across[0])
         down = np.array([-np.sin(angle), np.cos(angle)])
         centre = middle + EYES_ABOVE * box[2] * down
@@ -293,11 +354,18 @@ def _narrow(picture, width, interpolation):
     return cv2.resize(picture, size, interpolation=interpolation)
 
 
-def _follow(points, frames, places):
+def _eyes(frame, grey, box):
+    """The eyes in the large picture, for the place in the small one."""
+    zoom = frame.shape[1] / grey.shape[1]
+    eyes = find_eyes(frame, box * [zoom, zoom, zoom, 1])
+    return None if eyes is None else eyes / zoom
+
+
+def _follow(points, frames, places, is_free):
     """Adds places; returns False when lost, or where the place is known."""
     for index, grey in frames:
         box = points.follow(grey)
-        if box is None or index in places:
+        if box is None or index in places or not is_free(index, box):
             return False
         places[index] = box
     return True

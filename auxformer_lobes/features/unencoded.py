@@ -40,7 +40,14 @@ class Unencoded(Extractor):
 
     def read(self, clip, path):
         """Returns what the encoder would be given, see `Extractor.read`."""
-        values, quality = self.features.read(clip, path)
+        return self._flat(self.features.read(clip, path))
+
+    def read_each(self, path):
+        """Returns every face, see `FaceFeatures.read_each`."""
+        return [(f, self._flat(r)) for f, r in self.features.read_each(path)]
+
+    def _flat(self, reading):
+        values, quality = reading
         values = values.reshape(len(values), self.dim)
         # Windows of frames have a quality each, and are cut later.
         if quality is not None and len(quality) != len(values):

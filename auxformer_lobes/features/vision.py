@@ -335,9 +335,9 @@ class VideoModelFeatures(_VisionFeatures):
             )
         return self.config.hidden_size
 
-    def read(self, clip, path):
-        """Returns crops, and quality of each window, see `Extractor.read`."""
-        reading = super().read(clip, path)
+    def describe(self, faces):
+        """Crops, quality of each window, see `FaceFeatures.describe`."""
+        reading = super().describe(faces)
         windows = self.inputs(reading.quality)
         return reading._replace(
             quality=torch.stack([window.median() for window in windows])

@@ -12,7 +12,54 @@ from auxformer_lobes.features.extractor import Extractor, Reading
 from auxformer_lobes.features.faces import FaceTracker
 
 
-class HogFeatures(Extractor):
+class FaceFeatures(Extractor):
+    """What describes the face that a tracker finds.
+
+    A kind has `faces`, a `FaceTracker`, and `frames_per_second`, the constant
+    rate of the frames (None for that of the video), and says in `describe`
+    what is read of a face.
+    """
+
+    modality = "visual"
+
+    def read(self, clip, path):
+        """Returns what is read of the largest face, see `Extractor.read`."""
+        return self.describe(self.faces(path, self.frames_per_second))
+
+    def read_each(self, path):
+        """Reads every face of a video file.
+
+        Arguments
+        ---------
+        path : str
+            A video file.
+
+        Returns
+        -------
+        list of tuple
+            The `Faces` and the `Reading` of each face.
+        """
+        return [
+            (faces, self.describe(faces))
+            for faces in self.faces.each(path, self.frames_per_second)
+        ]
+
+    def describe(self, faces):
+        """Makes of a face what `encode` takes.
+
+        Arguments
+        ---------
+        faces : Faces
+            One face, in each frame.
+
+        Returns
+        -------
+        Reading
+        """
+        raise NotImplementedError
+
+
+class HogFeatures(FaceFeatures):
     """Histograms of oriented gradients of the grey face in each frame.
 
     Blocks of 16×16 pixels, 8 apart, of 2×2 cells with 9 directions: 1764
@@ -32,8 +79,6 @@ class HogFeatures(Extractor):
     1764
     """
 
-    modality = "visual"
-
     def __init__(self, faces=None, frames_per_second=None):
         self.faces = faces or FaceTracker(size=64)
         self.frames_per_second = frames_per_second
@@ -43,9 +88,8 @@ class HogFeatures(Extractor):
             frames_per_second=frames_per_second,
         )
 
-    def read(self, clip, path):
-        """Returns HOG and quality of each frame, see `Extractor.read`."""
-        faces = self.faces(path, self.frames_per_second)
+    def describe(self, faces):
+        """HOG and quality of each frame, see `FaceFeatures.describe`."""
         hog = self._hog()
         grey = (cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in faces.crops)
         features = np.stack([hog.compute(crop) for crop in grey])
@@ -59,7 +103,7 @@ class HogFeatures(Extractor):
         return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)
 
 
-class FaceModelFeatures(Extractor):
+class FaceModelFeatures(FaceFeatures):
     """What a model on the device makes of face crops.
 
     A kind says in `load` what its model is: a module that takes
@@ -97,8 +141,6 @@ class FaceModelFeatures(Extractor):
     >>> [features.shape for features in colour.encode([crops, crops[:1]])]
     [torch.Size([75, 3]), torch.Size([1, 3])]
     """
-
-    modality = "visual"
 
     def __init__(
         self,
@@ -150,9 +192,8 @@ class FaceModelFeatures(Extractor):
         """
         raise NotImplementedError
 
-    def read(self, clip, path):
-        """Returns crop and quality of each frame, see `Extractor.read`."""
-        faces = self.faces(path, self.frames_per_second)
+    def describe(self, faces):
+        """Crop and quality of each frame, see `FaceFeatures.describe`."""
         return Reading(
             torch.from_numpy(faces.crops), torch.from_numpy(faces.quality)
         )

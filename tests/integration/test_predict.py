@@ -174,6 +174,10 @@ def test_a_timeline_is_printed_and_drawn(here, tmp_path, capsys):
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["start"] for row in rows] == ["0.00", "1.00", "2.00"]
     assert cv2.imread(str(picture)).std() > 10, "there is something on it"
+    assert not main([*command.split(), "--faces", "all"])
+    each = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert {row["face"] for row in rows} == {""}
+    assert each == [{**row, "face": "1"} for row in rows]
     assert not main(["timeline", "media/c.wav", "--source", "model"])
     printed = capsys.readouterr().out
     assert printed.startswith("    0.00 - 2.00 s  ")
@@ -229,7 +233,7 @@ def test_a_mistake_is_told_in_one_line(here, command, message):
 def test_a_model_tells_what_it_is_and_what_would_be_sent(here, capsys):
     assert not main(["info", "model"])
     assert "the probabilities of angry, happy, sad" in capsys.readouterr().out
-    assert not main(["push", "model", "me/model", "--dry_run"])
+    assert not main(["push", "model", "me/model", "--dry-run"])
     printed = capsys.readouterr().out
     for name in ("config.json", "model.safetensors", "README.md"):
         assert f"bytes  {name}" in printed

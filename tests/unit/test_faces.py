@@ -497,3 +497,43 @@ def test_a_tracker_goes_to_workers_and_its_settings_name_every_choice():
         "min_face": 0.15,
         "working_width": 240,
     }
+
+
+def save(path, pictures):
+    """Writes a film of 30 pictures a second."""
+    return str(write_media(path, pictures))
+
+
+def test_each_face_is_followed_the_largest_first(tmp_path):
+    pictures = film(x=-100 + swing(15), others=[(120, 30, 0.7)])
+    first, second = FaceTracker().each(save(tmp_path / "two.flv", pictures))
+    assert off_centre(first.boxes, film_centres(-100 + swing(15), 0)).max() < 6
+    assert abs(np.median(second.boxes[:, 0]) - (WIDTH / 2 + 120)) < 0.2 * SIDE
+    assert np.median(second.boxes[:, 2]) < 0.9 * np.median(first.boxes[:, 2])
+    for faces in (first, second):
+        assert faces.crops.shape == (len(pictures), 64, 64, 3)
+        assert (faces.quality > Quality.FALLBACK).mean() > 0.9
+    alone = FaceTracker()(tmp_path / "two.flv")
+    for one, other in zip(alone, first):
+        assert np.array_equal(one, other)
+
+
+def test_a_face_is_not_followed_twice_while_it_is_hidden(tmp_path):
+    pictures = film(x=np.full(90, -100), others=[(120, 30, 0.7)])
+    for index in range(32, 56):
+        pictures[index][80:280, 60:220] = (140, 150, 90)
+    found = FaceTracker().each(save(tmp_path / "hidden.flv", pictures))
+    places = [np.median(faces.boxes[:, 0]) for faces in found]
+    assert places == pytest.approx([WIDTH / 2 - 100, WIDTH / 2 + 120], abs=20)
+
+
+def test_no_more_faces_are_followed_than_asked_for(tmp_path):
+    pictures = film(x=np.full(15, -100), others=[(120, 30, 0.7)])
+    path = save(tmp_path / "two.flv", pictures)
+    assert len(FaceTracker().each(path, most=1)) == 1
+
+
+def test_without_a_face_the_middle_is_all_there_is(tmp_path):
+    path = save(tmp_path / "grey.flv", grey_pictures([90] * 7))
+    (faces,) = FaceTracker().each(path)
+    assert (faces.quality == Quality.FALLBACK).all()

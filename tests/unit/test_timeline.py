@@ -4,21 +4,27 @@ import gc
 import weakref
 
 import av
+import cv2
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from auxformer_lobes import (
+    plots,
+    timeline as timeline_module,
+)
 from auxformer_lobes.clips import Emotion
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.audio import FbankFeatures
 from auxformer_lobes.features.extractor import Extractor, Reading
 from auxformer_lobes.features.media import read_frames
+from auxformer_lobes.features.visual import HogFeatures
 from auxformer_lobes.inference import AudioVisualEmotionRecognizer
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.tasks import Attributes, Categories
-from auxformer_lobes.timeline import LONGEST_SECTION, plot_timeline
-from tests.unit.media_files import grey_pictures, tone, write_media
+from auxformer_lobes.timeline import LONGEST_SECTION
+from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 
 RATE = 8000
 
@@ -63,6 +69,49 @@ def recognizer():
         "missing": "skip",
     }
     return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+
+
+@pytest.fixture(scope="module")
+def face_recognizer():
+    """A model of the sound, and of the faces that are found."""
+    torch.manual_seed(0)
+    fbank, hog = FbankFeatures(sample_rate=RATE, n_mels=4), HogFeatures()
+    modules = {
+        "audio_norm": torch.nn.Identity(),
+        "visual_norm": torch.nn.Identity(),
+        "auxformer": AuxFormer(
+            fbank.dim, hog.dim, model_dim=8, num_heads=2, num_classes=3
+        ),
+    }
+    hparams = {
+        "task": Categories(["angry", "happy", "sad"]),
+        "audio_features": fbank,
+        "visual_features": hog,
+        "feature_dtype": {"audio": "float32", "visual": "float16"},
+        "least_quality": 1,
+        "missing": "skip",
+    }
+    return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+
+
+def two_faces(path, seconds, until=None):
+    """Writes a film of a face, and of a smaller one that leaves."""
+    pictures, _ = astronaut(seconds, 240, 320, 15)
+    for index, large in enumerate(pictures):
+        small = cv2.resize(large[:, :220], (176, 192))
+        if until is not None and index / 15 >= until:
+            small[:] = 120
+        small = np.pad(small, [(24, 24), (0, 0), (0, 0)])
+        pictures[index] = np.hstack([large, small])
+    times = np.arange(len(pictures)) / 15
+    return write_media(
+        path,
+        pictures,
+        swell(seconds),
+        times=times,
+        rate=RATE,
+        video_codec="mpeg4",
+    )
 
 
 def swell(seconds):
@@ -168,7 +217,7 @@ def test_a_part_without_face_or_sound_is_missing(tmp_path, recognizer):
     assert found[0].missing == {"audio": "is silent"}
     assert found[2].missing == {"visual": "no face in any frame"}
     assert found[3].outputs == {} and found[3].label is None
-    figure = plot_timeline([(0, 2, e) for e in found], recognizer.hparams.task)
+    figure = plots.timeline([(0, 2, e) for e in found], recognizer.hparams.task)
     assert len(figure.axes[1].collections) == 4
 
 
@@ -223,6 +272,7 @@ def test_pictures_that_cannot_be_cut_are_missing(tmp_path, recognizer):
         ({}, "all.wav: cannot be decoded: Invalid data"),
         ({"hop": 0}, "window 2.0 s, hop 0 s: windows last from 0.1"),
         ({"window": 900.0}, "windows last from 0.1 to 60 s"),
+        ({"faces": "both"}, "faces: 'both' is neither largest nor all"),
     ],
 )
 def test_what_is_not_possible_is_told(tmp_path, recognizer, options, message):
@@ -231,10 +281,56 @@ def test_what_is_not_possible_is_told(tmp_path, recognizer, options, message):
         list(recognizer.timeline(tmp_path / "all.wav", **options))
 
 
+def test_all_faces_have_windows_of_their_own(
+    tmp_path, face_recognizer, monkeypatch
+):
+    # Files are cut three times: a face that goes on keeps its number.
+    monkeypatch.setattr(timeline_module, "SECTION", 1.0)
+    path = two_faces(tmp_path / "two.avi", 4.0, until=2.5)
+    options = {"window": 1.0, "hop": 1.0}
+    found = list(face_recognizer.timeline(path, faces="all", **options))
+    assert [(start, e.face) for start, _, e in found] == [
+        *((0.0, 1), (0.0, 2), (1.0, 1), (1.0, 2)),
+        *((2.0, 1), (2.0, 2), (3.0, 1)),
+    ]
+    largest = list(face_recognizer.timeline(path, **options))
+    assert [e.face for *_, e in largest] == [None] * 4
+    first = [e for *_, e in found if e.face == 1]
+    second = [e for *_, e in found if e.face == 2]
+    for (*_, alone), one in zip(largest, first):
+        assert same(alone, one)
+    for one, other in zip(first, second):
+        # They hear the same, and see another.
+        assert one.heads["audio"] == pytest.approx(other.heads["audio"])
+        assert one.heads["visual"] != pytest.approx(other.heads["visual"])
+    figure = plots.timeline(found, face_recognizer.hparams.task)
+    *panels, below = figure.axes
+    assert [p.get_title(loc="left") for p in panels] == ["face 1", "face 2"]
+    names = [label.get_text() for label in below.get_yticklabels()]
+    assert names == ["sound", "face 1", "face 2"]
+
+
+def test_where_no_face_is_seen_all_faces_are_none(tmp_path, face_recognizer):
+    path = film(
+        tmp_path / "grey.avi", [90] * 10, swell(2.0), video_codec="ffv1"
+    )
+    ((*_, emotion),) = face_recognizer.timeline(path, faces="all")
+    assert emotion.face is None and [*emotion.quality] == ["audio"]
+    assert emotion.missing == {"visual": "no face in any frame"}
+
+
+def test_a_model_that_looks_at_no_faces_has_no_choice_of_them(
+    tmp_path, recognizer
+):
+    path = film(tmp_path / "grey.avi", [90] * 10, video_codec="ffv1")
+    with pytest.raises(UserError, match='Brightness .* take faces="largest"'):
+        list(recognizer.timeline(path, faces="all"))
+
+
 def test_attributes_are_curves():
     calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
     windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
-    figure = plot_timeline(windows, Attributes(["arousal", "valence"]))
+    figure = plots.timeline(windows, Attributes(["arousal", "valence"]))
     above = figure.axes[0]
     assert [line.get_label() for line in above.lines] == ["arousal", "valence"]
     assert above.get_xlim() == (0, 2.5) and above.get_ylim() == (1, 5)

@@ -8,6 +8,7 @@ from auxformer_lobes.features.extractor import Reading
 from auxformer_lobes.features.speech import SpeechModelFeatures
 from auxformer_lobes.features.unencoded import Unencoded
 from auxformer_lobes.features.vision import ImageModelFeatures
+from auxformer_lobes.features.visual import FaceFeatures
 from auxformer_lobes.models.trained_encoder import TrainedEncoder
 from tests.unit.speech_models import save_model, tiny_model
 from tests.unit.vision_models import save_model as save_vision_model
@@ -152,3 +153,25 @@ def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
     assert stored.modality == "audio" and stored.dim == 1
     assert torch.equal(stored("clip", "clip.wav")[:, 0], sound)
     assert stored.settings["features"] == speech.settings
+
+
+def test_crops_of_every_face_are_stored_flat():
+    crops = Unencoded(OneFace())
+    ((place, reading),) = crops.read_each("two.mp4")
+    assert place == "left"
+    assert reading.values.shape == (5, crops.dim) == (5, 12)
+    assert reading.quality.tolist() == [2] * 5
+
+
+class OneFace(FaceFeatures):
+    """Crops of two pixels' side, of one face, which is on the left."""
+
+    input_shape = (2, 2, 3)
+
+    def __init__(self):
+        super().__init__(dim=1)
+
+    def read_each(self, path):
+        """Finds the face."""
+        crops = torch.zeros(5, *self.input_shape, dtype=torch.uint8)
+        return [("left", Reading(crops, torch.full((5,), 2)))]
