@@ -19,6 +19,10 @@ SHARED = "".join(
 )
 
 
+FEATURES = {"audio_features", "visual_features"}
+LABELS = {"labels", "label_rule", "num_classes", "task"}
+
+
 @pytest.mark.parametrize("row", RECIPES, ids=lambda row: row["Hparam_file"])
 def test_every_variable_is_used(row):
     yaml = (ROOT / row["Hparam_file"]).read_text("utf-8")
@@ -29,3 +33,35 @@ def test_every_variable_is_used(row):
     known = {*in_yaml, *in_script, *RunOptions().as_dict()}
     assert set(variables) - known == set()
     assert len(variables) == len(set(variables))
+
+
+def sections(path):
+    """What a file says under each key, without comments."""
+    text = re.sub(r" *(?<!\S)#.*", "", (ROOT / path).read_text("utf-8"))
+    parts = re.split(r"^(\w+):", text, flags=re.M)
+    return {k: v.split() for k, v in zip(parts[1::2], parts[2::2])}
+
+
+@pytest.mark.parametrize(
+    "folder, varies",
+    [
+        # What is learnt, and from which features.
+        ("CREMA-D", {"output_folder"} | FEATURES),
+        ("MSP-IMPROV", {"output_folder"} | FEATURES | LABELS),
+    ],
+)
+def test_what_flavours_repeat_is_the_same(folder, varies):
+    """HyperPyYAML shares no objects between files, so they repeat much."""
+    hparams = Path("recipes", folder, "hparams")
+    expected = sections(hparams / "auxformer.yaml")
+    flavours = [
+        path
+        for path in sorted((ROOT / hparams).glob("auxformer_*.yaml"))
+        if not path.stem.endswith(("finetune", "published"))
+    ]
+    assert flavours
+    for path in flavours:
+        found = sections(path)
+        assert found.keys() == expected.keys()
+        changed = {key for key in found if found[key] != expected[key]}
+        assert changed <= varies, path
