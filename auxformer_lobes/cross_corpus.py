@@ -1,6 +1,7 @@
 """A trained run on another manifest, of another corpus perhaps."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from auxformer_lobes.brain import AuxFormerBrain
 from auxformer_lobes.dataio import (
+    MEDIA,
     add_features,
     extract_features,
     load_manifests,
@@ -67,6 +69,8 @@ def evaluate_run(
         If the folder is no finished run, the manifest cannot be read, or
         fewer than two classes are common.
     """
+    if not Path(data_folder).is_dir():
+        raise UserError(f"--data_root {data_folder}: no such folder")
     run, manifest = Path(run), Path(manifest)
     name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
     output_folder = Path(output_folder or run / name)
@@ -76,8 +80,16 @@ def evaluate_run(
         setattr(task, setting, value)
 
     dataset = _load_clips(manifest, data_folder)
+    left_out = Counter()
     if isinstance(task, Categories):
         judged = Categories(_common_classes(task, dataset.data, manifest))
+        judged.temperature = task.temperature
+        task.label_rule = "P"  # votes may be on other emotions
+        left_out.update(
+            entry["emotion"] or "tied"
+            for entry in dataset.data.values()
+            if entry["emotion"] not in judged.names
+        )
         dataset = DynamicItemDataset(
             {
                 clip: entry
@@ -111,6 +123,7 @@ def evaluate_run(
     metrics = {
         "run": str(run.resolve()),
         "manifest": str(manifest.resolve()),
+        "left_out": dict(left_out),
         **collect_metrics(
             predictions, {}, task, num_samples=hparams["bootstrap_samples"]
         ),
@@ -120,6 +133,9 @@ def evaluate_run(
         output_folder, metrics, predictions, task, task.figures(predictions)
     )
     print_table(metrics, task)
+    if left_out:
+        told = ", ".join(f"{n} {name}" for name, n in left_out.most_common())
+        print(f"left out, since not all know these emotions: {told}")
     print(f"results: {output_folder.resolve()}")
     return metrics
 
@@ -143,10 +159,23 @@ def _load(run):
 
 def _load_clips(manifest, data_folder):
     try:
-        return load_manifests({"test": manifest}, data_folder)["test"]
+        dataset = load_manifests({"test": manifest}, data_folder)["test"]
+        entries = dataset.data.items()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{manifest}: not a JSON manifest: {reason}")
+    except (AttributeError, IndexError):  # no entries in it
+        entries = ()
+    if not entries:
+        raise UserError(f"{manifest}: has no clips: name one of a recipe")
+    for clip, entry in entries:
+        missing = {*MEDIA.values(), "spk_id"} - {*entry}
+        if missing:
+            raise UserError(
+                f"{manifest}: its clip {clip} has no {min(missing)}: name a "
+                "manifest that a recipe prepared"
+            )
+    return dataset
 
 
 def _common_classes(task, entries, manifest):

@@ -106,7 +106,7 @@ def score(task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0):
         Each of the task's metrics as `{value, low, high}`; `per_output` the
         same for its details of each output, with the `support` in clips. What
         nothing can be said of is None: the interval of a single speaker, a
-        class that never occurs.
+        class that never occurs, all of it where nothing is true of any clip.
 
     Example
     -------
@@ -127,8 +127,11 @@ def score(task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0):
     # A speaker of whom nothing is known says nothing.
     by_speaker = by_speaker[by_speaker.any(tuple(range(1, by_speaker.ndim)))]
     count = len(by_speaker)
+    if count == 0:
+        by_speaker = np.zeros((1, *by_speaker.shape[1:]))
+    shares = np.full(len(by_speaker), 1 / len(by_speaker))
     draws = np.random.default_rng(seed).multinomial(
-        count, np.full(count, 1 / count), size=num_samples
+        count, shares, size=num_samples
     )
     each, each_details = task.measure(by_speaker)
     overall, details = task.measure(by_speaker.sum(0))
@@ -136,7 +139,7 @@ def score(task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0):
     tail = 100 * (1 - level) / 2
 
     def _interval(value, samples, of_each):
-        if np.isnan(value):
+        if count == 0 or np.isnan(value):
             return {"value": None, "low": None, "high": None}
         # However often one speaker is drawn, the value is the same.
         if np.isfinite(of_each).sum() < 2:

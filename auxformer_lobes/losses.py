@@ -184,9 +184,10 @@ class ConcordanceLoss(nn.Module):
 
     Lin, "A concordance correlation coefficient to evaluate reproducibility",
     Biometrics 1989. Its value is between 0 and 2, and depends on the batch:
-    one of less than two clips says nothing and costs nothing. It is almost
-    flat far from the truth, so that a head that knows nothing drifts off the
-    scale, and takes the mean of the heads along; some square error holds it.
+    one of less than two clips says nothing and costs nothing but its error. It
+    is almost flat far from the truth, so that a head that knows nothing drifts
+    off the scale, and takes the mean of the heads along; some square error
+    holds it.
 
     Arguments
     ---------
@@ -236,10 +237,14 @@ class ConcordanceLoss(nn.Module):
         spread = (share * (x * x + y * y)).sum(0)
         spread = spread + (means[0] - means[1]) ** 2
         # A constant batch that is predicted as it is has no spread.
-        cost = 1 - 2 * both / spread.clamp(min=1e-8)
+        concordance = 2 * both / spread.clamp(min=1e-8)
+        cost = self._mean(1 - concordance, count > 1)
         # What is left of the spread is the mean square error.
-        cost = cost + self.error * (spread - 2 * both)
-        weights = (count > 1).to(cost)
+        return cost + self.error * self._mean(spread - 2 * both, count > 0)
+
+    def _mean(self, cost, counts):
+        """The weighted mean over those attributes that count."""
+        weights = counts.to(cost)
         if self.weights is not None:
             weights = weights * self.weights
         return (weights * cost).sum() / weights.sum().clamp(min=1e-8)

@@ -55,6 +55,10 @@ class Attributes(Task):
         weights=None,
         error=1.0,
     ):
+        if weights is not None and len(weights) != len(names):
+            raise UserError(
+                f"weights: {len(weights)} of them, for {len(names)} attributes"
+            )
         super().__init__(names, ConcordanceLoss(weights, error))
         self.low, self.high = self.limits = low, high
 

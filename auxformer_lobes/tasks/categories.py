@@ -61,7 +61,7 @@ class Categories(Task):
 
     def check(self, entries):
         """Makes sure that all emotions are classes, see `Task.check`."""
-        emotions = {entry["emotion"] for entry in entries.values()}
+        emotions = {entry.get("emotion") for entry in entries.values()}
         strangers = emotions - {*self.names, None}
         if strangers:
             raise UserError(
@@ -69,6 +69,16 @@ class Categories(Task):
                 f"{list(self.names)}: prepare it again with the same "
                 "num_classes"
             )
+        if self.label_rule != "D":
+            return
+        for clip, entry in entries.items():
+            votes = len(entry.get("votes") or ())
+            if votes != self.num_outputs:
+                raise UserError(
+                    f"manifest has votes on {votes} emotions ({clip}), not on "
+                    f"{self.num_outputs}: prepare it again with label_rule: D "
+                    "and the same num_classes"
+                )
 
     def labels(self, emotion, votes):
         """Index of the class, -1 where the votes are tied.

@@ -55,9 +55,10 @@ class SecondaryEmotions(Task):
     def check(self, entries):
         """Makes sure that there are votes on each emotion, see `Task`."""
         for clip, entry in entries.items():
-            if len(entry["votes"]) != self.num_outputs:
+            votes = len(entry.get("votes") or ())
+            if votes != self.num_outputs:
                 raise UserError(
-                    f"manifest has votes on {len(entry['votes'])} emotions "
+                    f"manifest has votes on {votes} emotions "
                     f"({clip}), not on {self.num_outputs}: prepare it again "
                     "with the same num_classes"
                 )

@@ -220,6 +220,11 @@ def test_what_says_nothing_costs_nothing(x, y):
     assert (x.grad == 0).all()
 
 
+def test_of_a_batch_of_one_the_error_counts():
+    x, y = torch.tensor([[0.1, 0.9]]), torch.tensor([[0.5, float("nan")]])
+    assert ConcordanceLoss(error=2.0)(x, y) == pytest.approx(2 * 0.4**2)
+
+
 @pytest.mark.parametrize("predicted", [0.3, 0.7, "varies"])
 @pytest.mark.parametrize("true", [0.3, 0.7, "varies"])
 def test_constant_batches_are_no_trouble(predicted, true):
