@@ -39,7 +39,7 @@ def read_table(path, columns):
     """
     rows = []
     # What is no text at all has none of the columns either.
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         for column in columns:
             if column not in (reader.fieldnames or ()):
@@ -57,6 +57,34 @@ def read_table(path, columns):
     return rows
 
 
+def read_clips(path, columns):
+    """Rows of a csv file with a row a clip; the same one may stand twice.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+    columns : dict
+        What `read_table` is given, with `FileName`.
+
+    Returns
+    -------
+    dict
+        Clip -> row.
+
+    Raises
+    ------
+    UserError
+        If a clip has two different rows, or `read_table` refuses the file.
+    """
+    rows = {}
+    for row in read_table(path, columns):
+        clip = row["FileName"]
+        if rows.setdefault(clip, row) != row:
+            raise UserError(f"{path} has two rows of {clip}: get it again")
+    return rows
+
+
 def read_header(path):
     """The columns of a csv file.
 
@@ -69,7 +97,7 @@ def read_header(path):
     -------
     list of str
     """
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         return next(csv.reader(file), [])
 
 
@@ -144,7 +172,8 @@ def read_released(path, emotions, classes, rule, read_clip):
     Raises
     ------
     UserError
-        If it has other classes, or cannot be read.
+        If it has other classes, or two different rows of a clip, or cannot
+        be read.
     """
     found = [column for column in read_header(path) if column in emotions]
     if set(found) != set(classes):
@@ -157,15 +186,16 @@ def read_released(path, emotions, classes, rule, read_clip):
         "Split_Set": RELEASED_SPLITS.__getitem__,
         **dict.fromkeys(classes, _share),
     }
-    rows = read_table(path, columns)
-    smoothed = np.array([[row[name] for name in classes] for row in rows])
+    rows = read_clips(path, columns)
+    smoothed = np.array(
+        [[row[name] for name in classes] for row in rows.values()]
+    )
     # What a class without votes has: 0.01 in the files of CREMA-D.
     votes = smoothed - smoothed.min(initial=1)
     labels = {}
     splits = {}
     left_out = defaultdict(list)
-    for row, clip_votes in zip(rows, votes):
-        clip = row["FileName"]
+    for (clip, row), clip_votes in zip(rows.items(), votes):
         label, reason = label_clip(clip_votes, classes, classes, rule)
         if label is None:
             left_out[reason].append(clip)

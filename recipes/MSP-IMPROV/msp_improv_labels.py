@@ -69,7 +69,7 @@ def choose_classes(labels, num_classes):
     >>> choose_classes("primary", 4)
     ('angry', 'happy', 'neutral', 'sad')
     """
-    if labels not in LABELS:
+    if labels not in [*LABELS]:  # it may be a list
         raise UserError(
             f"labels {labels!r} are unknown: choose {', '.join(LABELS)}"
         )
@@ -98,7 +98,10 @@ def choose_conditions(conditions):
     >>> choose_conditions("SP")
     ['P', 'S']
     """
-    chosen = {*(conditions or ())}
+    try:
+        chosen = {*(conditions or ())}
+    except TypeError:  # a number, or a list of lists
+        chosen = set()
     if not chosen or chosen - {*CONDITIONS}:
         names = ", ".join(f"{x} ({CONDITIONS[x]})" for x in CONDITIONS)
         raise UserError(

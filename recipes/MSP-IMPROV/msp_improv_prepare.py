@@ -162,6 +162,7 @@ def prepare_msp_improv(
     if is_prepared(save_folder, options):
         return
 
+    synthetic = _is_synthetic(data_folder, label_file)
     turns, facts = _read_label_file(label_file) if label_file else ({}, {})
     if released_labels:
         entries, splits, left_out = read_released(
@@ -179,6 +180,10 @@ def prepare_msp_improv(
     media, problems = check_media(
         data_folder, files, longest, num_workers, open_video
     )
+    if label_file:
+        usable = count_turns(_with_media(turns, found, media, open_video))
+        _compare(label_file, facts["turns"], usable, synthetic)
+        facts["usable_turns"] = usable
     manifests, unusable = fill_manifests(
         kept, splits, files, media, require_both
     )
@@ -190,7 +195,7 @@ def prepare_msp_improv(
         {**left_out, **unusable},
         problems,
         spare_files=spare,
-        card={**CARD, "synthetic": (Path(data_folder) / MARKER).is_file()},
+        card={**CARD, "synthetic": synthetic},
         **facts,
     )
 
@@ -220,11 +225,19 @@ def _find_label_file(data_folder, is_optional):
             f"data_folder {data_folder} is no folder: name the one that has "
             "Evalution.txt of MSP-IMPROV"
         )
-    below = sorted(path for path in data_folder.iterdir() if path.is_dir())
-    for folder in [data_folder, *below]:
-        for path in sorted(folder.iterdir()):
-            if path.name.lower() in LABEL_FILES and path.is_file():
-                return path
+    files = sorted(data_folder.glob("*")) + sorted(data_folder.glob("*/*"))
+    found = [
+        path
+        for path in files
+        if path.name.lower() in LABEL_FILES and path.is_file()
+    ]
+    if found[1:]:
+        logger.warning(
+            f"{found[0]} is used, and not {', '.join(map(str, found[1:]))}: "
+            "keep only the right one"
+        )
+    if found:
+        return found[0]
     if is_optional:
         return None
     raise UserError(
@@ -233,26 +246,58 @@ def _find_label_file(data_folder, is_optional):
     )
 
 
+def _is_synthetic(data_folder, label_file):
+    """Whether it is a demo corpus: in the folder, or one level below."""
+    below = [label_file.parent] if label_file else data_folder.glob("*")
+    return any((path / MARKER).is_file() for path in (data_folder, *below))
+
+
 def _read_label_file(path):
     """The turns in the label file, and what the report says of it."""
     turns, notes = read_ratings(path)
     log_notes(path, notes)
-    counts = count_turns(turns)
-    is_real = not path.with_name(MARKER).is_file()
-    title = "MSP-IMPROV: turns found/documented"
-    print_counts(counts, title if is_real else "Synthetic turns", is_real)
-    wrong = differences(counts) if is_real else []
-    if wrong:
-        logger.warning(
-            f"{path} is not MSP-IMPROV as documented: it has {', '.join(wrong)}"
-            " turns; results on it cannot be compared: get it again"
-        )
     facts = {
-        "turns": counts,
+        "turns": count_turns(turns),
         "label_file_notes": [note._asdict() for note in notes],
         "free_words": free_words(turns),
     }
     return turns, facts
+
+
+def _with_media(turns, found, media, open_video):
+    """The turns whose media are usable, or there where nobody opened them."""
+    kinds = ["sound"] + ["picture"] * open_video
+    return {
+        clip: turn
+        for clip, turn in turns.items()
+        if (
+            None not in media[clip]
+            if clip in media
+            else all(clip in found[kind] for kind in kinds)
+        )
+    }
+
+
+def _compare(label_file, turns, usable, synthetic):
+    """Prints how many turns are usable, and warns if they are not all."""
+    title = "MSP-IMPROV: usable turns/documented"
+    print_counts(
+        usable, "Synthetic turns" if synthetic else title, not synthetic
+    )
+    wrong = [] if synthetic else differences(turns)
+    if wrong:
+        logger.warning(
+            f"{label_file} is not MSP-IMPROV as documented: it has "
+            f"{', '.join(wrong)} turns; results on it cannot be compared: get "
+            "it again"
+        )
+    missing = [] if synthetic else differences(usable)
+    if missing and missing != wrong:
+        logger.warning(
+            "Sound or video of MSP-IMPROV is missing or damaged: it is usable "
+            f"for {', '.join(missing)} turns; results on it cannot be "
+            "compared: get the files again"
+        )
 
 
 def _find_media(data_folder, open_video):

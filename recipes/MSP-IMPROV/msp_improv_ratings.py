@@ -44,12 +44,20 @@ PRIMARY = {
 # Means are written with six decimals.
 ROUNDING = 1e-5
 
-# Free text in them may have commas and semicolons.
+# Free text in them may have commas and semicolons, and brackets: no deeper
+# than this.
 _BRACKETS = r"[(\[][^()\[\]]*[)\]]"
+for _ in range(4):
+    _BRACKETS = rf"[(\[](?:[^()\[\]]|{_BRACKETS})*[)\]]"
 _NUMBERS = re.compile(
     r"\bA\s*:([^;]*);\s*V\s*:([^;]*);\s*D\s*:([^;]*);\s*N\s*:([^;]*);?\s*$"
 )
 _HEADER = re.compile(r"([^;]*);([^;]*);")
+# A first line whose turn has no name that can be read: raters of it would
+# count for the turn before.
+_BROKEN_HEADER = re.compile(
+    r"[^;]*(-IMPROV-|\.(avi|wav)\s*(;|$)|;\s*[A-Z]\s*(;|$))", re.IGNORECASE
+)
 _RATER = re.compile(
     r"([^;\s]+)\s*;\s*([A-Za-z]+)"
     rf"(?:\s*{_BRACKETS})*(?:[\s(\[][^;]*)?;(.*)"
@@ -148,8 +156,7 @@ def read_ratings(path):
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.strip()
         reasons = []
-        name = line.split(";")[0].strip()
-        clip = find_clip(name)
+        clip = find_clip(line.split(";")[0].strip())
         if clip:
             if clip in blocks:
                 reasons.append("a second block of a turn")
@@ -157,7 +164,7 @@ def read_ratings(path):
             block = blocks.setdefault(clip, block)
         elif not line:
             block = None
-        elif "-IMPROV-" in name.upper():
+        elif _BROKEN_HEADER.match(line):
             block = None
             reasons.append("cannot be read")
         else:
@@ -226,6 +233,8 @@ def _read_rater(line, block, reasons):
         first = block.turn.ratings.setdefault(fields[1], rating)
         if first != rating:
             reasons.append("a rater's second, different answer")
+        if re.search(r"[()\[\]]", re.sub(_BRACKETS, "", fields[0])):
+            reasons.append("brackets that do not match")
 
 
 def _read_numbers(match, reasons):

@@ -103,8 +103,7 @@ def read_released(path, labels, rule, classes, turns):
     entries = {}
     splits = {}
     left_out = defaultdict(list)
-    for row in label_files.read_table(path, columns):
-        clip = row["FileName"]
+    for clip, row in label_files.read_clips(path, columns).items():
         attributes = {a: row[c] for a, c in COLUMNS.items()}
         if not any(attributes.values()):
             left_out["no attributes"].append(clip)

@@ -393,6 +393,46 @@ def test_released_attributes_are_taken_as_they_are(
     assert report["left_out"]["no attributes"] == ["MSP-IMPROV-S01A-F01-P-FM01"]
 
 
+RELEASED_KINDS = pytest.mark.parametrize(
+    "labels, columns, values, others",
+    [
+        ("primary", "angry,sad,neutral,happy", "1,0,0,0", "0,1,0,0"),
+        ("attributes", "EmoAct,EmoVal,EmoDom", "1,2,NaN", "1,2,3"),
+    ],
+)
+
+
+@RELEASED_KINDS
+def test_a_released_file_may_have_a_bom_and_a_row_twice(
+    corpus, save_folder, tmp_path, labels, columns, values, others
+):
+    rows = released_rows(values, values, others)
+    rows.append((f"UTD-IMPROV-{TRAIN}.avi", values, "Train"))
+    released = write_released(tmp_path, "EmoP_4class_D", columns, rows)
+    path = released / "labels_consensus_1.csv"
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    *manifests, _ = prepare(
+        corpus,
+        folder=save_folder,
+        labels=labels,
+        label_rule="D",
+        released_labels=released,
+    )
+    assert [len(manifest) for manifest in manifests] == [1, 1, 1]
+
+
+@RELEASED_KINDS
+@pytest.mark.parametrize("split", ["Train", "Test"])
+def test_two_different_released_rows_of_a_turn_are_refused(
+    corpus, tmp_path, labels, columns, values, others, split
+):
+    rows = released_rows(values, values, values)
+    rows.append((TRAIN, others if split == "Train" else values, split))
+    released = write_released(tmp_path, "EmoP_4class_P", columns, rows)
+    message = f"labels_consensus_1.csv has two rows of MSP-IMPROV-{TRAIN}:"
+    assert_refused(corpus, message, labels=labels, released_labels=released)
+
+
 @pytest.mark.parametrize(
     "kind, columns, values, options, message",
     [

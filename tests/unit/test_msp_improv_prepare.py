@@ -5,10 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
+import msp_improv_counts
 import msp_improv_prepare
 import pytest
-from msp_improv_counts import DOCUMENTED, differences, print_counts
+from msp_improv_counts import DOCUMENTED, count_turns, differences, print_counts
 from msp_improv_prepare import prepare_msp_improv
+from msp_improv_ratings import read_ratings
 from msp_improv_turns import describe, find_clip
 
 from auxformer_lobes.errors import UserError
@@ -336,11 +338,72 @@ def test_a_copy_that_is_not_whole_is_warned_of(corpus, caplog, capsys):
     assert report["turns"]["R"]["neutral"] == 3
 
 
-def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys):
-    (corpus / "demo_corpus.json").write_text('{"synthetic": true}', "utf-8")
+@pytest.fixture
+def documented(monkeypatch, corpus):
+    """Makes the four turns a whole copy."""
+    counts = count_turns(read_ratings(corpus / "Evalution.txt")[0])
+    monkeypatch.setattr(msp_improv_counts, "DOCUMENTED", counts)
+
+
+@pytest.mark.usefixtures("documented")
+def test_a_whole_copy_is_not_warned_of(corpus, caplog):
     prepare(corpus)
+    assert "compared" not in caplog.text
+
+
+@pytest.mark.usefixtures("documented")
+@pytest.mark.parametrize("conditions", ["PRST", "R"])
+def test_a_copy_without_some_media_is_warned_of(
+    corpus, caplog, capsys, conditions
+):
+    (corpus / path_of(AVI, IMPROVISED)).unlink()
+    *_, report = prepare(corpus, conditions=conditions)
+    assert "usable for S 0 of 1, all 3 of 4, sad 0 of 1 turns" in caplog.text
+    assert "not MSP-IMPROV as documented" not in caplog.text
+    assert "3/4" in capsys.readouterr().out
+    assert report["turns"]["S"]["sad"] == 1
+    assert report["usable_turns"]["S"]["sad"] == 0
+
+
+@pytest.mark.usefixtures("documented")
+def test_a_copy_with_damaged_media_is_warned_of(corpus, caplog):
+    wav = corpus / path_of(WAV, TRAIN)
+    wav.unlink()
+    wav.write_bytes(b"RIFF")
+    prepare(corpus)
+    assert "usable for R 2 of 3, all 3 of 4, neutral 2 of 3" in caplog.text
+
+
+@pytest.mark.usefixtures("documented")
+def test_videos_that_are_not_needed_are_not_missed(corpus, caplog):
+    shutil.rmtree(corpus / "Video")
+    prepare(corpus, conditions="R", open_video=False)
+    assert "compared" not in caplog.text
+
+
+@pytest.mark.parametrize("above", ["", "MSP-IMPROV"])
+def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys, above):
+    (corpus / "demo_corpus.json").write_text('{"synthetic": true}', "utf-8")
+    if above:  # is in the folder that is named
+        (corpus.parent / "data").mkdir()
+        corpus = corpus.rename(corpus.parent / "data" / above).parent
+    *_, report = prepare(corpus)
+    assert report["card"]["synthetic"]
     assert "documented" not in caplog.text
     assert "/620" not in capsys.readouterr().out
+
+
+def test_a_corpus_that_is_no_demo_is_not_marked(corpus):
+    assert not prepare(corpus)[-1]["card"]["synthetic"]
+
+
+@pytest.mark.parametrize("other", ["Evaluation.txt", "Labels/evalution.txt"])
+def test_of_two_label_files_it_is_told_which_is_used(corpus, caplog, other):
+    (corpus / other).parent.mkdir(exist_ok=True)
+    shutil.copy(corpus / "Evalution.txt", corpus / other)
+    prepare(corpus)
+    used, spare = sorted(["Evalution.txt", other])
+    assert f"{corpus / used} is used, and not {corpus / spare}" in caplog.text
 
 
 # What cannot be prepared is refused in one line, and leaves no file
@@ -350,11 +413,14 @@ def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys):
     "options, message",
     [
         ({"labels": "tertiary"}, "choose primary, secondary, attributes"),
+        ({"labels": ["primary"]}, "choose primary, secondary, attributes"),
         ({"label_rule": "X"}, "label rule 'X' is unknown: choose P"),
         ({"num_classes": 10}, "num_classes is 10: choose 4"),
         ({"labels": "secondary", "num_classes": 6}, "6: choose 10 or 4"),
         ({"labels": "attributes", "num_classes": 3}, "3: choose 4"),
         ({"conditions": "PX"}, "choose among P (natural), R (target, read)"),
+        ({"conditions": 5}, "conditions 5 are unknown: choose among P"),
+        ({"conditions": [["P"]]}, "[['P']] are unknown: choose among P"),
         ({"conditions": []}, "conditions [] are unknown"),
         ({"conditions": None}, "conditions None are unknown"),
         ({"conditions": "P"}, "no clip is left for train"),

@@ -115,8 +115,11 @@ def test_other_ways_to_write_it_say_the_same(read, change):
         ("Other [a] (b; c); Sad", "other", ["Sad"]),
         ("Other [what?!]; confused|lost; no idea", "other", None),
         ("Other bored, tired; Sad", "other", ["Sad"]),
-        ("Other (bored; Sad,Other (bored", "other", ["Sad", "Other (bored"]),
-        ("Happy :); Happy,cheerful :)", "happy", ["Happy", "cheerful :)"]),
+        (
+            "Other (a (b; c), d); Fear,Other (x (y), Sad, z)",
+            "other",
+            ["Fear", "Other (x (y), Sad, z)"],
+        ),
         ("Neutral; ", "neutral", []),
         ("Neutral; ,Sad,, ,", "neutral", ["Sad"]),
         ("Neutral; A: none", "neutral", ["A: none"]),
@@ -132,6 +135,24 @@ def test_free_text_may_be_anywhere(read, fields, primary, secondary):
     assert rating.numbers == (3, 2, 3, 4)
     if secondary is not None:
         assert list(rating.secondary) == secondary
+
+
+@pytest.mark.parametrize(
+    "fields, primary, secondary",
+    [
+        ("Other (bored; Sad,Other (bored", "other", ["Sad", "Other (bored"]),
+        ("Happy :); Happy,cheerful :)", "happy", ["Happy", "cheerful :)"]),
+        ("Sad; Fear,Other (x (y), Sad", "sad", ["Fear", "Other (x (y)", "Sad"]),
+        ("Sad; Sad,Other )x(", "sad", ["Sad", "Other )x("]),
+        ("Sad; " + "(" * 9 + ")" * 9, "sad", ["(" * 9 + ")" * 9]),
+    ],
+)
+def test_brackets_that_do_not_match_are_told(read, fields, primary, secondary):
+    line = f"W1; {fields}; A:3.0; V:2.0; D:3.0; N:4.0;"
+    turns, notes = read(ratings_of(line))
+    assert about_lines(notes) == [(2, "brackets that do not match")]
+    rating = turns[A1].ratings["W1"]
+    assert (rating.primary, list(rating.secondary)) == (primary, secondary)
 
 
 def test_bytes_that_are_not_utf_8_are_free_text(read):
@@ -213,6 +234,25 @@ def test_ratings_without_a_turn_are_told(read):
     ]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "UTD-IMPRV-S02A-F02-S-MF01.avi; A; A:1.0; V:1.0; D:1.0 ; N:1.0;",
+        "UTD-IMPRV-S02A-F02-S-MF01.AVI",
+        "S2A-F02-S-MF01.wav ; A; A:1.0; V:1.0; D:1.0 ; N:1.0;",
+        "S2A-F02-S-MF01; a; A:1.0; V:1.0; D:1.0 ; N:1.0;",
+        "S2A-F02-S-MF01; X",
+    ],
+)
+def test_a_broken_header_ends_the_turn_before(read, broken):
+    turns, notes = read("\n".join([HEADER_A1, RATER_1, broken, RATER_2]))
+    assert list(turns[A1].ratings) == ["W1"]
+    assert about_lines(notes) == [
+        (3, "cannot be read"),
+        (4, "a rating without a turn"),
+    ]
+
+
 def test_a_rating_after_an_empty_line_belongs_to_no_turn(read):
     text = FILE.replace(RATER_2, f"\n{RATER_2}")
     turns, notes = read(text)
@@ -288,11 +328,12 @@ free_text = (
     .map(str.strip)
     .filter(bool)
 )
+inside = st.text("abAVN:é,;?!3 ", max_size=12)
 in_brackets = st.builds(
     "{} {}{}{}".format,
     st.just("Other"),
     st.sampled_from("(["),
-    st.text("abAVN:é,;?!3 ", max_size=12),
+    st.one_of(inside, st.builds("{}({}){}".format, inside, inside, inside)),
     st.sampled_from(")]"),
 )
 emotions = st.sampled_from(["Angry", "Happy", "Neutral", "Sad", "Fear"])
