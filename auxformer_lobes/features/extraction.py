@@ -22,7 +22,6 @@ from tqdm import tqdm
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.extraction_report import ExtractionReport
 from auxformer_lobes.features.extractor import Reading
-from auxformer_lobes.features.store import size_of
 
 # Processes that have finished wait for the others; the usual limits, some
 # minutes to hours, are for steps of training.
@@ -175,7 +174,7 @@ def _extract(store, paths, num_workers, window, description):
             for clip, file in paths.items()
             if not store.has_current(clip, file)
         ),
-        key=lambda clip: -size_of(paths[clip]),
+        key=lambda clip: -_size_of(paths[clip]),
     )
     left = {clip: paths[clip] for clip in missing}
     failed, untrusted = {}, []
@@ -215,6 +214,13 @@ def _extract(store, paths, num_workers, window, description):
         untrusted=untrusted,
         seconds=0.0,
     )
+
+
+def _size_of(path):
+    try:
+        return os.path.getsize(path)
+    except (OSError, TypeError):  # released features need no file
+        return 0
 
 
 class _Readings(Dataset):

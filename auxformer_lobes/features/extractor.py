@@ -4,6 +4,8 @@ from typing import NamedTuple, Optional
 
 import torch
 
+from auxformer_lobes.files import fingerprint
+
 
 class Reading(NamedTuple):
     """What an extractor reads from one clip.
@@ -93,6 +95,23 @@ class Extractor:
             If the file cannot be used.
         """
         raise NotImplementedError
+
+    def version(self, clip, path):
+        """By what the file is told from another one of the same name.
+
+        Arguments
+        ---------
+        clip : str
+            Name of the clip.
+        path : str
+            Its sound or video file, or None.
+
+        Returns
+        -------
+        int
+            From its size, its beginning and its end; -1 if it is not there.
+        """
+        return fingerprint(path)
 
     def encode(self, values):
         """Encodes what was read from some clips.

@@ -34,6 +34,8 @@ def merge_stores(files, folder):
     """
     stores = [_reopened(Path(file)) for file in files]
     for store in stores:
+        store.merge()  # what a run that was killed has left
+    for store in stores:
         changed = _difference(stores[0].settings, store.settings)
         if changed:
             raise UserError(
@@ -94,6 +96,7 @@ def _same(one, other):
     mine, theirs = one["features"], other["features"]
     return (
         one["source"] == other["source"]
+        and np.array_equal(one.get("quality"), other.get("quality"))
         and mine.shape == theirs.shape
         and np.allclose(
             mine.astype(np.float32),

@@ -20,6 +20,7 @@ from auxformer_lobes.features.media import (
     read_audio,
 )
 from auxformer_lobes.features.parts import key_of
+from auxformer_lobes.files import as_number
 
 SAMPLE_RATE = 16000
 
@@ -60,7 +61,37 @@ class ReleasedFeatures(Extractor):
         self.modality = modality
         self.frames_per_second = frames_per_second
         self.tolerance = tolerance
-        super().__init__(dim, path=str(self.path), channels=dim, **settings)
+        super().__init__(
+            dim,
+            path=str(self.path),
+            channels=dim,
+            frames_per_second=frames_per_second,
+            tolerance=tolerance,
+            **settings,
+        )
+
+    def files(self, clip):
+        """Names the files that the features of a clip are in.
+
+        Arguments
+        ---------
+        clip : str
+            Its name.
+
+        Returns
+        -------
+        list of Path
+        """
+        raise NotImplementedError
+
+    def version(self, clip, path=None):
+        """Changes when the files of a clip do, see `Extractor.version`."""
+        try:
+            stats = [file.stat() for file in self.files(clip)]
+        except OSError:
+            return -1
+        stats = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        return as_number(stats) if stats else -1
 
     def find(self, clip):
         """Finds the features of a clip.
@@ -168,20 +199,38 @@ class FeatureFolder(ReleasedFeatures):
 
     def find(self, clip):
         """Finds the features of a clip, see `ReleasedFeatures.find`."""
-        whole, several = (self.path / f"{clip}.{x}" for x in ("npy", "npz"))
-        if whole.exists():
-            return _load(whole), None, whole
-        if several.exists():
-            return self._from_npz(several)
-        frames = (self.path / clip).glob("*.npy")
-        frames = sorted(frames, key=_frame_number)
-        if not frames:
+        files = self.files(clip)
+        if not files:
             raise MediaError(
                 f"{self.path}: has no features of {clip}, neither {clip}.npy "
                 f"nor {clip}.npz nor {clip}/<frame>.npy"
             )
-        arrays = [_checked(_load(path), [self.dim], path) for path in frames]
-        return np.stack(arrays), None, frames[0].parent
+        if files[0].parent == self.path:
+            if files[0].suffix == ".npz":
+                return self._from_npz(files[0])
+            return _load(files[0]), None, files[0]
+        frames = {}
+        for path in files:
+            number = _frame_number(path)
+            if number in frames:
+                raise MediaError(
+                    f"{path}: frame {number} is {frames[number].name}, too: "
+                    "the last number in a name must be that of its frame"
+                )
+            frames[number] = path
+        arrays = [
+            _checked(_load(frames[number]), [self.dim], frames[number])
+            for number in sorted(frames)
+        ]
+        return np.stack(arrays), None, files[0].parent
+
+    def files(self, clip):
+        """Names the files of a clip, see `ReleasedFeatures.files`."""
+        for suffix in ("npy", "npz"):
+            whole = self.path / f"{clip}.{suffix}"
+            if whole.exists():
+                return [whole]
+        return sorted((self.path / clip).glob("*.npy"))
 
     def _from_npz(self, path):
         arrays = _load(path)
@@ -241,6 +290,10 @@ class FeatureFile(ReleasedFeatures):
         self._opened = None, None
         self._file()
 
+    def files(self, clip):
+        """Names the one file, see `ReleasedFeatures.files`."""
+        return [self.path]
+
     def __getstate__(self):
         """Leaves out the open file, which is of this process only."""
         return {**vars(self), "_opened": (None, None)}
@@ -266,13 +319,14 @@ class FeatureFile(ReleasedFeatures):
 
     def _file(self):
         """The file, opened once a process."""
-        if self._opened[0] != os.getpid():
+        identity = os.getpid(), self.version(None)
+        if self._opened[0] != identity:
             check_file(self.path)
             try:
                 file = h5py.File(self.path, "r", locking=False)
             except OSError:
                 raise UserError(f"{self.path}: no HDF5 file, or a damaged one")
-            self._opened = os.getpid(), file
+            self._opened = identity, file
         return self._opened[1]
 
 

@@ -46,7 +46,7 @@ class FeatureStore:
     """Features of clips, and why others have none.
 
     Features of other settings, or another `dtype`, are another store. A clip
-    whose file has another size than before is not current; one whose file has
+    whose file is another one than before is not current; one whose file has
     gone still is. There must be room on the disk for twice the size of the
     store. `auxformer_lobes.features.extraction` fills it.
 
@@ -167,8 +167,8 @@ class FeatureStore:
         """
         if clip not in self:
             return False
-        size = size_of(path)
-        return size in (-1, self._file()[_name("source", clip)][()])
+        version = self.features.version(clip, path)
+        return version in (-1, self._file()[_name("source", clip)][()])
 
     def failures(self):
         """Why clips have no features, as far as they were tried.
@@ -226,7 +226,8 @@ class FeatureStore:
                 f"{clip}: its features reach {np.abs(exact).max():.3g}, too "
                 f"large for {self.dtype}: set dtype of the store to float32"
             )
-        arrays = {"features": stored, "source": np.int64(size_of(path))}
+        version = self.features.version(clip, path)
+        arrays = {"features": stored, "source": np.int64(version)}
         if quality is not None:
             arrays["quality"] = quality.numpy()
         self.add_arrays(clip, arrays)
@@ -330,25 +331,6 @@ class FeatureStore:
                 )
             self._opened = identity, file
         return self._opened[1]
-
-
-def size_of(path):
-    """By what a file is told from another one of the same name.
-
-    Arguments
-    ---------
-    path : str
-        Any file, or None.
-
-    Returns
-    -------
-    int
-        Bytes; -1 if there is no such file.
-    """
-    try:
-        return os.path.getsize(path)
-    except (OSError, TypeError):  # released features need no file
-        return -1
 
 
 def _name(kind, clip):

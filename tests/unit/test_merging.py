@@ -82,10 +82,29 @@ def test_another_file_of_the_same_name_does_not_merge(tmp_path):
         merge_stores([one.path, two.path], tmp_path / "c")
 
 
+def test_frames_of_another_quality_do_not_merge(tmp_path):
+    stores = [FeatureStore(tmp_path / name, Letters()) for name in "ab"]
+    for quality, store in enumerate(stores):
+        features = Letters()("one", None)
+        told = torch.full((len(features),), quality, dtype=torch.uint8)
+        store.add("one", "one.wav", features, told)
+        store.merge()
+    with pytest.raises(UserError, match="^one: differs"):
+        merge_stores([store.path for store in stores], tmp_path / "c")
+
+
+def test_what_a_killed_run_has_left_is_merged_too(tmp_path):
+    one = machine(tmp_path / "a", ["one"])
+    one.add("two", "two.wav", Letters()("two", None))
+    merged = merge_stores([one.path], tmp_path / "c")
+    assert sorted(merged) == ["one", "two"]
+
+
 def test_rounding_is_no_difference(tmp_path):
     one = machine(tmp_path / "a", ["one"])
     two = machine(tmp_path / "b", [])
-    two.add("one", "one.wav", 1.001 * Letters()("one", None))
+    values = 1.001 * Letters()("one", None)
+    two.add("one", "one.wav", values, one.quality("one"))
     two.merge()
     merged = merge_stores([one.path, two.path], tmp_path / "c")
     assert torch.equal(merged["one"], one["one"])

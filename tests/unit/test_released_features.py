@@ -18,6 +18,7 @@ from hypothesis import (
 )
 
 from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.features.extraction import extract
 from auxformer_lobes.features.extractor import Extractor
 from auxformer_lobes.features.inputs import load_encoder
 from auxformer_lobes.features.released import FeatureFile, FeatureFolder
@@ -321,7 +322,44 @@ def test_encoder_files_take_another_folder(tmp_path):
 def test_settings_name_the_place_and_the_array(tmp_path, h5_file):
     settings = FeatureFolder(tmp_path, dim=4).settings
     assert settings["path"] == str(tmp_path)
-    assert FeatureFolder(tmp_path, 4, tolerance=1).settings == settings
+    # What a check of the length has let pass is checked anew.
+    assert FeatureFolder(tmp_path, 4, tolerance=1).settings != settings
     assert FeatureFolder(tmp_path, 4, name="face").settings != settings
     assert FeatureFolder(tmp_path, 5).settings != settings
     assert FeatureFile(h5_file, 4).settings["path"] == str(h5_file)
+
+
+def test_features_that_have_changed_are_read_again(tmp_path):
+    np.save(tmp_path / "npy.npy", ARRAY)
+    np.savez(tmp_path / "npz.npz", features=ARRAY)
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(ARRAY):
+        np.save(tmp_path / "frames" / f"{number}.npy", frame)
+    features = FeatureFolder(tmp_path, dim=4)
+    clips = dict.fromkeys(["npy", "npz", "frames"])
+    store = FeatureStore(tmp_path / "stores", features, "float32")
+    assert extract(store, clips).extracted == sorted(clips)
+    assert extract(store, clips).present == 3
+    np.save(tmp_path / "npy.npy", ARRAY[::-1])
+    np.savez(tmp_path / "npz.npz", features=ARRAY + 1)
+    np.save(tmp_path / "frames" / "3.npy", ARRAY[3] + 1)
+    assert extract(store, clips).extracted == sorted(clips)
+    assert np.array_equal(store["npy"], ARRAY[::-1])
+
+
+def test_an_hdf5_file_that_has_changed_is_read_again(h5_file, tmp_path):
+    features = FeatureFile(h5_file, dim=4)
+    store = FeatureStore(tmp_path / "stores", features, "float32")
+    assert extract(store, {"clip": None}).extracted == ["clip"]
+    h5_file.unlink()
+    add(h5_file, clip=ARRAY + 1)
+    assert extract(store, {"clip": None}).extracted == ["clip"]
+    assert np.array_equal(store["clip"], ARRAY + 1)
+
+
+def test_two_frames_of_one_number_are_refused(tmp_path):
+    (tmp_path / "clip").mkdir()
+    for number in (1, 2):
+        np.save(tmp_path / "clip" / f"{number}_exp50.npy", ARRAY[0])
+    with pytest.raises(MediaError, match="frame 50 is 1_exp50.npy, too"):
+        FeatureFolder(tmp_path, dim=4).read("clip")
