@@ -48,6 +48,14 @@ class FbankFeatures(Extractor):
         win_length=25,
         deltas=True,
     ):
+        for name, value in {
+            "sample_rate": sample_rate,
+            "n_mels": n_mels,
+            "hop_length": hop_length,
+            "win_length": win_length,
+        }.items():
+            if not value > 0:
+                raise UserError(f"{name}: {value}: not greater than 0")
         self.fbank = Fbank(
             sample_rate=sample_rate,
             n_fft=sample_rate * win_length // 1000,
@@ -131,7 +139,7 @@ class OpenSmileFeatures(Extractor):
         values = torch.tensor(frames.to_numpy())
         broken = ~values.isfinite()
         if broken.any():
-            logger.info(
+            logger.warning(
                 f"{clip}: {broken.sum()} of {broken.numel()} descriptors are "
                 "not finite: 0 in their place"
             )

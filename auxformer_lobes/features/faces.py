@@ -68,7 +68,8 @@ class FaceTracker:
     detect_every : float
         s from one detection to the next; in between, points are followed.
     smoothing : float
-        s, standard deviation of the Gaussian that smooths place and size.
+        s, standard deviation of the Gaussian that smooths place and size;
+        0 for none.
     margin : float
         What the crop shows around the face, as a share of the face's side,
         on each of the four sides. The face as the cascade sees it reaches
@@ -340,6 +341,8 @@ class FaceTracker:
         boxes = np.stack(
             [np.interp(frames, known, column) for column in boxes.T], axis=1
         )
+        if not self.smoothing:
+            return boxes
         # Damaged files have frames that all come at the same time.
         frame_time = max((times[-1] - times[0]) / len(times), 1e-3)
         return ndimage.gaussian_filter1d(

@@ -28,6 +28,7 @@ WEIGHT_NORM = {
     "conv.weight_g": "conv.parametrizations.weight.original0",
     "conv.weight_v": "conv.parametrizations.weight.original1",
 }
+LAYERS = "encoder.layers."
 
 
 class SpeechModelFeatures(Extractor):
@@ -105,6 +106,8 @@ class SpeechModelFeatures(Extractor):
                 )
             reader = AutoFeatureExtractor.from_pretrained(self.source, **safe)
         self.num_layers = _num_layers(source, config, keep_layers, layer)
+        # Of a file with weights, which may go beyond the single layer.
+        self.file_layers = keep_layers or config.num_hidden_layers
         if layer == "all":
             self.layers = self.num_layers + 1
         self.normalize = reader.do_normalize
@@ -139,7 +142,7 @@ class SpeechModelFeatures(Extractor):
         if self.weights is None:
             load = partial(load_model, self.source, self.folder)
         else:
-            load = partial(_load_weights, self.weights)
+            load = partial(_load_weights, self.weights, self.file_layers)
         encoder = _Encoder(
             self.folder,
             self.save_path,
@@ -249,8 +252,10 @@ class _Encoder(Wav2Vec2):
         self.normalize_wav = False
 
     def override_config(self, config):
-        """Leaves out the upper layers, before they take any memory."""
+        """Leaves out what is not needed, before it takes any memory."""
         config.num_hidden_layers = self.num_layers
+        # It follows the transformer, and gives fewer frames.
+        config.add_adapter = False
         return config
 
     def _from_pretrained(self, *args, **kwargs):
@@ -261,9 +266,10 @@ def _num_layers(source, config, keep_layers, layer):
     """How many layers of a model its features need."""
     kept = config.num_hidden_layers
     if keep_layers is not None:
-        if not 1 <= keep_layers <= kept:
+        if not isinstance(keep_layers, int) or not 1 <= keep_layers <= kept:
             raise UserError(
-                f"keep_layers: {keep_layers}, but {source} has {kept} layers"
+                f"keep_layers: {keep_layers} is no whole number from 1 to "
+                f"{kept}: {source} has {kept} layers"
             )
         kept = keep_layers
     if layer in ("last", "all"):
@@ -276,8 +282,8 @@ def _num_layers(source, config, keep_layers, layer):
     return layer
 
 
-def _load_weights(path, config):
-    """Builds a model with the state dict in a file."""
+def _load_weights(path, file_layers, config):
+    """Builds a model with the state dict in a file of so many layers."""
     state = read_weights(path)
     # Saved from inside other modules, all names begin alike.
     prefix, dot, _ = os.path.commonprefix([*state]).rpartition(".")
@@ -286,6 +292,13 @@ def _load_weights(path, config):
         for old, new in WEIGHT_NORM.items():
             renamed = renamed.replace(old, new)
         state[renamed] = state.pop(name)
+    layers = {k: k.split(".")[2] for k in state if k.startswith(LAYERS)}
+    # Those above a single layer; any other number of layers is a mistake.
+    if {*layers.values()} == {str(i) for i in range(file_layers)}:
+        for name, number in layers.items():
+            if int(number) >= config.num_hidden_layers:
+                del state[name]
+    state = {k: x for k, x in state.items() if not k.startswith("adapter.")}
     with torch.device("meta"):
         model = AutoModel.from_config(config)
     # It masks inputs in training; not every file has it, nor every model.

@@ -3,6 +3,7 @@
 from math import prod
 
 from auxformer_lobes.features.extractor import Extractor, Reading
+from auxformer_lobes.features.visual import FaceModelFeatures
 
 
 class Unencoded(Extractor):
@@ -40,16 +41,26 @@ class Unencoded(Extractor):
 
     def read(self, clip, path):
         """Returns what the encoder would be given, see `Extractor.read`."""
-        return self._flat(self.features.read(clip, path))
+        if not isinstance(self.features, FaceModelFeatures):
+            return self._flat(self.features.read(clip, path))
+        rate = self.features.frames_per_second
+        return self._of_frames(self.features.faces(path, rate))
 
     def read_each(self, path):
         """Returns every face, see `FaceFeatures.read_each`."""
-        return [(f, self._flat(r)) for f, r in self.features.read_each(path)]
+        if not isinstance(self.features, FaceModelFeatures):
+            found = self.features.read_each(path)
+            return [(faces, self._flat(reading)) for faces, reading in found]
+        rate = self.features.frames_per_second
+        return [
+            (faces, self._of_frames(faces))
+            for faces in self.features.faces.each(path, rate)
+        ]
+
+    def _of_frames(self, faces):
+        # Video models would give a quality to each window.
+        return self._flat(FaceModelFeatures.describe(self.features, faces))
 
     def _flat(self, reading):
         values, quality = reading
-        values = values.reshape(len(values), self.dim)
-        # Windows of frames have a quality each, and are cut later.
-        if quality is not None and len(quality) != len(values):
-            quality = None
-        return Reading(values, quality)
+        return Reading(values.reshape(len(values), self.dim), quality)

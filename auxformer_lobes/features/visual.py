@@ -68,8 +68,8 @@ class HogFeatures(FaceFeatures):
     Arguments
     ---------
     faces : FaceTracker
-        Finds the face; its `size` is a multiple of 8. By default one for
-        faces of 64×64.
+        Finds the face; its `size` is a multiple of 8, at least 16. By
+        default one for faces of 64×64.
     frames_per_second : float
         Constant rate of the features; by default that of the video.
 
@@ -81,7 +81,12 @@ class HogFeatures(FaceFeatures):
 
     def __init__(self, faces=None, frames_per_second=None):
         self.faces = faces or FaceTracker(size=64)
-        self.frames_per_second = frames_per_second
+        if self.faces.size % 8 or self.faces.size < 16:
+            raise UserError(
+                f"faces: size {self.faces.size}, but HOG takes a multiple of "
+                "8, at least 16"
+            )
+        self.frames_per_second = _rate(frames_per_second)
         super().__init__(
             dim=self._hog().getDescriptorSize(),
             faces=self.faces.settings,
@@ -159,7 +164,7 @@ class FaceModelFeatures(FaceFeatures):
                 f"faces: size {self.faces.size}, but the model takes {size}: "
                 f"set size: {size}"
             )
-        self.frames_per_second = frames_per_second
+        self.frames_per_second = _rate(frames_per_second)
         self.batch_size = batch_size
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         super().__init__(
@@ -237,3 +242,12 @@ class FaceModelFeatures(FaceFeatures):
         while batch := list(islice(inputs, self.batch_size)):
             features.append(self.encoder(torch.stack(batch).to(self.device)))
         return list(torch.cat(features).split([len(clip) for clip in clips]))
+
+
+def _rate(frames_per_second):
+    """Checks a rate: at one below 0, frames would never end."""
+    if frames_per_second is not None and not frames_per_second > 0:
+        raise UserError(
+            f"frames_per_second: {frames_per_second}: not greater than 0"
+        )
+    return frames_per_second

@@ -4,6 +4,7 @@ import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
 from auxformer_lobes.errors import UserError
+from auxformer_lobes.features.pretrained import FOR_MASKS
 
 
 class TrainedEncoder(torch.nn.Module):
@@ -51,11 +52,20 @@ class TrainedEncoder(torch.nn.Module):
         self, features, freeze=False, frozen=(), gradient_checkpointing=False
     ):
         super().__init__()
+        if not hasattr(type(features), "encoder"):
+            raise UserError(
+                f"{type(features).__name__} cannot be trained: choose features "
+                "of a pretrained model"
+            )
         self.features = features
         self.freeze = freeze
         self.encoder = features.encoder
         self.encoder.requires_grad_(not freeze)
-        model = self.encoder.model
+        # Never used, they would stop distributed training.
+        for name, weights in self.encoder.named_parameters():
+            if name.endswith(FOR_MASKS):
+                weights.requires_grad_(False)
+        model = getattr(self.encoder, "model", self.encoder)
         for name in frozen:
             try:
                 model.get_submodule(name).requires_grad_(False)
@@ -66,6 +76,11 @@ class TrainedEncoder(torch.nn.Module):
                     f"choose among {parts}, or parts of them"
                 )
         if gradient_checkpointing:
+            if not getattr(model, "supports_gradient_checkpointing", False):
+                raise UserError(
+                    f"{type(model).__name__} has no gradient checkpointing: "
+                    "set gradient_checkpointing: False"
+                )
             model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def train(self, mode=True):

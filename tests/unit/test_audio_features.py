@@ -82,6 +82,12 @@ def test_filterbanks_of_another_sample_rate_hear_all_of_it(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["n_mels", "hop_length", "win_length"])
+def test_filterbanks_of_nothing_are_told(name):
+    with pytest.raises(UserError, match=f"{name}: 0: not greater than 0"):
+        FbankFeatures(**{name: 0})
+
+
 @pytest.fixture(scope="module")
 def compare():
     return OpenSmileFeatures()
@@ -163,7 +169,7 @@ def test_descriptors_that_are_not_finite_become_0_and_are_counted(
     frames.iloc[3, 7] = np.nan
     frames.iloc[4, 0] = -np.inf
     features.smile.process_signal = lambda waveform, rate: frames
-    with caplog.at_level(logging.INFO, "auxformer_lobes.features.audio"):
+    with caplog.at_level(logging.WARNING, "auxformer_lobes.features.audio"):
         broken = features("tone", tone_file)
     assert broken[3, 7] == broken[4, 0] == 0
     assert "tone: 2 of 12480 descriptors are not finite" in caplog.text

@@ -122,6 +122,13 @@ def test_boxes_do_not_tremble():
     assert np.abs(np.diff(boxes[:, :2], n=2, axis=0)).max() < real_jerk + 0.5
 
 
+def test_boxes_that_are_not_smoothed_are_those_that_are_found():
+    pictures, centres = astronaut(0.5)
+    boxes, quality = FaceTracker(smoothing=0).track(clip(pictures))
+    assert (quality > Quality.FALLBACK).all()
+    assert np.abs(boxes[:, :2] - centres).max() < 0.15 * boxes[:, 2].mean()
+
+
 def test_a_mistaken_detection_is_overruled_by_its_neighbours(monkeypatch):
     pictures = film(x=np.zeros(60))
     tracker = FaceTracker(align=False)

@@ -183,6 +183,27 @@ def test_padding_is_not_taken_for_harmless_where_a_batch_norm_sees_it(tmp_path):
     assert close(short, features.encode(waveforms[:1])[0])
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm"])
+def test_an_adapter_behind_the_transformer_is_left_out(
+    tmp_path, tone_file, family
+):
+    options = {"add_adapter": True, "output_hidden_size": 24}
+    source = save_model(tmp_path / "model", family=family, **options)
+    features = features_of(source)
+    values = features("tone", tone_file)
+    assert values.shape == (49, features.dim) == (49, 32)
+    model = FAMILIES[family][1].from_pretrained(source)
+    taken = []
+    model.adapter.register_forward_pre_hook(lambda _, x: taken.append(x[0][0]))
+    with torch.no_grad():
+        model(features.read("tone", tone_file).values[None])
+    assert close(values, taken[0])
+    weights = tmp_path / "final_wav2vec.pt"
+    torch.save(tiny_model(family, **options).state_dict(), weights)
+    again = features_of(source, weights=str(weights))
+    assert torch.equal(again("tone", tone_file), values)
+
+
 def test_a_sound_shorter_than_one_frame_is_padded_to_one(folders, tmp_path):
     features = features_of(folders["wav2vec2", "layer"])
     for samples, frames in [(1, 1), (399, 1), (400, 1), (719, 1), (720, 2)]:
@@ -256,7 +277,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_sent_to_workers(
 
 def test_a_choice_of_layers_that_there_is_not_is_told(folders):
     source = folders["wav2vec2", "layer"]
-    for keep_layers in (0, 5):
+    for keep_layers in (0, 5, 2.0):
         with pytest.raises(UserError, match="keep_layers: .* has 4 layers"):
             features_of(source, keep_layers=keep_layers)
     for layer in (0, 3, "first", 1.5):

@@ -205,6 +205,23 @@ def test_a_file_without_weights_is_named(tmp_path, published):
         features_of(source, weights=str(path))
 
 
+def test_a_single_layer_needs_those_below_it_only(
+    tmp_path, published, tone_file
+):
+    source, _ = published
+    model = tiny_model(layers=3, seed=1)
+    path = tmp_path / "final_wav2vec.pt"
+    torch.save(model.state_dict(), path)
+    features = features_of(source, keep_layers=3, layer=2, weights=str(path))
+    expected = features_of(save_model(tmp_path / "expected", model), layer=2)
+    values = features("tone", tone_file)
+    assert torch.equal(values, expected("tone", tone_file))
+    # A file of another number of layers is another model's.
+    features = features_of(source, keep_layers=4, layer=2, weights=str(path))
+    with pytest.raises(UserError, match=r"layers\.2\..* in place of none"):
+        features.encode([torch.randn(400)])
+
+
 def test_more_layers_than_the_file_has_are_told(tmp_path, published):
     source, model = published
     path = tmp_path / "final_wav2vec.pt"

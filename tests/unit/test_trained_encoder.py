@@ -1,17 +1,30 @@
 """Encoders that are trained with the fusion network."""
 
+import numpy as np
 import pytest
 import torch
 
 from auxformer_lobes.errors import UserError
+from auxformer_lobes.features.audio import FbankFeatures
 from auxformer_lobes.features.extractor import Reading
+from auxformer_lobes.features.faces import Faces, FaceTracker
 from auxformer_lobes.features.speech import SpeechModelFeatures
 from auxformer_lobes.features.unencoded import Unencoded
-from auxformer_lobes.features.vision import ImageModelFeatures
-from auxformer_lobes.features.visual import FaceFeatures
+from auxformer_lobes.features.vision import (
+    ImageModelFeatures,
+    VideoModelFeatures,
+)
+from auxformer_lobes.features.visual import (
+    FaceFeatures,
+    FaceModelFeatures,
+    HogFeatures,
+)
 from auxformer_lobes.models.trained_encoder import TrainedEncoder
 from tests.unit.speech_models import save_model, tiny_model
-from tests.unit.vision_models import save_model as save_vision_model
+from tests.unit.vision_models import (
+    SIZE,
+    save_model as save_vision_model,
+)
 
 
 @pytest.fixture
@@ -92,6 +105,56 @@ def test_all_of_it_is_trained_but_what_is_frozen(speech):
     }
 
 
+def test_whatever_is_trained_has_gradients(tmp_path):
+    """As training on several devices demands."""
+    model = tiny_model(layers=2, layerdrop=0.0)
+    assert hasattr(model, "masked_spec_embed")
+    speech = SpeechModelFeatures(
+        save_model(tmp_path, model), tmp_path, device="cpu"
+    )
+    encoder = TrainedEncoder(speech).train()
+    sounds = [sound[:, None] for sound in waveforms(8000, 6000)]
+    encoder(*pad(sounds))[0].square().sum().backward()
+    trained = [w for w in encoder.parameters() if w.requires_grad]
+    assert trained and all(weights.grad is not None for weights in trained)
+
+
+@pytest.mark.parametrize("kind", [FbankFeatures, HogFeatures])
+def test_features_without_a_model_cannot_be_trained(kind):
+    with pytest.raises(UserError, match=f"{kind.__name__} cannot be trained"):
+        TrainedEncoder(kind())
+
+
+class TinyFaces(FaceModelFeatures):
+    """A model as VGG-Face is one: a sequence of layers, with no wrapper."""
+
+    def __init__(self):
+        super().__init__(5, 2, None, None, batch_size=4, device="cpu")
+
+    def load(self):
+        """Makes the model."""
+        return TinyNetwork(torch.nn.Flatten(), torch.nn.Linear(12, 5))
+
+
+class TinyNetwork(torch.nn.Sequential):
+    """Takes bytes."""
+
+    def forward(self, crops):
+        """Encodes faces."""
+        return super().forward(crops.float())
+
+
+def test_a_model_that_is_no_hugging_face_one_is_trained():
+    encoder = TrainedEncoder(TinyFaces(), frozen=["0"]).train()
+    crops = torch.ones(2, 3, 12, dtype=torch.uint8)
+    features, _ = encoder(crops, torch.tensor([1.0, 2 / 3]))
+    assert features.shape == (2, 3, 5)
+    features.sum().backward()
+    assert all(weights.grad is not None for weights in encoder.parameters())
+    with pytest.raises(UserError, match="set gradient_checkpointing: False"):
+        TrainedEncoder(TinyFaces(), gradient_checkpointing=True)
+
+
 def test_a_frozen_encoder_stays_as_it_is(speech):
     encoder = TrainedEncoder(speech, freeze=True).train()
     assert not any(module.training for module in encoder.modules())
@@ -161,6 +224,24 @@ def test_crops_of_every_face_are_stored_flat():
     assert place == "left"
     assert reading.values.shape == (5, crops.dim) == (5, 12)
     assert reading.quality.tolist() == [2] * 5
+
+
+def test_crops_for_a_video_model_have_a_quality_each(tmp_path, monkeypatch):
+    save_vision_model(tmp_path, "videomae")
+    features = VideoModelFeatures(tmp_path, tmp_path, device="cpu")
+    faces = Faces(
+        crops=np.zeros((9, SIZE, SIZE, 3), dtype=np.uint8),
+        boxes=np.zeros((9, 4)),
+        quality=np.array([2, 0, 0, 1, 1, 2, 0, 0, 1], dtype=np.uint8),
+    )
+    monkeypatch.setattr(
+        FaceTracker, "each", lambda tracker, path, rate, most=8: [faces]
+    )
+    crops = Unencoded(features)
+    ((_, each),) = crops.read_each("clip.mp4")
+    for reading in (crops.read("clip", "clip.mp4"), each):
+        assert reading.values.shape == (9, crops.dim)
+        assert reading.quality.tolist() == faces.quality.tolist()
 
 
 class OneFace(FaceFeatures):

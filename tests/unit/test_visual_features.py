@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from auxformer_lobes.errors import MediaError
+from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.faces import FaceTracker, Quality
 from auxformer_lobes.features.inputs import load_encoder
-from auxformer_lobes.features.visual import HogFeatures
+from auxformer_lobes.features.visual import FaceModelFeatures, HogFeatures
 from tests.unit.media_files import astronaut, grey_pictures, write_media
 
 
@@ -55,6 +55,21 @@ def test_another_size_of_face_gives_its_own_dimension(face_clip):
     features = HogFeatures(FaceTracker(size=32), frames_per_second=5)
     assert features.dim == 324
     assert features("face", face_clip).shape == (5, 324)
+
+
+@pytest.mark.parametrize("size", [8, 60])
+def test_a_size_that_blocks_do_not_fill_is_told(size):
+    with pytest.raises(UserError, match=f"faces: size {size}, .* of 8, at"):
+        HogFeatures(FaceTracker(size=size))
+
+
+@pytest.mark.parametrize("rate", [0, -15])
+def test_a_rate_that_is_none_is_told(rate):
+    told = pytest.raises(UserError, match=f"frames_per_second: {rate}: not")
+    with told:
+        HogFeatures(frames_per_second=rate)
+    with told:
+        FaceModelFeatures(3, 64, None, rate, batch_size=1, device="cpu")
 
 
 def test_the_encoder_file_gives_hog_15_times_a_second(face_clip):
