@@ -3,10 +3,12 @@
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.features.extraction import extract
+from auxformer_lobes.features.extraction_report import print_report
 from auxformer_lobes.features.normalization import FeatureNorm
 
 logger = get_logger(__name__)
@@ -42,7 +44,7 @@ def extract_features(datasets, stores, num_workers=0):
     """Extracts what the stores do not have yet.
 
     Where processes train together, all of them call this and each does its
-    share.
+    share; the first prints what became of the clips.
 
     Arguments
     ---------
@@ -53,11 +55,15 @@ def extract_features(datasets, stores, num_workers=0):
     num_workers : int
         Processes that read media files.
     """
+    entries = {
+        clip: entry
+        for dataset in datasets.values()
+        for clip, entry in dataset.data.items()
+    }
     for modality, store in stores.items():
         paths = {
             clip: entry[MEDIA[modality]]
-            for dataset in datasets.values()
-            for clip, entry in dataset.data.items()
+            for clip, entry in entries.items()
             if entry[MEDIA[modality]] is not None
         }
         report = extract(
@@ -67,6 +73,11 @@ def extract_features(datasets, stores, num_workers=0):
             f"{modality} features: {len(report.extracted)} clips extracted in "
             f"{report.seconds:.0f} s, {report.present} were there"
         )
+        if if_main_process() and (report.extracted or report.failed):
+            seconds = sum(
+                entries[clip].get("duration") or 0 for clip in report.extracted
+            )
+            print_report(report, f"{modality} features", seconds)
         for clip, (file, reason) in report.failed.items():
             logger.warning(
                 f"{modality} features of {clip} failed: {file}: {reason}"

@@ -109,7 +109,7 @@ def read_manifests(paths, media, data_root=None):
                     f"manifest says {files[clip]}: extract them one by one, "
                     "into folders of their own"
                 )
-            if entry.get("duration"):
+            if isinstance(entry.get("duration"), (int, float)):
                 seconds[clip] = entry["duration"]
     if not files:
         raise UserError(f"{', '.join(map(str, paths))}: no clip has a {media}")

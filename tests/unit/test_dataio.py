@@ -92,6 +92,20 @@ def test_features_are_extracted_from_the_corpus(dataset):
     assert dataset[0]["visual"].tolist() == [[12.0] * 2] * 4
 
 
+def test_a_table_says_what_was_extracted_and_nothing_if_nothing_was(
+    datasets, stores, capsys
+):
+    for clip in datasets["train"].data.values():
+        clip["duration"] = 720.0
+    extract_features(datasets, stores)
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "audio features" in printed and "visual features" in printed
+    assert "clips 2 new 2" in printed and "clips 1 new 1" in printed
+    assert "media, hours 0.40" in printed and "media, hours 0.20" in printed
+    extract_features(datasets, stores)
+    assert not capsys.readouterr().out
+
+
 def test_a_missing_modality_is_a_frame_of_zeros_and_said_to_be_missing(dataset):
     assert dataset[1]["visual"].tolist() == [[0.0, 0.0]]
     assert [clip["present"].tolist() for clip in dataset] == [
