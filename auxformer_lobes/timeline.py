@@ -15,16 +15,20 @@ import av
 import numpy as np
 import soundfile
 import torch
+from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.clips import Clip, Emotion, reason_of
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.extractor import Reading
-from auxformer_lobes.features.media import open_media
+from auxformer_lobes.features.media import mono, open_media
 from auxformer_lobes.modalities import WORDS
+
+logger = get_logger(__name__)
 
 SECTION = 20.0  # s of pictures that are read at a time, at least
 LONGEST_SECTION = 60.0  # s
 SLACK = 0.1  # s, by which sound and picture may end before a window does
+SHORTEST_GAP = 0.05  # s, below which times in a file are but imprecise
 ROUNDING = 0.001  # s, of the times in many containers
 
 
@@ -129,11 +133,15 @@ def _clips(path, sounds, pictures):
 
 def _told(windows, path):
     """What the windows give; when they end, or fail, the reason for ever."""
-    reason = "has ended"
+    reason, number = "has ended", 0
     try:
-        yield from windows
+        for window in windows:
+            yield window
+            number += 1
     except MediaError as error:
         reason = reason_of(error, path)
+        if number > 0:  # else each window tells
+            logger.warning(f"{error}: from there on, it is missing")
     while True:
         yield _Ending(reason)
 
@@ -142,7 +150,7 @@ def _sounds(features, path, folder, window, hop):
     """Reads the sound of each window, or says what is wrong with it."""
     file = f"{folder}/window.wav"
     for samples, rate in _samples(path, window, hop):
-        soundfile.write(file, samples.T, rate, subtype="FLOAT")
+        soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
             yield features.read("audio", file)
         except MediaError as error:
@@ -150,34 +158,53 @@ def _sounds(features, path, folder, window, hop):
 
 
 def _samples(path, window, hop):
-    """Samples of each window, `[channels, time]`, and their rate."""
+    """Samples of each window, `[time]`, and their rate."""
+    held, first, number = None, 0, 0  # held samples, from which one
+    for new, rate in _without_gaps(path):
+        held = new if held is None else np.concatenate([held, new])
+        while True:
+            begin = round(number * hop * rate) - first
+            end = begin + round(window * rate)
+            if len(held) < end:
+                break
+            yield held[begin:end], rate
+            number += 1
+            gone = min(round(number * hop * rate) - first, len(held))
+            held, first = held[gone:], first + gone
+    if held is None:
+        raise MediaError(f"{path}: its audio stream has no samples")
+    if number == 0 or len(held) >= end - _slack(window) * rate:
+        yield held[max(0, begin) :], rate
+
+
+def _without_gaps(path):
+    """All samples, with zeros where there are none: yields parts, and rate."""
     with open_media(path) as container:
         if not container.streams.audio:
             raise MediaError(f"{path}: has no audio stream")
         start = (container.start_time or 0) / av.time_base
-        floats = av.AudioResampler(format="fltp")
-        held, first, number = None, 0, 0  # held samples, from which one
+        rate, length = None, 0
         for frame in container.decode(audio=0):
+            if rate not in (None, frame.sample_rate):
+                raise MediaError(f"{path}: changes its sample rate")
             rate = frame.sample_rate
-            (frame,) = floats.resample(frame)
-            new = frame.to_ndarray()
-            if held is None:
-                late = round(((frame.time or start) - start) * rate)
-                held = np.zeros((len(new), max(0, late)), np.float32)
-            held = np.concatenate([held, new], axis=1)
-            while True:
-                begin = round(number * hop * rate) - first
-                end = begin + round(window * rate)
-                if held.shape[1] < end:
-                    break
-                yield held[:, begin:end], rate
-                number += 1
-                gone = min(round(number * hop * rate) - first, held.shape[1])
-                held, first = held[:, gone:], first + gone
-        if held is None:
-            raise MediaError(f"{path}: its audio stream has no samples")
-        if number == 0 or held.shape[1] >= end - SLACK * rate:
-            yield held[:, max(0, begin) :], rate
+            gap = 0
+            if frame.time is not None:
+                gap = round((frame.time - start) * rate) - length
+            if length == 0 or gap > SHORTEST_GAP * rate:
+                # A second at a time, since gaps may last for hours.
+                for at in range(0, gap, rate):
+                    zeros = np.zeros(min(rate, gap - at), np.float32)
+                    length += len(zeros)
+                    yield zeros, rate
+            samples = mono(frame)
+            length += len(samples)
+            yield samples, rate
+
+
+def _slack(window):
+    """SLACK, but no window may lie beyond the end."""
+    return min(SLACK, window / 2)
 
 
 def _largest_face(features, sections):
@@ -232,7 +259,8 @@ def _pictures(sections, window, hop):
             number += 1
             while held and held[0][0][-1] < number * hop:
                 held.popleft()
-    if number == 0 or number * hop + window - SLACK <= reached + lasts:
+    end = reached + lasts + _slack(window)
+    if number == 0 or number * hop + window <= end:
         yield _cut(held, number * hop, number * hop + window)
 
 
@@ -287,7 +315,7 @@ def _sections(path, folder):
             raise MediaError(f"{path}: has no video stream")
         stream = container.streams.video[0]
         start = (container.start_time or 0) / av.time_base
-        file, section, times = None, None, []
+        file, section, times, last = None, None, [], None
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
@@ -309,6 +337,11 @@ def _sections(path, folder):
             if not times:
                 file, section, part = _section_like(stream, folder)
             times.append(time)
+            # Those of MPEG-1 and 2 are guessed, and may go back.
+            if packet.dts is not None:
+                if last is not None:
+                    packet.dts = min(max(packet.dts, last + 1), packet.pts)
+                last = packet.dts
             packet.stream = part
             section.mux(packet)
         if not times:

@@ -1,6 +1,7 @@
 """Options that commands share."""
 
 import argparse
+import math
 import os
 
 from auxformer_lobes.errors import UserError
@@ -89,7 +90,8 @@ def run_opts(options):
     if options.device is None:
         return {}
     try:
-        torch.empty(1, device=options.device)
+        # Some that are known cannot be used, such as meta.
+        torch.zeros(1, device=options.device).cpu()
     except (AssertionError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {options.device}: {reason}")
@@ -196,7 +198,7 @@ def number_from(least, kind=int):
         except ValueError:
             number = None
         # Written so, since NaN is not at least anything.
-        if number is None or not number >= least:
+        if number is None or not least <= number < math.inf:
             raise argparse.ArgumentTypeError(
                 f"{text} is not a number from {least}"
             )

@@ -83,10 +83,7 @@ def _find(arguments):
     files = []
     for argument in arguments:
         if os.path.isdir(argument):
-            inside = glob.glob(f"{glob.escape(argument)}/**", recursive=True)
-            found = sorted(
-                file for file in inside if file.lower().endswith(SUFFIXES)
-            )
+            found = _inside(argument)
             if not found:
                 raise UserError(f"{argument}: no sound or video file in it")
         elif os.path.exists(argument) or not glob.has_magic(argument):
@@ -103,11 +100,27 @@ def _find(arguments):
     return list(dict.fromkeys(files))
 
 
+def _inside(folder):
+    """Names of sound and video files in a folder, each file once."""
+    found = {}
+    # Links to folders are not followed: they may lead round and round.
+    for here, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            file = os.path.join(here, name)
+            is_media = name.lower().endswith(SUFFIXES)
+            if is_media and name[0] != "." and os.path.isfile(file):
+                found.setdefault(os.path.realpath(file), []).append(file)
+    return sorted(min(names) for names in found.values())
+
+
 def _print_table(found, task):
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
+    from rich.table import Column, Table
 
-    table = Table("file", "emotion", "sound", "picture")
+    file = Column("file", overflow="fold")
+    table = Table(file, "emotion", "sound", "picture")
     for file, emotion in found.items():
         used = [
             f"{emotion.quality[m]:.0%} used"
@@ -115,5 +128,6 @@ def _print_table(found, task):
             else emotion.missing[m]
             for m in ("audio", "visual")
         ]
-        table.add_row(file, task.say([*emotion.outputs.values()]), *used)
+        said = task.say([*emotion.outputs.values()])
+        table.add_row(escape(file), said, *used)
     Console().print(table)

@@ -1,6 +1,7 @@
 """`timeline`: the emotion in a file, window by window."""
 
 import csv
+import os
 import sys
 
 from auxformer_lobes.commands.options import (
@@ -54,6 +55,11 @@ def timeline(parser):
 def _timeline(options):
     from auxformer_lobes import plots
 
+    if options.plot:
+        # Told before the work is done.
+        folder = os.path.dirname(options.plot)
+        if not os.path.isdir(folder or "."):
+            raise UserError(f"--plot {options.plot}: no such folder")
     recognizer = load_model(options)
     task = recognizer.hparams.task
     table = csv.writer(sys.stdout, lineterminator="\n")
@@ -70,7 +76,7 @@ def _timeline(options):
         if options.plot:
             told.append((start, end, emotion))
         if options.csv:
-            times = f"{start:.2f}", f"{end:.2f}"
+            times = f"{start:.3f}", f"{end:.3f}"
             face = emotion.face or ""
             table.writerow([*times, face, *cells(task, emotion)])
             continue
@@ -84,7 +90,7 @@ def _timeline(options):
         print(f"{start:8.2f} - {end:.2f} s  {face}{said}  {missing}".rstrip())
     if options.plot:
         figure = plots.timeline(told, task)
-        figure.suptitle(options.file)
+        figure.suptitle(options.file, parse_math=False)
         try:
             figure.savefig(options.plot, dpi=120)
         except (OSError, ValueError) as error:

@@ -112,7 +112,7 @@ def read_audio(path, sample_rate=16000):
         rates, samples = set(), []
         for frame in container.decode(audio=0):
             rates.add(frame.sample_rate)
-            samples.append(_mono(frame))
+            samples.append(mono(frame))
     if not samples:
         raise MediaError(f"{path}: its audio stream has no samples")
     if len(rates) > 1:
@@ -129,8 +129,19 @@ def read_audio(path, sample_rate=16000):
     return torchaudio.functional.resample(waveform, rate, sample_rate)
 
 
-def _mono(frame):
-    """Averages the channels of a decoded frame, at full scale 1."""
+def mono(frame):
+    """Averages the channels of some decoded sound.
+
+    Arguments
+    ---------
+    frame : av.AudioFrame
+        In any format.
+
+    Returns
+    -------
+    np.ndarray
+        `[time]`, float32, full scale from -1 to 1.
+    """
     samples = frame.to_ndarray()
     if frame.format.is_packed:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

@@ -172,7 +172,7 @@ def test_a_timeline_is_printed_and_drawn(here, tmp_path, capsys):
     command = "timeline long.flv --source model --window 2 --hop 1 --csv"
     assert not main([*command.split(), "--plot", str(picture)])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    assert [row["start"] for row in rows] == ["0.00", "1.00", "2.00"]
+    assert [row["start"] for row in rows] == ["0.000", "1.000", "2.000"]
     assert cv2.imread(str(picture)).std() > 10, "there is something on it"
     assert not main([*command.split(), "--faces", "all"])
     each = list(csv.DictReader(capsys.readouterr().out.splitlines()))
@@ -182,6 +182,14 @@ def test_a_timeline_is_printed_and_drawn(here, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("    0.00 - 2.00 s  ")
     assert printed.endswith("no picture: has no video stream\n")
+
+
+def test_a_dollar_in_a_name_is_none_of_a_formula(here, tmp_path):
+    sound = tmp_path / r"a$\frac$.wav"
+    soundfile.write(sound, swell(2.0), RATE)
+    picture = str(tmp_path / "timeline.png")
+    command = ["timeline", str(sound), "--source", "model", "--plot", picture]
+    assert not main(command)
 
 
 def test_a_fresh_process_says_the_same(here):
@@ -206,12 +214,17 @@ def test_a_fresh_process_says_the_same(here):
         ("predict media --source run", "run: has no config.json"),
         ("predict media --source a/b/c", "a/b/c: neither a folder nor a name"),
         ("predict media --source model --device x", "--device x: Expected one"),
+        ("predict media --source model --device meta", "meta: Cannot copy out"),
         ("predict media --source model --batch_size 0", "0 is not a number"),
         ("predict media --source model --json --csv", "not allowed with"),
         ("timeline long.flv --source model --hop 0", "not a number from 0.01"),
         (
             "timeline media/silent.wav --source model --plot a.nonsense",
             "--plot a.nonsense: Format 'nonsense' is not supported",
+        ),
+        (
+            "timeline media/silent.wav --source model --plot nowhere/a.png",
+            "--plot nowhere/a.png: no such folder",
         ),
         ("timeline media/notes.txt --source model", "cannot be decoded"),
         ("evaluate model --manifest a --data_root .", "not the output folder"),

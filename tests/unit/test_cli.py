@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 
 import pytest
 
 from auxformer_lobes.cli import COMMANDS, main
+from auxformer_lobes.clips import Emotion
+from auxformer_lobes.commands.options import number_from
+from auxformer_lobes.commands.predict import _find, _print_table
 from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.tasks import Categories
 from tests.unit.letters import CLIPS, Letters, same
 
 ENCODER = "!new:tests.unit.letters.Letters\n    factor: 1.0\n"
@@ -255,3 +260,30 @@ def test_each_command_has_an_example(command, capsys):
         main([command.__name__, "--help"])
     printed = " ".join(capsys.readouterr().out.split())
     assert f"example: auxformer {command.__name__} " in printed
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "0", "two"])
+def test_a_number_that_is_not_finite_or_too_small_is_refused(text):
+    with pytest.raises(ArgumentTypeError, match=f"{text} is not a number"):
+        number_from(0.1, float)(text)
+
+
+def test_a_folder_has_each_file_once(work):
+    (work / "media" / "more").mkdir(parents=True)
+    (work / "media" / "dir.mp4").mkdir()
+    (work / "media" / "more" / "a.wav").touch()
+    (work / "media" / "more" / "up").symlink_to(work / "media")
+    (work / "media" / "z.wav").symlink_to(work / "media" / "more" / "a.wav")
+    (work / "media" / "._b.wav").touch()
+    assert _find(["media"]) == ["media/more/a.wav"]
+
+
+def test_a_table_has_names_of_files_as_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ["x[/b].wav", "y[red]a.wav", "long/" * 30 + "z.wav"]
+    missing = {"audio": "silent", "visual": "dark"}
+    emotion = Emotion("sad", {"sad": 1.0}, {}, {}, missing)
+    _print_table(dict.fromkeys(names, emotion), Categories(["sad"]))
+    lines = capsys.readouterr().out.splitlines()[3:]
+    printed = "".join(x[1:].partition("│")[0].strip() for x in lines)
+    assert all(name in printed for name in names)

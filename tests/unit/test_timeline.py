@@ -187,6 +187,25 @@ def test_no_picture_is_lost_where_files_are_cut(
         assert same(emotion, *recognizer.classify_batch(visual=cut[None]))
 
 
+def test_pictures_of_mpeg_2_are_cut_though_their_order_is_guessed(tmp_path):
+    path = tmp_path / "all.mpg"
+    levels = 40 + np.arange(250) * 180 // 250
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height = 64, 48
+        stream.codec_context.max_b_frames = 2
+        stream.bit_rate = 2_000_000
+        for picture in grey_pictures(levels):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        order = [x.dts for x in container.demux(video=0) if x.size]
+    assert order != sorted(order), "as it is in files of this kind"
+    ((file, times),) = timeline_module._sections(path, tmp_path)
+    assert len(times) == len(list(read_frames(file))) == len(levels)
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path, recognizer):
     brightness = recognizer.hparams.visual_features
     most = {}
@@ -230,6 +249,84 @@ def test_what_ends_early_is_missing_from_then_on(tmp_path, recognizer):
         {"visual": "has ended"},
         {"visual": "has ended"},
     ]
+
+
+def sound_in_parts(path, parts, rate=RATE):
+    """Writes a swell, of which there are but parts, from and to s."""
+    sound = swell(8.0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for start, end in parts:
+            at = np.arange(round(start * rate), round(end * rate))
+            part = sound.take(at, mode="wrap")
+            samples = (part * 32767).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            frame.sample_rate, frame.pts = rate, round(start * rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def adts(path, *parts):
+    """Writes a sound of some rates and channels, one after the other."""
+    with open(path, "wb") as file:
+        for rate, layout in parts:
+            sound = tone(3.0, rate)
+            samples = np.stack([sound] * (2 if layout == "stereo" else 1))
+            frame = av.AudioFrame.from_ndarray(samples, "fltp", layout)
+            frame.sample_rate, frame.pts = rate, 0
+            with av.open(f"{path}.part", "w", format="adts") as container:
+                stream = container.add_stream("aac", rate=rate, layout=layout)
+                for one in (frame, None):
+                    container.mux(stream.encode(one))
+            with open(f"{path}.part", "rb") as part:
+                file.write(part.read())
+    return path
+
+
+def test_what_comes_after_a_gap_in_the_sound_is_in_its_place(
+    tmp_path, recognizer
+):
+    whole = sound_in_parts(tmp_path / "whole.mkv", [(0, 2), (2, 6), (6, 8)])
+    gap = sound_in_parts(tmp_path / "gap.mkv", [(0, 2), (6, 8)])
+    options = {"window": 2.0, "hop": 2.0}
+    wanted = [e for *_, e in recognizer.timeline(whole, **options)]
+    found = [e for *_, e in recognizer.timeline(gap, **options)]
+    missing = [emotion.missing.get("audio") for emotion in found]
+    assert missing == [None, "is silent", "is silent", None]
+    assert same(found[0], wanted[0]) and same(found[3], wanted[3])
+
+
+def test_a_gap_of_hours_is_not_held_in_memory(tmp_path):
+    parts = [(0, 2), (7200, 7201)]
+    path = sound_in_parts(tmp_path / "gap.mkv", parts, rate=1000)
+    most = max(len(x) for x, _ in timeline_module._without_gaps(path))
+    assert most <= 2 * 1000
+    windows = timeline_module._samples(path, window=2.0, hop=2.0)
+    sizes = [len(samples) for samples, _ in windows]
+    assert sizes == [2000] * 3600
+
+
+def test_channels_may_change_and_the_sample_rate_may_not(
+    tmp_path, recognizer, caplog
+):
+    path = adts(tmp_path / "a.aac", (16000, "mono"), (16000, "stereo"))
+    found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=3.0)]
+    assert [emotion.quality for emotion in found] == [{"audio": 1}] * 2
+    assert not caplog.records
+    path = adts(tmp_path / "b.aac", (16000, "mono"), (44100, "mono"))
+    found = list(recognizer.timeline(path))
+    assert found[-1][1] <= 3.0
+    (record,) = caplog.records
+    assert f"{path}: changes its sample rate" in record.message
+
+
+def test_no_window_lies_beyond_the_end(tmp_path, recognizer):
+    soundfile.write(tmp_path / "all.wav", swell(1.0), RATE)
+    film(tmp_path / "all.avi", [200] * 25, every=0.04, video_codec="ffv1")
+    for name in ("all.wav", "all.avi"):
+        found = list(recognizer.timeline(tmp_path / name, window=0.1, hop=0.1))
+        assert len(found) == 10
 
 
 def test_a_file_shorter_than_a_window_is_one(tmp_path, recognizer):
