@@ -7,14 +7,21 @@ from pathlib import Path
 
 from auxformer_lobes.allowed import COPIED_MODEL, COPIED_WEIGHTS, SOURCE
 from auxformer_lobes.errors import UserError
-from auxformer_lobes.exported import file_of
+from auxformer_lobes.exported import file_of, folder_of
 from auxformer_lobes.features.pretrained import WEIGHTS
 from auxformer_lobes.hub_files import snapshot
 
 # Of the machine of the training, and of no other.
 OF_THE_MACHINE = ("save_path", "device")
-# In a configuration, they ask transformers for code of a repository.
-FOR_CODE = {"auto_map", "attn_implementation"}
+# In a configuration, they ask transformers for code of a repository, or for
+# another configuration in place of this one.
+FOR_CODE = {
+    "attn_implementation",
+    "auto_map",
+    "configuration_files",
+    "experts_implementation",
+    "quantization_config",
+}
 
 
 def place_encoder(told, folder, modality, include):
@@ -111,7 +118,7 @@ def find_encoder(told, folder, root, source, savedir=None):
             f"{model}/*.{kind}" for kind in ("json", "safetensors", "bin")
         ]
         _fetch(patterns, folder, root, source, savedir)
-        for path in file_of(folder, model, root).iterdir():
+        for path in folder_of(folder, model, root).iterdir():
             file_of(folder, path.relative_to(folder), root)
         found["source"] = found["save_path"] = str(folder / model)
     elif re.fullmatch(SOURCE, model):
@@ -136,20 +143,40 @@ def _fetch(patterns, folder, root, source, savedir):
 
 
 def _check_configs(folder):
-    for path in Path(folder).glob("*config.json"):
+    # All, as transformers takes config.4.0.0.json, too, in place of the plain
+    # one.
+    for path in Path(folder).glob("*.json"):
+        if not path.is_file():
+            raise UserError(f"{path}: not a file: refused")
         try:
             config = json.loads(path.read_text("utf-8"))
+            asks_for_code = _asks_for_code(config)
         except (ValueError, RecursionError):
             raise UserError(f"{path}: not JSON, or damaged")
-        if _asks_for_code(config):
+        if asks_for_code:
             raise UserError(
                 f"{path}: asks for code of its own "
                 f"({' or '.join(sorted(FOR_CODE))}): refused"
+            )
+        if path.name.endswith(".index.json") and not _names_files(config):
+            raise UserError(
+                f"{path}: its weight_map is not of plain file names: refused"
             )
 
 
 def _asks_for_code(config):
     if isinstance(config, dict):
+        # Transformers keeps some as _name, or as _name_internal.
+        names = {key.lstrip("_").removesuffix("_internal") for key in config}
         parts = config.values()
-        return bool(FOR_CODE & {*config}) or any(map(_asks_for_code, parts))
+        return bool(FOR_CODE & names) or any(map(_asks_for_code, parts))
     return isinstance(config, list) and any(map(_asks_for_code, config))
+
+
+def _names_files(index):
+    """Whether an index leads to files beside it only."""
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    return isinstance(names, dict) and all(
+        isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)
+        for name in names.values()
+    )

@@ -3,6 +3,8 @@
 import sys
 from contextlib import contextmanager
 
+LONGEST = 2000  # characters of a line
+
 
 class UserError(Exception):
     """A mistake that the user can cure.
@@ -38,4 +40,9 @@ def one_line_errors(*others):
     except (UserError, *others) as error:
         # The text of a KeyError is its argument in quotes.
         told = error.args[0] if isinstance(error, KeyError) else error
-        sys.exit(f"error: {' '.join(str(told).split())}")
+        line = " ".join(str(told).split())
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST - 1]}…"
+        # Names in files of strangers could move the cursor, or set colours.
+        line = "".join(c if c.isprintable() else "?" for c in line)
+        sys.exit(f"error: {line}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 from pathlib import Path
 
 from auxformer_lobes.errors import UserError
@@ -26,7 +27,7 @@ def file_of(folder, name, root=None):
     folder : str or Path
         The model.
     name : str
-        The file, or a folder in it.
+        The file.
     root : str or Path
         What links must not lead out of; the folder by default. In the cache
         of the Hub, files are links to others beside the folder.
@@ -38,7 +39,8 @@ def file_of(folder, name, root=None):
     Raises
     ------
     UserError
-        If there is no such file, or it leads elsewhere.
+        If there is no such file, or it leads elsewhere, or is something else
+        that has a name: reading of a pipe would never end.
 
     Example
     -------
@@ -46,8 +48,46 @@ def file_of(folder, name, root=None):
     Traceback (most recent call last):
     auxformer_lobes.errors.UserError: ../secret.json: leads out of the folder...
     """
+    path = _found(folder, name, root)
+    if not path.is_file():
+        raise UserError(f"{path}: not a file: refused")
+    return path
+
+
+def folder_of(folder, name, root=None):
+    """Finds a folder of an exported model.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The model.
+    name : str
+        The folder in it.
+    root : str or Path
+        See `file_of`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, or it leads elsewhere.
+    """
+    path = _found(folder, name, root)
+    if not path.is_dir():
+        raise UserError(f"{path}: not a folder: refused")
+    return path
+
+
+def _found(folder, name, root):
     path = Path(folder) / name
-    if not path.resolve().is_relative_to(Path(root or folder).resolve()):
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # the latter up to Python 3.12
+        raise UserError(f"{path}: a link that leads nowhere: refused")
+    if not target.is_relative_to(Path(root or folder).resolve()):
         raise UserError(f"{path}: leads out of the folder: refused")
     if not path.exists():
         raise UserError(
@@ -80,8 +120,10 @@ def files_of(folder):
         path.relative_to(folder).as_posix()
         for path in sorted(Path(folder).glob("encoders/**/*"))
     )
-    names = [n for n in copied if re.fullmatch(ENCODER_FILE, n)]
-    return [n for n in (*FILES, *names) if file_of(folder, n).is_file()]
+    names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
+    for name in names:
+        file_of(folder, name)
+    return names
 
 
 def read_config(folder, root=None):
@@ -112,8 +154,9 @@ def read_config(folder, root=None):
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f"{path}: not of an exported model, or damaged")
     if config.get("format_version") != VERSION:
+        version = reprlib.repr(config.get("format_version"))
         raise UserError(
-            f"{path}: of version {config.get('format_version')!r} of the "
+            f"{path}: of version {version} of the "
             f"format, not {VERSION}: pip install --upgrade auxformer-lobes"
         )
     for name in ("fitted", "features"):

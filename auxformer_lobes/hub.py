@@ -1,7 +1,6 @@
 """Models in folders and on the Hugging Face Hub: push, load, look at."""
 
 import json
-import math
 import re
 import tempfile
 from collections.abc import Mapping
@@ -27,9 +26,15 @@ from auxformer_lobes.exported import (
 )
 from auxformer_lobes.hub_files import hub_errors, snapshot
 from auxformer_lobes.model_card import summary
+from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.safe_loading import build, load_weights, read_plan
 
 logger = get_logger(__name__)
+
+# No training fits less or more; a threshold can be any probability.
+FITTED = {"temperature": (1e-3, 1e3), "threshold": (0, 1)}
+# What an override may be that is no object, and no change to one.
+DATA = (type(None), bool, int, float, str, list, tuple)
 
 
 class Pushed(NamedTuple):
@@ -105,6 +110,7 @@ def load(
             f"overrides: {source} has no {min(unknown)}: choose among "
             f"{', '.join(asked)}"
         )
+    _check_overrides(overrides)
     for modality in ("audio", "visual"):
         key = f"{modality}_features"
         arguments = _merged(asked.get(key), overrides.get(key, {}))
@@ -119,6 +125,7 @@ def load(
             hparams = load_hyperpyyaml(file, overrides)
     else:
         hparams = build(_merged(asked, overrides))
+    _check_parts(hparams, source)
     load_weights(hparams["modules"], file_of(folder, WEIGHTS, root))
     for module in hparams["modules"].values():
         module.eval()
@@ -148,7 +155,13 @@ def info(source, savedir=None, revision=None):
     folder, root = _fetch(source, savedir, revision, [CONFIG])
     try:
         print(summary(read_config(folder, root)))
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (
+        AttributeError,
+        LookupError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ):
         raise UserError(f"{folder / CONFIG}: not of an export, or damaged")
 
 
@@ -186,6 +199,8 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
         huggingface_hub.utils.validate_repo_id(repo_id)
+        if "/" not in repo_id:  # the card could not say where it is
+            raise UserError(f"{repo_id}: whose? Name it user/{repo_id}")
         if dry_run:
             return Pushed(None, files)
         if huggingface_hub.get_token() is None:
@@ -235,6 +250,37 @@ def _check_dims(asked, config, path):
             )
 
 
+def _check_overrides(overrides):
+    """Data must be what the file could say, too; objects are anything."""
+    for key, value in overrides.items():
+        kind = KEYS.get(key)
+        if kind is None or not isinstance(value, DATA):
+            continue
+        words = getattr(kind, "words", "names and values")
+        if isinstance(kind, dict) or not kind.fits(value):
+            raise UserError(f"overrides: {key} is not {words}")
+
+
+def _check_parts(hparams, source):
+    """What is made must fit together: else the first clip would tell."""
+    network = hparams["modules"].get("auxformer")
+    if not isinstance(network, AuxFormer):  # of one's own, by trust
+        return
+    for modality, dim in network.dims.items():
+        extractor = hparams[f"{modality}_features"]
+        if extractor is not None and extractor.dim != dim:
+            raise UserError(
+                f"{source}: {modality}_features give {extractor.dim} numbers "
+                f"a frame, and the network takes {dim}"
+            )
+    classes = network.main_head.output.out_features
+    if hparams["task"].num_outputs != classes:
+        raise UserError(
+            f"{source}: the task has {hparams['task'].num_outputs} outputs, "
+            f"and the network {classes}"
+        )
+
+
 def _set_fitted(task, config, path):
     """What the training fitted, a threshold for example, and nothing else."""
     fitted = config["fitted"]
@@ -243,8 +289,11 @@ def _set_fitted(task, config, path):
             f"{path}: `fitted` is not of this task: export it again"
         )
     for name, value in fitted.items():
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise UserError(f"{path}: fitted: {name} is not a positive number")
+        low, high = FITTED.get(name, (0, 1e6))
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise UserError(
+                f"{path}: fitted: {name} is not a number from {low} to {high}"
+            )
         setattr(task, name, value)
 
 

@@ -191,11 +191,14 @@ def _table(header, rows):
 
 def _figure(metric, scale):
     digits = 1 if scale == 100 else 3
+    numbers = [metric[key] for key in ("value", "low", "high")]
+    # A text times a number could be a text without end.
+    if not all(isinstance(x, (int, float, type(None))) for x in numbers):
+        raise ValueError("not a number")
     if metric["value"] is None:
         return "–"
     value, low, high = (
-        None if metric[key] is None else f"{metric[key] * scale:.{digits}f}"
-        for key in ("value", "low", "high")
+        None if x is None else f"{x * scale:.{digits}f}" for x in numbers
     )
     return value if low is None else f"{value} [{low}, {high}]"
 

@@ -24,6 +24,7 @@ from auxformer_lobes.errors import UserError
 
 LONGEST = 64 * 1024  # bytes of a hyperparams.yaml
 DEEPEST = 8  # mappings and sequences in one another
+LONGEST_NAME = 100  # characters, in an error
 LONGEST_HEADER = 10 * 1024 * 1024  # bytes, of a safetensors file
 
 TAGS = {"!ref", *(f"!new:{path}" for path in CLASSES)}
@@ -42,6 +43,10 @@ EMPTY_AT_FIRST = (
     "auxformer_lobes.models.auxformer.AuxFormer",
     "torch.nn.LayerNorm",
 )
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = LONGEST_NAME
 
 
 class _Refused(Exception):
@@ -110,7 +115,7 @@ def _check_events(text):
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in TAGS:
-            raise _Refused(f"the tag {tag!r}", event)
+            raise _Refused(f"the tag {_SHORT.repr(tag)}", event)
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
             raise _Refused("an anchor or alias", event)
         if isinstance(event, DocumentStartEvent):
@@ -212,8 +217,12 @@ def _construct(path, arguments):
     try:
         with torch.device(device):
             return getattr(import_module(module), name)(**arguments)
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except UserError:
+        raise
+    # Transformers, OpenCV and others have errors of any kind for values that
+    # they cannot have, and the values are a stranger's.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"hyperparams.yaml: {name}: {reason}")
 
 
@@ -288,7 +297,8 @@ def _compare(path, found, wanted):
     """What a file has of each tensor must be what the modules have."""
     for name in sorted({*found, *wanted}):
         if found.get(name) != wanted.get(name):
+            told = name if name in wanted else _SHORT.repr(name)
             raise UserError(
-                f"{path}: {name} is {found.get(name, 'missing')}, not "
+                f"{path}: {told} is {found.get(name, 'missing')}, not "
                 f"{wanted.get(name, 'in this model')}: not its weights"
             )

@@ -10,12 +10,10 @@ pretrained ones, or there is an error.
 import hashlib
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.features.media import check_file
@@ -24,6 +22,8 @@ from auxformer_lobes.features.media import check_file
 WEIGHTS = ["model*.safetensors", "pytorch_model*.bin"]
 # Weights that only training with masked inputs looks at.
 FOR_MASKS = ("mask_token", "masked_spec_embed")
+# Numbers that files may lack before memory is taken for them: 1 GiB.
+MAY_LACK = 1 << 28
 
 
 @contextmanager
@@ -49,16 +49,11 @@ def load_errors(source):
     """
     try:
         yield
-    # The last three come from damaged weights.
-    except (
-        OSError,
-        ValueError,
-        ImportError,
-        SafetensorError,
-        UnpicklingError,
-        RuntimeError,
-        EOFError,
-    ) as error:
+    except UserError:
+        raise
+    # Damaged weights, and configurations of values that transformers cannot
+    # have, give errors of any kind.
+    except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{source}: no pretrained model for this, neither in a folder of "
@@ -167,6 +162,7 @@ def load_model(source, folder, **options):
         If it cannot be loaded, or has weights that the files do not have.
     """
     with load_errors(source), _quiet():
+        _check_size(source, folder, **options)
         model, found = transformers.AutoModel.from_pretrained(
             folder,
             **options,
@@ -267,6 +263,24 @@ def fill(model, state, path):
     # Taken as they are, so that there are never two of each.
     model.load_state_dict(state, assign=True)
     model.float()
+
+
+def _check_size(source, folder, config=None, **options):
+    """Refuses sizes that files do not fill: random numbers would fill them."""
+    config = config or transformers.AutoConfig.from_pretrained(
+        folder, trust_remote_code=False
+    )
+    with torch.device("meta"):
+        model = transformers.AutoModel.from_config(
+            config, trust_remote_code=False, **options
+        )
+    wanted = sum(weight.numel() for weight in model.parameters())
+    found = sum(path.stat().st_size for path in _weights(folder))
+    if wanted > found + MAY_LACK:  # a byte each at least
+        raise UserError(
+            f"{source}: its files of {found} bytes lack weights of "
+            f"{type(model).__name__}, which has {wanted}"
+        )
 
 
 def _weights(folder):

@@ -390,6 +390,10 @@ def test_overrides_change_what_is_made(finished):
         ({"visual": {}}, "has no visual: choose among"),
         ({"missing": {"a": 1}}, "nothing to set"),
         ({"audio_features": {"n_mel": 3}}, "FbankFeatures: .*n_mel"),
+        ({"audio_features": {"n_mels": 8}}, "audio_features give 8 numbers"),
+        ({"task": None}, "overrides: task is not Categories"),
+        ({"auxformer": "x"}, "overrides: auxformer is not AuxFormer"),
+        ({"modules": []}, "overrides: modules is not names and values"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused(finished, overrides, reason):
@@ -433,6 +437,11 @@ def test_a_dry_push_lists_what_would_go(finished, tmp_path, monkeypatch):
 def test_a_name_that_the_hub_cannot_have_is_refused(finished, name):
     with pytest.raises(UserError, match="nor a name on the Hub"):
         push(finished[2], name, dry_run=True)
+
+
+def test_a_name_says_whose_model_it_is(finished):
+    with pytest.raises(UserError, match="^model: .* user/model$"):
+        push(finished[2], "model", dry_run=True)
 
 
 def test_what_is_no_export_is_not_pushed(finished, tmp_path):

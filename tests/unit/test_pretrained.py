@@ -138,6 +138,14 @@ def test_random_weights_are_never_taken_for_pretrained_ones(
     assert not caplog.records  # the error has said it all
 
 
+def test_no_memory_is_taken_for_what_files_do_not_hold(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["intermediate_size"] = 10**12
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="lack weights of ViTModel, which has"):
+        without_pooler(folder)
+
+
 def test_only_what_masks_inputs_in_training_may_lack(tmp_path):
     save_model(tmp_path, "dinov2")
     change_weights(
@@ -162,6 +170,18 @@ def test_a_wrong_source_is_told_in_one_line(folder, tmp_path, monkeypatch):
 def test_damaged_weights_are_told_in_one_line(folder, name, content):
     (folder / "model.safetensors").unlink()
     (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match="^a/model: no pretrained") as told:
+        without_pooler(folder)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_attention_heads": 0}, {"hidden_act": "x"}, {"patch_size": 0}],
+)
+def test_values_that_no_model_can_have_are_told_in_one_line(folder, changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
     with pytest.raises(UserError, match="^a/model: no pretrained") as told:
         without_pooler(folder)
     assert "\n" not in str(told.value)

@@ -5,12 +5,15 @@ import json
 import os
 import re
 import shutil
+import socket
 import struct
 import time
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import pytest
 import torch
 from hyperpyyaml import load_hyperpyyaml
@@ -23,9 +26,10 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
 from auxformer_lobes.allowed import CLASSES, KEYS
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.errors import UserError, one_line_errors
 from auxformer_lobes.export import export
-from auxformer_lobes.hub import info, load
+from auxformer_lobes.features.audio import FbankFeatures
+from auxformer_lobes.hub import _set_fitted, info, load
 from auxformer_lobes.safe_loading import EMPTY_AT_FIRST, TAGS, read_plan
 from tests.unit.small_runs import batch_of, logits_of, make_run
 from tests.unit.speech_models import save_model
@@ -539,12 +543,63 @@ def test_weights_are_exactly_those_of_the_network(model, case):
 
 
 @pytest.mark.parametrize(
-    "name", ["auxformer.more", "evil.weight", "", "x" * 99]
+    "name", ["auxformer.more", "evil.weight", "", "x" * 98]
 )
 def test_there_are_no_other_weights(model, name):
     path = model / "model.safetensors"
     save_file({**load_file(path), name: torch.zeros(1)}, path)
-    assert f"{path}: {name} is [1], not in this model" in refusal(model)
+    assert f"{path}: {name!r} is [1], not in this model" in refusal(model)
+
+
+def test_names_of_strangers_are_told_in_short_and_in_plain(model, capsys):
+    path = model / "model.safetensors"
+    name = f"\x1b[2J\n\u202e{'x' * 10**5}"
+    save_file({**load_file(path), name: torch.zeros(1)}, path)
+    assert len(refusal(model)) < 1000
+    with pytest.raises(SystemExit) as told, one_line_errors():
+        raise UserError(name)
+    assert str(told.value).startswith("error: ?[2J ?xxx")
+    assert str(told.value).endswith("…") and len(str(told.value)) < 2010
+
+
+def test_a_version_is_told_in_short(model):
+    path = model / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "format_version": "x" * 10**5}))
+    assert len(refusal(model)) < 1000
+
+
+def test_a_tag_is_told_in_short(model):
+    change(model, "missing: skip", f"missing: !{'x' * 10**4} skip")
+    assert len(refusal(model)) < 1000
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_socket(path):
+    # By a short name: a long one is refused.
+    folder = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+
+
+def make_loop(path):
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    "make", [make_pipe, make_socket, make_loop, Path.mkdir]
+)
+@pytest.mark.parametrize(
+    "name", ["config.json", "hyperparams.yaml", "model.safetensors"]
+)
+def test_what_is_no_file_is_not_read(model, name, make):
+    (model / name).unlink()
+    make(model / name)
+    assert f"{model / name}: " in refusal(model)
 
 
 @pytest.mark.parametrize(
@@ -583,6 +638,11 @@ def test_links_of_encoders_do_not_lead_out_either(model, where):
     [
         {"model_type": "x", "auto_map": {"AutoConfig": "evil.Config"}},
         {"vision_config": [{"attn_implementation": "somebody/kernel"}]},
+        {"_attn_implementation": "somebody/kernel"},
+        {"_attn_implementation_internal": "somebody/kernel"},
+        {"experts_implementation": "somebody/kernel"},
+        {"configuration_files": ["config.4.0.0.json"]},
+        {"quantization_config": {"quant_method": "somebody's"}},
     ],
 )
 def test_encoders_do_not_bring_code(model, config):
@@ -626,6 +686,23 @@ def test_a_configuration_is_checked(model, case):
     assert f"{path}: " in refusal(model)
 
 
+@pytest.mark.parametrize(
+    "name, fits, others",
+    [
+        ("temperature", [0.001, 0.1, 10, 1000.0], [5e-324, 10**400]),
+        ("threshold", [1e-12, 0.5], [-0.1, 1.1, True]),
+    ],
+)
+def test_what_was_fitted_is_within_limits(name, fits, others):
+    task = SimpleNamespace(settings={name: None})
+    for value in fits:
+        _set_fitted(task, {"fitted": {name: value}}, "config.json")
+        assert getattr(task, name) == value
+    for value in others:
+        with pytest.raises(UserError, match=f"{name} is not a number from"):
+            _set_fitted(task, {"fitted": {name: value}}, "config.json")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100000, b"\xff"])
 def test_a_damaged_configuration_is_refused(model, content):
     (model / "config.json").write_bytes(content)
@@ -642,11 +719,50 @@ def test_info_survives_any_configuration(model, capsys):
                 info(model)
             except UserError as refused:
                 assert str(path) in str(refused)
+    figure = config["metrics"]["test"]["audio_only"]["combined"]["f1_macro"]
+    for broken, changes in (
+        (config, {"bytes": 10**400}),
+        (figure, {"value": 10**400}),
+        (figure, {"value": "xxx"}),
+        (config["metrics"], {"scale": "x"}),
+    ):
+        whole = dict(broken)
+        broken.update(changes)
+        path.write_text(json.dumps(config))
+        with pytest.raises(UserError, match="not of an export"):
+            info(model)
+        broken.update(whole)
     config["labels"] = ["\x1b[2Jangry\nhappy"]
     path.write_text(json.dumps(config))
     capsys.readouterr()
     info(model)
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ("  n_mels: 4", "  n_mels: 8", "audio_features give 8 numbers"),
+        ("    size: 16", "    size: 24", "visual_features give"),
+        ("  - angry\n", "", "the task has 2 outputs, and the network 3"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(model, old, new, reason):
+    change(model, old, new)
+    assert re.search(reason, refusal(model))
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), ZeroDivisionError(), cv2.error]
+)
+def test_any_failure_to_make_something_is_told(model, error, monkeypatch):
+    def _fail(self, **arguments):
+        raise error
+
+    monkeypatch.setattr(FbankFeatures, "__init__", _fail)
+    assert "hyperparams.yaml: FbankFeatures: " in refusal(model)
+    error = UserError("told already")
+    assert refusal(model) == "told already"
 
 
 def test_trust_lifts_the_check_with_a_warning(model, caplog):
