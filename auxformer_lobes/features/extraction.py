@@ -8,6 +8,7 @@ import datetime
 import multiprocessing
 import os
 import re
+import threading
 import time
 import traceback
 from contextlib import contextmanager
@@ -268,6 +269,7 @@ class _Readings(Dataset):
             num_workers=workers,
             prefetch_factor=max(2, -(-ahead // workers)) if workers else None,
             collate_fn=_as_it_is,
+            worker_init_fn=_end_with_the_parent,
             # Whether something is extracted must not change the random
             # numbers of a training that follows.
             generator=torch.Generator(),
@@ -281,6 +283,21 @@ class _Readings(Dataset):
             if pid in at:
                 return self.paths[at[pid]][0]
         return None
+
+
+def _end_with_the_parent(_):
+    """Ends a reader whose parent is killed, and not before.
+
+    Else it would wait for ever for somebody to take what it has read, since
+    the other readers keep its pipe open.
+    """
+    parent = multiprocessing.parent_process()
+
+    def _wait():
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=_wait, daemon=True).start()
 
 
 def _as_it_is(reading):

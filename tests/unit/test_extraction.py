@@ -416,3 +416,48 @@ def test_the_table_groups_failures_by_reason(capsys):
         "2 has no pictures: try `ffmpeg -i FILE FILE.mp4` b.flv "
         "1 empty file a.flv"
     )
+
+
+def runs(pid):
+    """Whether there is such a process, that has not ended yet."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return ") Z" not in file.read()
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:  # no Linux, or gone since
+        return not os.path.exists("/proc/self")
+
+
+class Endless(Letters):
+    """Much is read, by processes that tell who they are; nothing is encoded."""
+
+    def read(self, clip, path):
+        """Reads more than a pipe holds."""
+        with open(self.log, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        return Reading(torch.zeros(1 << 20, 1))
+
+    def encode(self, values):
+        """Takes for ever."""
+        time.sleep(600)
+
+
+def test_readers_end_with_a_run_that_is_killed(tmp_path):
+    log = tmp_path / "log"
+
+    def _run():
+        store = FeatureStore(tmp_path, Endless(log=log))
+        extract(store, MANY, num_workers=2, window=2)
+
+    process = in_a_process(_run)
+    while not log.exists() or len(log.read_text().split()) < 4:
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    readers = {int(pid) for pid in log.read_text().split()}
+    deadline = time.monotonic() + 30
+    while any(map(runs, readers)):
+        assert time.monotonic() < deadline, "they go on"
+        time.sleep(0.1)
