@@ -30,9 +30,11 @@ demo-improv: $(VENV)/installed
 		--data_folder demo/improv_corpus --output_folder demo/improv_run \
 		--feature_folder demo/features --number_of_epochs 15
 
-# One thread a process: pytest runs as many processes as there are cores.
+# One thread a process: pytest runs as many processes as there are cores. In
+# the order of the folders, or the slow files would come last, in one process.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+		--no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
