@@ -50,9 +50,9 @@ def main(arguments=None):
     int or None
         The exit code.
     """
-    # Schedulers end a job with SIGTERM.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with one_line_errors():
+        # Schedulers end a job with SIGTERM.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             parser = _Parser(
                 prog="auxformer",
@@ -77,6 +77,8 @@ def main(arguments=None):
             raise UserError(
                 "interrupted: what is finished is kept; run it again to go on"
             )
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

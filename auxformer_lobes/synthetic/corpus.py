@@ -142,7 +142,12 @@ def make_clips(make_clip, clips, num_workers):
             desc="synthetic clips",
             unit="clip",
         )
-        return list(progress)
+        made = list(progress)
+        # Workers that are waited for end by themselves. One that is killed
+        # while it holds the lock of the queue stops all others for ever.
+        pool.close()
+        pool.join()
+    return made
 
 
 def write_clip(

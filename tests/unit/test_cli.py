@@ -1,6 +1,7 @@
 """The `auxformer` command."""
 
 import json
+import signal
 import subprocess
 import sys
 from argparse import ArgumentTypeError
@@ -287,3 +288,10 @@ def test_a_table_has_names_of_files_as_they_are(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()[3:]
     printed = "".join(x[1:].partition("│")[0].strip() for x in lines)
     assert all(name in printed for name in names)
+
+
+def test_signals_are_afterwards_as_they_were():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        main(["predict"])
+    assert signal.getsignal(signal.SIGTERM) is before
