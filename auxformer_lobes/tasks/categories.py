@@ -9,7 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from auxformer_lobes import plots
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.losses import CrossEntropy
-from auxformer_lobes.tasks.task import Task, likeliest, mean_of_numbers
+from auxformer_lobes.tasks.task import (
+    Task,
+    check_votes,
+    likeliest,
+    mean_of_numbers,
+)
 
 
 class Categories(Task):
@@ -69,16 +74,8 @@ class Categories(Task):
                 f"{list(self.names)}: prepare it again with the same "
                 "num_classes"
             )
-        if self.label_rule != "D":
-            return
-        for clip, entry in entries.items():
-            votes = len(entry.get("votes") or ())
-            if votes != self.num_outputs:
-                raise UserError(
-                    f"manifest has votes on {votes} emotions ({clip}), not on "
-                    f"{self.num_outputs}: prepare it again with label_rule: D "
-                    "and the same num_classes"
-                )
+        if self.label_rule == "D":
+            check_votes(entries, self.num_outputs)
 
     def labels(self, emotion, votes):
         """Index of the class, -1 where the votes are tied.

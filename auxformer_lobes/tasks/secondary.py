@@ -6,9 +6,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from auxformer_lobes import plots
-from auxformer_lobes.errors import UserError
 from auxformer_lobes.losses import BinaryCrossEntropy, CrossEntropy
-from auxformer_lobes.tasks.task import Task, likeliest, mean_of_numbers
+from auxformer_lobes.tasks.task import (
+    Task,
+    check_votes,
+    likeliest,
+    mean_of_numbers,
+)
 
 
 class SecondaryEmotions(Task):
@@ -54,14 +58,7 @@ class SecondaryEmotions(Task):
 
     def check(self, entries):
         """Makes sure that there are votes on each emotion, see `Task`."""
-        for clip, entry in entries.items():
-            votes = len(entry.get("votes") or ())
-            if votes != self.num_outputs:
-                raise UserError(
-                    f"manifest has votes on {votes} emotions "
-                    f"({clip}), not on {self.num_outputs}: prepare it again "
-                    "with the same num_classes"
-                )
+        check_votes(entries, self.num_outputs)
 
     def labels(self, votes):
         """Shares of the votes, and which emotions are there.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from auxformer_lobes.errors import UserError
+
 
 class Task:
     """What is predicted of a clip, what that costs and how it is judged.
@@ -263,6 +265,30 @@ class Task:
             Pictures by name.
         """
         raise NotImplementedError
+
+
+def check_votes(entries, count):
+    """Makes sure that each clip has votes on so many emotions.
+
+    Arguments
+    ---------
+    entries : dict
+        Clip -> its entry in the manifest.
+    count : int
+        Number of emotions.
+
+    Raises
+    ------
+    UserError
+        If one has not.
+    """
+    for clip, entry in entries.items():
+        votes = len(entry.get("votes") or ())
+        if votes != count:
+            raise UserError(
+                f"manifest has votes on {votes} emotions ({clip}), not on "
+                f"{count}: prepare it again with the same num_classes"
+            )
 
 
 def mean_of_numbers(x):

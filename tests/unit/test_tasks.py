@@ -12,8 +12,10 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.evaluation import Predictions
+from auxformer_lobes.errors import UserError
+from auxformer_lobes.evaluation import Predictions, score
 from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.tasks import Attributes, Categories
 from tests.unit.small_tasks import (
     KINDS,
     labels_of,
@@ -192,3 +194,22 @@ def test_predictions_are_measured_as_they_were_recorded(kind):
     overall, _ = task.measure(task.statistics(truth, outputs).sum(0))
     assert made.metrics(task, "main") == pytest.approx(overall)
     assert json.loads(json.dumps(made.metrics(task, "main")))
+
+
+@pytest.mark.parametrize("votes", [None, [0.5, 0.5]])
+@pytest.mark.parametrize("kind", ["votes", "secondary", "binary"])
+def test_what_learns_votes_is_not_given_others(kind, votes):
+    entries = {"clip": {"emotion": None, "votes": votes}}
+    with pytest.raises(UserError, match=r"votes on \d emotions \(clip\), not"):
+        make_task(kind).check(entries)
+
+
+def test_each_attribute_has_its_weight():
+    with pytest.raises(UserError, match="weights: 2 of them, for 3"):
+        Attributes(weights=[1.0, 1.0])
+
+
+def test_where_nothing_is_true_of_any_clip_nothing_is_said():
+    found = score(Categories("ab"), np.array([[-1]]), np.eye(2)[:1], "x")
+    nothing = {"value": None, "low": None, "high": None}
+    assert found["accuracy"] == nothing and found["f1_macro"] == nothing
