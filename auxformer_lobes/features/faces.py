@@ -7,14 +7,13 @@ time, so that crops do not tremble. What is followed is one face a clip, the
 largest one at the start; on request, the others too, one after the other.
 """
 
-from enum import IntEnum
 from functools import partial
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
+from auxformer_lobes.features.face_path import Quality, path_through, quality_of
 from auxformer_lobes.features.media import read_frames
 from auxformer_lobes.features.tracking import (
     FacePoints,
@@ -23,19 +22,10 @@ from auxformer_lobes.features.tracking import (
     find_faces,
 )
 
-BRIDGED = 0.5  # s between known places, across which one may interpolate
 FOLLOWED = 3.0  # s without a detection, after which points have gone astray
 PATIENCE = 1.0  # s after which a lost face is looked for everywhere
 EYES_ABOVE = 0.1  # of the face's side, from its centre up to the eyes
 MOST_FACES = 8  # that are followed in a clip
-
-
-class Quality(IntEnum):
-    """How the place of the face in a frame came about."""
-
-    FALLBACK = 0  # not known: what is cropped is a guess
-    TRACKED = 1  # followed from a frame where it was detected
-    DETECTED = 2
 
 
 class Faces(NamedTuple):
@@ -251,10 +241,10 @@ class FaceTracker:
             centre = [width / 2, height / 2, min(height, width), 0]
             quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
             return np.tile(centre, (len(times), 1)), quality
-        boxes = self._smooth(times, *_bent(places, jumps, with_eyes))
+        boxes = path_through(times, places, jumps, with_eyes, self.smoothing)
         boxes[:, :3] *= width / grey.shape[1]
         boxes[:, 2] *= 1 + 2 * self.margin
-        return boxes, _quality(times, places, jumps)
+        return boxes, quality_of(times, places, jumps)
 
     def crop(self, frame, box):
         """Cuts a face out of a picture.
@@ -336,19 +326,6 @@ class FaceTracker:
         centre = middle + EYES_ABOVE * box[2] * down
         return np.array([*centre, box[2], np.degrees(angle)]), True
 
-    def _smooth(self, times, known, boxes):
-        frames = np.arange(len(times))
-        boxes = np.stack(
-            [np.interp(frames, known, column) for column in boxes.T], axis=1
-        )
-        if not self.smoothing:
-            return boxes
-        # Damaged files have frames that all come at the same time.
-        frame_time = max((times[-1] - times[0]) / len(times), 1e-3)
-        return ndimage.gaussian_filter1d(
-            boxes, self.smoothing / frame_time, axis=0, mode="nearest"
-        )
-
 
 def _narrow(picture, width, interpolation):
     """Makes a picture smaller if it is wider than that."""
@@ -372,35 +349,3 @@ def _follow(points, frames, places, is_free):
             return False
         places[index] = box
     return True
-
-
-def _bent(places, jumps, with_eyes):
-    """Bends the way of the points so that it leads through the detections.
-
-    Points go smoothly, but drift; detections do not drift, but tremble.
-    """
-    known = np.sort(list(places))
-    boxes = np.array([places[index] for index in known])
-    drift = np.zeros_like(boxes)
-    drift[np.searchsorted(known, list(jumps))] = list(jumps.values())
-    drift = drift.cumsum(axis=0)
-    for column, seen in enumerate([list(jumps)] * 3 + [with_eyes]):
-        if not seen:
-            boxes[:, column] = 0
-            continue
-        shifts = drift[np.searchsorted(known, seen), column]
-        # One that differs from both its neighbours is a mistake.
-        shifts = ndimage.median_filter(shifts, 3, mode="nearest")
-        boxes[:, column] += np.interp(known, seen, shifts) - drift[:, column]
-    return known, boxes
-
-
-def _quality(times, places, detected):
-    quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
-    known = np.sort(list(places))
-    for start, end in zip(known, known[1:]):
-        if times[end] - times[start] <= BRIDGED:
-            quality[start:end] = Quality.TRACKED
-    quality[known] = Quality.TRACKED
-    quality[list(detected)] = Quality.DETECTED
-    return quality
