@@ -3,7 +3,8 @@
 
 Reading (decoding, faces), encoding and writing are timed one after the other
 in one process; then the same clips are extracted by the pipeline, with worker
-processes. Without films of your own, some of the synthetic corpus are made.
+processes. Without films of your own, some of the synthetic corpus are made
+larger: 480 × 360 pixels, 30 pictures a second.
 
 Example
 -------
@@ -19,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -26,8 +29,13 @@ from rich.table import Table
 from auxformer_lobes.errors import UserError, one_line_errors
 from auxformer_lobes.features.extraction import extract
 from auxformer_lobes.features.inputs import load_encoder
-from auxformer_lobes.features.media import picture_seconds
+from auxformer_lobes.features.media import (
+    picture_seconds,
+    read_audio,
+    read_frames,
+)
 from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.synthetic.films import write_film
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D"
 
@@ -38,20 +46,25 @@ def make_films(folder, number):
     Arguments
     ---------
     folder : str
-        A folder that is made.
+        Where to make them.
     number : int
-        About how many; a person speaks in six.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The films.
+        How many.
     """
     sys.path.append(str(RECIPE))
     from demo_corpus import make_demo_corpus
 
-    make_demo_corpus(folder, max(1, number // 12), num_sentences=2)
-    return sorted(Path(folder, "VideoFlash").iterdir())
+    make_demo_corpus(folder, -(-number // 12), num_sentences=2)
+    films = sorted(Path(folder, "VideoFlash").iterdir())
+    for film in films[number:]:
+        film.unlink()
+    for film in films[:number]:
+        pictures = np.stack(
+            [cv2.resize(x, (480, 360)) for _, x in read_frames(film, 30)]
+        )
+        sound = read_audio(film, 22050).numpy()
+        write_film(
+            film, pictures, 30, sound, 22050, ("flv", "mp3"), 22050, "synthetic"
+        )
 
 
 def time_parts(features, paths, folder, window):
@@ -158,6 +171,25 @@ def measure(options, films):
     print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB in a worker")
 
 
+def in_a_process(step, *arguments):
+    """Does a step whose threads and memory are of nothing else.
+
+    Arguments
+    ---------
+    step : callable
+        What is done; if it fails, so does this process.
+    *arguments
+        What it is given.
+    """
+    # Forked, so that the workers of an extraction are, as in train.py.
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=step, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -167,21 +199,15 @@ if __name__ == "__main__":
     add("--encoder", required=True, help="an encoder file")
     add("--override", default="", help="YAML: arguments of the encoder")
     add("--films", type=Path, help="a folder of films")
-    add("--number", type=int, default=48, help="about how many, if none")
+    add("--number", type=int, default=48, help="how many, if none")
     add("--num_workers", type=int, default=2, help="processes that read")
     add("--window", type=int, default=16, help="clips encoded together")
     options = parser.parse_args()
     with one_line_errors(), tempfile.TemporaryDirectory() as folder:
         if options.films is None:
-            films = make_films(f"{folder}/films", options.number)
-        else:
-            films = [f for f in options.films.rglob("*") if f.is_file()]
+            options.films = Path(folder) / "VideoFlash"
+            in_a_process(make_films, folder, options.number)
+        films = sorted(f for f in options.films.rglob("*") if f.is_file())
         if not films:
             raise UserError(f"{options.films}: no films in there")
-        # In a process of its own, so that its memory is of nothing else.
-        process = multiprocessing.get_context("fork").Process(
-            target=measure, args=(options, films)
-        )
-        process.start()
-        process.join()
-        sys.exit(process.exitcode)
+        in_a_process(measure, options, films)
