@@ -66,14 +66,15 @@ def evaluate_run(
     Raises
     ------
     UserError
-        If the folder is no finished run, the manifest cannot be read, or
-        fewer than two classes are common.
+        If the folder is no finished run, the manifest cannot be read, fewer
+        than two classes are common, or the output folder has other results.
     """
     if not Path(data_folder).is_dir():
         raise UserError(f"--data_root {data_folder}: no such folder")
     run, manifest = Path(run), Path(manifest)
     name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
     output_folder = Path(output_folder or run / name)
+    _keep_others(output_folder, manifest)
     hparams, fitted = _load(run)
     task = hparams["task"]
     for setting, value in fitted.items():
@@ -138,6 +139,18 @@ def evaluate_run(
         print(f"left out, since not all know these emotions: {told}")
     print(f"results: {output_folder.resolve()}")
     return metrics
+
+
+def _keep_others(output_folder, manifest):
+    """Refuses a folder with the results on another manifest."""
+    metrics = output_folder / "metrics.json"
+    if metrics.exists():
+        other = json.loads(metrics.read_text("utf-8")).get("manifest")
+        if other != str(manifest.resolve()):
+            raise UserError(
+                f"{output_folder}: has the results on {other or 'a run'}: "
+                "give another --output_folder"
+            )
 
 
 def _load(run):

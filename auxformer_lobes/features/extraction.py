@@ -130,7 +130,8 @@ def processes(device=None):
     if device is None and rank is not None and torch.cuda.is_available():
         device = f"cuda:{int(rank) % torch.cuda.device_count()}"
     try:
-        torch.empty(0, device=device)
+        # Some that are known cannot be used, such as meta.
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {device}: {str(error).splitlines()[0]}")
     if rank is not None:

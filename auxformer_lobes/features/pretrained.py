@@ -106,6 +106,12 @@ def download(source, save_path):
                 for weights in WEIGHTS
             )
         for folder in folders:
+            if Path(folder, "adapter_config.json").exists():
+                # transformers would load the model that it names instead.
+                raise UserError(
+                    f"{source}: an adapter (adapter_config.json), no whole "
+                    "model: merge it into its model and save that"
+                )
             if _weights(folder):
                 return folder
         raise OSError(f"no weights, neither {' nor '.join(WEIGHTS)}")

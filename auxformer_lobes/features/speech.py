@@ -112,6 +112,8 @@ class SpeechModelFeatures(Extractor):
             self.layers = self.num_layers + 1
         self.normalize = reader.do_normalize
         self.convolutions = [*zip(config.conv_kernel, config.conv_stride)]
+        if any(min(sizes) < 1 for sizes in self.convolutions):
+            raise UserError(f"{source}: conv_kernel or conv_stride below 1")
         # Padding changes what group norm and batch norm make of a clip.
         self.padded = config.feat_extract_norm == "layer" and not getattr(
             config, "conv_pos_batch_norm", False

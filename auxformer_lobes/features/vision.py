@@ -118,6 +118,18 @@ class _VisionFeatures(FaceModelFeatures):
                 f"{self.source}: its pictures are for a {config.model_type}, "
                 "which AutoModel does not know"
             )
+        taken = signature(kind.forward).parameters.values()
+        names = {each.name for each in taken}
+        needed = {
+            each.name
+            for each in taken
+            if each.default is each.empty and each.kind != each.VAR_KEYWORD
+        }
+        if "pixel_values" not in names or needed - {"self", "pixel_values"}:
+            raise UserError(
+                f"{self.source}: a {kind.__name__} takes more than square "
+                "pictures, or none: choose another model"
+            )
         # A masked autoencoder shall see the whole picture.
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0

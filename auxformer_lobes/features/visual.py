@@ -90,7 +90,7 @@ class HogFeatures(FaceFeatures):
         super().__init__(
             dim=self._hog().getDescriptorSize(),
             faces=self.faces.settings,
-            frames_per_second=frames_per_second,
+            frames_per_second=self.frames_per_second,
         )
 
     def describe(self, faces):
@@ -170,7 +170,7 @@ class FaceModelFeatures(FaceFeatures):
         super().__init__(
             dim=dim,
             faces=self.faces.settings,
-            frames_per_second=frames_per_second,
+            frames_per_second=self.frames_per_second,
             **settings,
         )
 
@@ -246,8 +246,10 @@ class FaceModelFeatures(FaceFeatures):
 
 def _rate(frames_per_second):
     """Checks a rate: at one below 0, frames would never end."""
-    if frames_per_second is not None and not frames_per_second > 0:
+    if frames_per_second is None:
+        return None
+    if not 0 < frames_per_second < np.inf:
         raise UserError(
-            f"frames_per_second: {frames_per_second}: not greater than 0"
+            f"frames_per_second: {frames_per_second}: not a number above 0"
         )
-    return frames_per_second
+    return float(frames_per_second)  # 15 and 15.0 are one and the same

@@ -219,6 +219,7 @@ def test_a_file_that_is_not_right_is_told_in_one_line(work, options, message):
         (["--dtype", "uint8"], "its features are float32, not bytes"),
         (["--device", "gpu"], "device gpu: Expected one of cpu"),
         (["--device", "cuda:99"], "device cuda:99: "),
+        (["--device", "meta"], "device meta: "),
         (["--shard", "3/2"], "--shard: 3/2: of 2 shares, the first is 1/2"),
         (["--shard", "0/2"], "--shard: 0/2: of 2 shares, the first is 1/2"),
         (["--shard", "2"], "--shard: 2 is not like 1/4"),

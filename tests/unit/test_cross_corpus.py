@@ -130,6 +130,12 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
     assert found == pytest.approx(emotion.heads["visual"], abs=1e-6)
 
 
+def test_results_on_another_manifest_are_not_overwritten(run, corpus, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"manifest": "/a/test.json"}')
+    with pytest.raises(UserError, match="results on /a/test.json: give ano"):
+        evaluate_run(run, corpus / "test.json", corpus, tmp_path, 0)
+
+
 @pytest.mark.parametrize(
     "manifest, message",
     [

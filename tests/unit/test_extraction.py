@@ -263,7 +263,7 @@ def test_each_process_of_torchrun_has_a_gpu_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch, "empty", lambda size, device: None)
+    monkeypatch.setattr(torch, "zeros", lambda size, device: torch.ones(size))
     for step in ("init_process_group", "destroy_process_group"):
         monkeypatch.setattr(torch.distributed, step, lambda *a, **k: None)
     with processes() as device:

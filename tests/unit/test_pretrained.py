@@ -165,6 +165,14 @@ def test_a_wrong_source_is_told_in_one_line(folder, tmp_path, monkeypatch):
         assert "\n" not in str(told.value)
 
 
+def test_an_adapter_is_not_taken_for_a_model(folder, tmp_path):
+    (folder / "adapter_config.json").write_text(
+        '{"base_model_name_or_path": "someone/else"}'
+    )
+    with pytest.raises(UserError, match=f"{folder}: an adapter .*: merge it"):
+        download(folder, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"version https", bytes(999)])
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
 def test_damaged_weights_are_told_in_one_line(folder, name, content):

@@ -291,6 +291,13 @@ def test_a_wrong_source_is_told_in_one_line(tmp_path):
         with pytest.raises(UserError, match=f"/{source}: ") as error:
             features_of(f"{tmp_path}/{source}")
         assert "\n" not in str(error.value)
+    source = save_model(tmp_path / "stands")
+    config = tmp_path / "stands" / "config.json"
+    strides = json.loads(config.read_text())
+    strides["conv_stride"][0] = 0
+    config.write_text(json.dumps(strides))
+    with pytest.raises(UserError, match="stands: conv_kernel or conv_stride"):
+        features_of(source)
     BertConfig().save_pretrained(tmp_path / "bert")
     with pytest.raises(
         UserError, match="bert; these can be used: wav2vec2, hubert, wavlm"

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from hypothesis import (
     settings,
     strategies as st,
 )
-from transformers import AutoImageProcessor, BertConfig, BertModel, CLIPModel
+from transformers import (
+    AutoImageProcessor,
+    BertConfig,
+    BertModel,
+    CLIPModel,
+    Siglip2VisionConfig,
+    VJEPA2Config,
+)
 
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features import vision
@@ -28,6 +36,7 @@ from tests.unit.vision_models import (
     FRAMES,
     IMAGE_MODELS,
     SIZE,
+    TINY,
     VIDEO_MODELS,
     WORDS,
     pictures,
@@ -426,10 +435,18 @@ def test_a_model_of_another_kind_is_told(models, tmp_path):
     BertModel(BertConfig(hidden_size=12, num_hidden_layers=1)).save_pretrained(
         tmp_path / "text"
     )
+    for name, config in {
+        "patches": Siglip2VisionConfig(**TINY),
+        "later": VJEPA2Config(**TINY),
+    }.items():
+        shutil.copytree(models["vit"][0], tmp_path / name)
+        config.save_pretrained(tmp_path / name)
     save_model(tmp_path / "oblong", size={"height": 32, "width": 16})
     for name, reason in [
         ("no_processor", "preprocessor_config.json"),
-        ("text", "image processor"),
+        ("text", "BertModel takes more than square pictures, or none"),
+        ("patches", "Siglip2VisionModel takes more than square pictures"),
+        ("later", "VJEPA2Model takes more than square pictures, or none"),
         ("oblong", "square pictures"),
     ]:
         with pytest.raises(UserError, match=f"{name}: .*{reason}") as told:

@@ -1,8 +1,10 @@
 """HOG of the face."""
 
+import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,13 +65,18 @@ def test_a_size_that_blocks_do_not_fill_is_told(size):
         HogFeatures(FaceTracker(size=size))
 
 
-@pytest.mark.parametrize("rate", [0, -15])
+@pytest.mark.parametrize("rate", [0, -15, np.inf, np.nan])
 def test_a_rate_that_is_none_is_told(rate):
     told = pytest.raises(UserError, match=f"frames_per_second: {rate}: not")
     with told:
         HogFeatures(frames_per_second=rate)
     with told:
         FaceModelFeatures(3, 64, None, rate, batch_size=1, device="cpu")
+
+
+def test_a_rate_with_a_point_is_the_same_rate():
+    whole, with_point = HogFeatures(None, 15), HogFeatures(None, 15.0)
+    assert json.dumps(whole.settings) == json.dumps(with_point.settings)
 
 
 def test_the_encoder_file_gives_hog_15_times_a_second(face_clip):
