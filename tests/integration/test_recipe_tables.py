@@ -108,3 +108,14 @@ def test_the_recipe_runs_with_its_flags(row):
     logged = next(line for line in lines if line.startswith(f"{epoch},"))
     value = float(re.search(rf"{variable}: ([-+.\de]+)", logged)[1])
     assert value <= float(limit.removeprefix("<="))
+
+
+def test_encoders_are_trained_in_two_processes(tmp_path):
+    (row,) = (row for row in ROWS if "finetune" in row["Hparam_file"])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc_per_node=2", row["Script_file"], row["Hparam_file"]]
+    command += row["test_debug_flags"].split() + [f"--output_folder={tmp_path}"]
+    command += ["--distributed_backend=gloo", "--device=cpu"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.count(f"results: {tmp_path}") == 1
