@@ -7,6 +7,7 @@ from pathlib import Path
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.files import whole_file
+from auxformer_lobes.models.trained_encoder import TrainedEncoder
 
 FILE = "trained_on.json"
 
@@ -32,15 +33,21 @@ def check_same_run(folder, manifests, stores, model):
     ------
     UserError
         If the folder has checkpoints of other clips, labels or features, or
-        of a network of other dimensions.
+        of a network of other dimensions or pretrained encoders.
     """
     shapes = {
         name: list(weight.shape) for name, weight in model.state_dict().items()
     }
+    encoders = [
+        module.features.settings
+        for module in model.modules()
+        if isinstance(module, TrainedEncoder)
+    ]
+    network = json.dumps([shapes, encoders])
     now = {
         **{split: _digest(path) for split, path in manifests.items()},
         **{modality: store.path.stem for modality, store in stores.items()},
-        "network": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+        "network": hashlib.sha256(network.encode()).hexdigest(),
     }
     path = os.path.join(folder, FILE)
     if os.path.exists(path) and list(Path(folder).glob("CKPT+*")):

@@ -74,6 +74,14 @@ class Extractor:
         self.dim = dim
         self.settings = {"class": type(self).__name__, **settings}
 
+    @property
+    def read_settings(self):
+        """Those of the settings that change the values `read` returns.
+
+        All of them, where a kind does not know better.
+        """
+        return self.settings
+
     def read(self, clip, path):
         """Reads one clip.
 

@@ -138,6 +138,11 @@ class SpeechModelFeatures(Extractor):
         """Leaves out the encoder: workers only read."""
         return {k: v for k, v in vars(self).items() if k != "encoder"}
 
+    @property
+    def read_settings(self):
+        """None of the model, see `Extractor.read_settings`."""
+        return {"sample_rate": self.sample_rate, "normalize": self.normalize}
+
     @cached_property
     def encoder(self):
         """SpeechBrain's wrapper with the model, on the device."""

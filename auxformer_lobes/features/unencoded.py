@@ -10,7 +10,7 @@ class Unencoded(Extractor):
     """Waveforms or face crops, as an extractor reads them for its encoder.
 
     An encoder that is trained runs anew in each epoch; the media files need
-    to be read once all the same.
+    to be read once all the same, for all encoders that are given the same.
 
     Arguments
     ---------
@@ -36,7 +36,7 @@ class Unencoded(Extractor):
         self.modality = features.modality
         self.dtype = "float32" if self.modality == "audio" else "uint8"
         super().__init__(
-            dim=prod(features.input_shape), features=features.settings
+            dim=prod(features.input_shape), **features.read_settings
         )
 
     def read(self, clip, path):

@@ -178,6 +178,12 @@ class FaceModelFeatures(FaceFeatures):
         """Leaves out the encoder: workers only read."""
         return {k: v for k, v in vars(self).items() if k != "encoder"}
 
+    @property
+    def read_settings(self):
+        """None of the model, see `Extractor.read_settings`."""
+        names = ("faces", "frames_per_second")
+        return {name: self.settings[name] for name in names}
+
     @cached_property
     def encoder(self):
         """The model, on the device.

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from auxformer_lobes.errors import UserError
+from auxformer_lobes.models.trained_encoder import TrainedEncoder
 from auxformer_lobes.resume import check_same_run
+from tests.unit.speech_models import features_of, save_model, tiny_model
 
 
 @pytest.fixture
@@ -35,6 +37,20 @@ def checkpoint(start, tmp_path):
 
 def test_the_same_run_goes_on(start, checkpoint):
     start()
+
+
+def test_an_encoder_of_other_weights_is_another_network(tmp_path):
+    for seed in (0, 1):
+        save_model(tmp_path / f"speech{seed}", tiny_model(layers=1, seed=seed))
+    first, other = (
+        TrainedEncoder(features_of(tmp_path / f"speech{seed}"))
+        for seed in (0, 1)
+    )
+    check_same_run(tmp_path / "save", {}, {}, first)
+    (tmp_path / "save" / "CKPT+first").mkdir()
+    check_same_run(tmp_path / "save", {}, {}, first)
+    with pytest.raises(UserError, match=r"\(changed: network\)"):
+        check_same_run(tmp_path / "save", {}, {}, other)
 
 
 def test_before_the_first_checkpoint_all_may_change(start):

@@ -215,7 +215,24 @@ def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
     stored = Unencoded(speech)
     assert stored.modality == "audio" and stored.dim == 1
     assert torch.equal(stored("clip", "clip.wav")[:, 0], sound)
-    assert stored.settings["features"] == speech.settings
+
+
+def test_encoders_that_are_given_the_same_share_what_is_stored(tmp_path):
+    def _stored(kind, **options):
+        features = kind(tmp_path / "model", tmp_path, device="cpu", **options)
+        return Unencoded(features).settings
+
+    save_model(tmp_path / "model", tiny_model(layers=2))
+    sound = _stored(SpeechModelFeatures)
+    assert _stored(SpeechModelFeatures, layer=1) == sound
+    save_model(tmp_path / "model", tiny_model(layers=2), do_normalize=False)
+    assert _stored(SpeechModelFeatures) != sound
+    save_vision_model(tmp_path / "model", "vit", seed=0)
+    faces = _stored(ImageModelFeatures)
+    save_vision_model(tmp_path / "model", "dinov2", seed=1)
+    assert _stored(ImageModelFeatures, pooling="mean") == faces
+    assert _stored(ImageModelFeatures, frames_per_second=5) != faces
+    assert faces != sound
 
 
 def test_crops_of_every_face_are_stored_flat():
