@@ -291,11 +291,20 @@ class AuxFormerBrain(sb.Brain):
         -------
         DataLoader
             Its batches.
+
+        Raises
+        ------
+        UserError
+            If the options are none of a data loader.
         """
-        loader = super().make_dataloader(dataset, stage, **options)
+        try:
+            loader = super().make_dataloader(dataset, stage, **options)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"options of the data loader: {error}")
         if stage == sb.Stage.TRAIN:
-            steps = len(loader) * self.hparams.number_of_epochs
-            self.total_steps = steps // self.grad_accumulation_factor
+            # SpeechBrain begins to count anew in each epoch.
+            steps = len(loader) // self.grad_accumulation_factor
+            self.total_steps = steps * self.hparams.number_of_epochs
         return loader
 
     def predict_all(self, valid_set, test_set, loader_kwargs):
@@ -323,8 +332,6 @@ class AuxFormerBrain(sb.Brain):
         UserError
             If there is no checkpoint.
         """
-        if self.checkpointer.find_checkpoint() is None:
-            raise UserError("there is no checkpoint to evaluate: train first")
         self._predict(valid_set, "audio_visual", loader_kwargs)
         self._fit_task()
         return self.predict_each_input(test_set, loader_kwargs)
@@ -343,12 +350,22 @@ class AuxFormerBrain(sb.Brain):
         -------
         dict of Predictions
             For each of `INPUTS`, what was predicted.
+
+        Raises
+        ------
+        UserError
+            If there is no checkpoint.
         """
         return {
             name: self._predict(dataset, name, loader_kwargs) for name in INPUTS
         }
 
     def _predict(self, dataset, name, loader_kwargs):
+        if self.checkpointer.find_checkpoint() is None:
+            raise UserError(
+                f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
+                "train first"
+            )
         self.inputs = INPUTS[name]
         self.evaluate(
             dataset,

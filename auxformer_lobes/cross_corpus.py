@@ -32,11 +32,17 @@ class _JudgedBrain(AuxFormerBrain):
 
 
 def evaluate_run(
-    run, manifest, data_folder, output_folder=None, num_workers=2, run_opts=None
+    run,
+    manifest,
+    data_folder,
+    output_folder=None,
+    num_workers=2,
+    run_opts=None,
+    feature_folder=None,
 ):
     """Evaluates the best checkpoint of a run on any manifest.
 
-    Features are extracted as in the run, into its store. Classes that the
+    Features are extracted as in the run, unless they are stored. Classes that the
     model or the manifest does not have are left out, with their clips: the
     model then chooses among those that both have. The floor of the run is not
     there, since it is not kept.
@@ -57,6 +63,9 @@ def evaluate_run(
         Processes that read media files.
     run_opts : dict, optional
         SpeechBrain's options, such as `device`.
+    feature_folder : str, optional
+        Where features are stored; by default that of the run, which may be
+        relative to the folder that it was trained in.
 
     Returns
     -------
@@ -75,7 +84,7 @@ def evaluate_run(
     name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
     output_folder = Path(output_folder or run / name)
     _keep_others(output_folder, manifest)
-    hparams, fitted = _load(run)
+    hparams, fitted = _load(run, feature_folder)
     task = hparams["task"]
     for setting, value in fitted.items():
         setattr(task, setting, value)
@@ -87,15 +96,15 @@ def evaluate_run(
         judged.temperature = task.temperature
         task.label_rule = "P"  # votes may be on other emotions
         left_out.update(
-            entry["emotion"] or "tied"
+            entry.get("emotion") or "tied"
             for entry in dataset.data.values()
-            if entry["emotion"] not in judged.names
+            if entry.get("emotion") not in judged.names
         )
         dataset = DynamicItemDataset(
             {
                 clip: entry
                 for clip, entry in dataset.data.items()
-                if entry["emotion"] in judged.names
+                if entry.get("emotion") in judged.names
             }
         )
     stores = {
@@ -153,15 +162,17 @@ def _keep_others(output_folder, manifest):
             )
 
 
-def _load(run):
+def _load(run, feature_folder):
     """A run's hyperparameters, and what its task was fitted to."""
     try:
         fitted = json.loads((run / "metrics.json").read_text("utf-8"))["fitted"]
+        # The run may have been moved, or made from another folder.
+        overrides = {"checkpointer": {"checkpoints_dir": str(run / "save")}}
+        if feature_folder is not None:
+            for store in ("audio_store", "visual_store"):
+                overrides[store] = {"folder": str(feature_folder)}
         with open(run / "hyperparams.yaml", encoding="utf-8") as file:
-            # The run may have been moved, or made from another folder.
-            hparams = load_hyperpyyaml(
-                file, {"checkpointer": {"checkpoints_dir": str(run / "save")}}
-            )
+            hparams = load_hyperpyyaml(file, overrides)
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

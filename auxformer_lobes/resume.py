@@ -3,13 +3,67 @@
 import hashlib
 import json
 import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
+
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.models.trained_encoder import TrainedEncoder
+from auxformer_lobes.preparation import REPORT, SPLITS
 
 FILE = "trained_on.json"
+
+
+@contextmanager
+def run_folder(hparams):
+    """Has a run's folder filled, and makes sure that it is of the same run.
+
+    Hyperparameters and manifests are written inside of this; where they turn
+    out to be of another run than the checkpoints, all is as it was before.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+
+    Raises
+    ------
+    UserError
+        If the folder has another run, or there are no manifests.
+    """
+    folder = Path(hparams["output_folder"])
+    manifests = {
+        split: Path(hparams[f"{split}_annotation"]) for split in SPLITS
+    }
+    files = [folder / "hyperparams.yaml", folder / REPORT, *manifests.values()]
+    before = {}
+    if if_main_process():
+        before = {path: path.read_bytes() for path in files if path.exists()}
+    try:
+        yield
+        run_on_main(
+            check_same_run,
+            args=[
+                hparams["checkpointer"].checkpoints_dir,
+                manifests,
+                {m: hparams[f"{m}_store"] for m in ("audio", "visual")},
+                hparams["model"],
+            ],
+        )
+    except BaseException:
+        for path, content in before.items():
+            with whole_file(path, "wb") as file:
+                file.write(content)
+        raise
+    if if_main_process():
+        # A folder that is complete, wherever the user's own manifests lie.
+        for split, path in manifests.items():
+            own = folder / f"{split}.json"
+            if own.resolve() != path.resolve():
+                shutil.copyfile(path, own)
 
 
 def check_same_run(folder, manifests, stores, model):
@@ -32,7 +86,8 @@ def check_same_run(folder, manifests, stores, model):
     Raises
     ------
     UserError
-        If the folder has checkpoints of other clips, labels or features, or
+        If a manifest is missing, or
+        if the folder has checkpoints of other clips, labels or features, or
         of a network of other dimensions or pretrained encoders.
     """
     shapes = {
@@ -67,5 +122,7 @@ def check_same_run(folder, manifests, stores, model):
 
 
 def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}: run without skip_prep")

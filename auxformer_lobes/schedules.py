@@ -22,7 +22,7 @@ class WarmupCosineScheduler:
     lr : float
         Learning rate at the top.
     warmup_steps : int
-        Steps on the way up.
+        Steps on the way up; 0 to begin at the top.
 
     Example
     -------
@@ -38,6 +38,8 @@ class WarmupCosineScheduler:
     """
 
     def __init__(self, lr, warmup_steps):
+        if not (lr > 0 and warmup_steps >= 0):
+            raise ValueError(f"lr {lr} or warmup_steps {warmup_steps} below 0")
         self.lr = lr
         self.warmup_steps = warmup_steps
         self.num_steps = 0
@@ -54,7 +56,7 @@ class WarmupCosineScheduler:
         """
         cosine = math.cos(math.pi * min(self.num_steps / total_steps, 1))
         self.num_steps += 1
-        warmup = min(self.num_steps / self.warmup_steps, 1)
+        warmup = min(self.num_steps / max(self.warmup_steps, 1), 1)
         set_rate(optimizer, self.lr * warmup * (1 + cosine) / 2)
 
     @mark_as_saver

@@ -13,6 +13,7 @@ from auxformer_lobes.dataio import (
     fit_norms,
     load_manifests,
 )
+from auxformer_lobes.devices import check_device
 from auxformer_lobes.errors import UserError, one_line_errors
 from auxformer_lobes.features.unencoded import Unencoded
 from auxformer_lobes.floor import linear_floor
@@ -22,7 +23,6 @@ from auxformer_lobes.report import (
     print_table,
     write_report,
 )
-from auxformer_lobes.resume import check_same_run
 
 
 def load_hparams(path, run_opts, overrides):
@@ -41,7 +41,13 @@ def load_hparams(path, run_opts, overrides):
     -------
     dict
         The hyperparameters, objects and all.
+
+    Raises
+    ------
+    UserError
+        If there is no such device.
     """
+    check_device(run_opts.device)
     ddp_init_group(run_opts)
     with one_line_errors(
         OSError, LookupError, TypeError, ValueError, YAMLError
@@ -95,13 +101,14 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         SpeechBrain's own options.
     """
     datasets = make_datasets(hparams)
-    brain = brain_class(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
+    with one_line_errors(TypeError, ValueError):  # options that cannot be
+        brain = brain_class(
+            modules=hparams["modules"],
+            opt_class=hparams["opt_class"],
+            hparams=hparams,
+            run_opts=run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
     brain.fit(
         hparams["epoch_counter"],
         datasets["train"],
@@ -148,10 +155,6 @@ def make_datasets(hparams):
         "audio": hparams["audio_store"],
         "visual": hparams["visual_store"],
     }
-    run_on_main(
-        check_same_run,
-        args=[hparams["save_folder"], manifests, stores, hparams["model"]],
-    )
     datasets = load_manifests(manifests, hparams["data_folder"])
     # By all processes, each its share.
     extract_features(datasets, stores, hparams["num_workers"])

@@ -33,6 +33,11 @@ def evaluate(parser):
         metavar="FOLDER",
         help="for metrics, predictions and pictures (one in the run)",
     )
+    add(
+        "--feature_folder",
+        metavar="FOLDER",
+        help="where features are stored (as in the run's YAML)",
+    )
     add_device(parser)
     add(
         "--num_workers",
@@ -54,4 +59,5 @@ def _evaluate(options):
         options.output_folder,
         options.num_workers,
         run_opts(options),
+        options.feature_folder,
     )

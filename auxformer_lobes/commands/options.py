@@ -4,8 +4,6 @@ import argparse
 import math
 import os
 
-from auxformer_lobes.errors import UserError
-
 MODALITIES = ("audio", "visual")
 
 
@@ -85,16 +83,11 @@ def run_opts(options):
     UserError
         If there is no such device.
     """
-    import torch
+    from auxformer_lobes.devices import check_device
 
     if options.device is None:
         return {}
-    try:
-        # Some that are known cannot be used, such as meta.
-        torch.zeros(1, device=options.device).cpu()
-    except (AssertionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {options.device}: {reason}")
+    check_device(options.device)
     return {"device": options.device}
 
 

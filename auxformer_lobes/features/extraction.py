@@ -20,6 +20,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
+from auxformer_lobes.devices import check_device
 from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.extraction_report import ExtractionReport
 from auxformer_lobes.features.extractor import Reading
@@ -129,11 +130,7 @@ def processes(device=None):
     rank = os.environ.get("LOCAL_RANK")
     if device is None and rank is not None and torch.cuda.is_available():
         device = f"cuda:{int(rank) % torch.cuda.device_count()}"
-    try:
-        # Some that are known cannot be used, such as meta.
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {device}: {str(error).splitlines()[0]}")
+    check_device(device)
     if rank is not None:
         distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
     yield device

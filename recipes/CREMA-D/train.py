@@ -17,6 +17,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from auxformer_lobes.brain import AuxFormerBrain
 from auxformer_lobes.errors import one_line_errors
+from auxformer_lobes.resume import run_folder
 from auxformer_lobes.training import (
     choose_partition,
     load_hparams,
@@ -40,30 +41,33 @@ if __name__ == "__main__":
     with one_line_errors():
         hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
         hparams = load_hparams(hparams_file, run_opts, overrides)
-        # The run folder keeps a copy of this script too.
-        sb.create_experiment_directory(
-            experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=hparams_file,
-            overrides=overrides,
-        )
-
-        # Data preparation, on one process only.
-        if not hparams["skip_prep"]:
-            run_on_main(
-                prepare_crema_d,
-                kwargs={
-                    "data_folder": hparams["data_folder"],
-                    "save_folder": hparams["manifest_folder"],
-                    "label_rule": hparams["label_rule"],
-                    "num_classes": hparams["num_classes"],
-                    "partition": choose_partition(
-                        hparams, hparams["valid_actors"], hparams["test_actors"]
-                    ),
-                    "condition": hparams["condition"],
-                    "released_labels": hparams["released_labels"],
-                    "require_both": hparams["require_both"],
-                    "open_video": hparams["open_video"],
-                    "num_workers": hparams["num_workers"],
-                },
+        # Another run's folder is refused, and left as it was.
+        with run_folder(hparams):
+            # The run folder keeps a copy of this script too.
+            sb.create_experiment_directory(
+                experiment_directory=hparams["output_folder"],
+                hyperparams_to_save=hparams_file,
+                overrides=overrides,
             )
+            # Data preparation, on one process only.
+            if not hparams["skip_prep"]:
+                run_on_main(
+                    prepare_crema_d,
+                    kwargs={
+                        "data_folder": hparams["data_folder"],
+                        "save_folder": hparams["output_folder"],
+                        "label_rule": hparams["label_rule"],
+                        "num_classes": hparams["num_classes"],
+                        "partition": choose_partition(
+                            hparams,
+                            hparams["valid_actors"],
+                            hparams["test_actors"],
+                        ),
+                        "condition": hparams["condition"],
+                        "released_labels": hparams["released_labels"],
+                        "require_both": hparams["require_both"],
+                        "open_video": hparams["open_video"],
+                        "num_workers": hparams["num_workers"],
+                    },
+                )
         train_and_evaluate(EmotionBrain, hparams, run_opts)

@@ -188,6 +188,9 @@ def test_a_damaged_video_costs_its_picture_only(work, finished):
         ({"valid_actors": [1004]}, "actor 1004 is in `valid` and `test`"),
         ({"valid_actors": 1003}, "the actors of valid are 1003, not a list"),
         ({"batch_size": "[1"}, "batch_size"),
+        ({"lr": "abc"}, "'>' not supported between"),
+        ({"device": "meta"}, "device meta: "),
+        ({"skip_prep": True}, "train.json: No such file or directory: run "),
     ],
     ids=lambda value: str(value),
 )
@@ -201,12 +204,15 @@ def test_a_mistake_ends_in_one_line(work, options, message):
 
 
 def test_a_run_is_not_tested_on_speakers_that_it_was_trained_on(work, finished):
+    made = ("hyperparams.yaml", "prepare_report.json", "train.json")
+    before = [(work / "run" / name).read_bytes() for name in made]
     other = train(work, "run", valid_actors=[1004], test_actors=[1001, 1002])
     assert other.returncode == 1
     message = other.stderr.strip().splitlines()[-1]
     assert "holds a run with other data" in message
     assert "(changed: train, valid, test)" in message
-    # What the run is made of is prepared again, and it is as it was.
+    # The run is as it was.
+    assert [(work / "run" / name).read_bytes() for name in made] == before
     assert train(work, "run").returncode == 0
 
 

@@ -256,6 +256,20 @@ def test_the_rate_that_is_logged_is_that_of_the_last_step(make_brain):
             assert rates[step // 3 - 1] == pytest.approx(expected)
 
 
+def test_the_rate_ends_at_zero_with_gradients_of_several_batches(make_brain):
+    brain = make_brain()
+    brain.grad_accumulation_factor = 2
+    fit(brain, count=36)  # 3 batches in each of 3 epochs: a step in each
+    assert brain.total_steps == brain.hparams.step_schedule.num_steps == 3
+
+
+def test_a_batch_that_there_cannot_be_is_told(make_brain):
+    with pytest.raises(UserError, match="data loader: batch_size should be"):
+        make_brain().fit(
+            range(1), clips("train"), train_loader_kwargs={"batch_size": 0}
+        )
+
+
 def test_in_training_modalities_are_shut_off_and_in_validation_not(make_brain):
     brain = make_brain()
     present = torch.ones(500, 2, dtype=torch.bool)
@@ -345,7 +359,7 @@ def test_attention_is_a_picture_of_one_clip(make_brain):
 
 
 def test_what_cannot_be_evaluated_is_said(make_brain):
-    with pytest.raises(UserError, match="no checkpoint to evaluate"):
+    with pytest.raises(UserError, match="has no checkpoint: train"):
         predict(make_brain())
 
 

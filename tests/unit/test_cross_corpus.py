@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def corpus(tmp_path_factory):
             "votes": [1.0],
             "duration": 1.0,
         }
+    del entries["clip4"]["emotion"]
     (folder / "test.json").write_text(json.dumps(entries))
     return folder
 
@@ -128,6 +130,21 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
     emotion = recognizer.classify_file(corpus / "2.flv")
     found = {name: float(row[f"p_{name}"]) for name in EMOTIONS}
     assert found == pytest.approx(emotion.heads["visual"], abs=1e-6)
+
+
+def test_features_are_stored_where_they_are_asked_for(run, corpus, tmp_path):
+    stores = tmp_path / "stores"
+    evaluate_run(
+        run, corpus / "test.json", corpus, tmp_path, 0, feature_folder=stores
+    )
+    assert len(list(stores.glob("*.h5"))) == 2
+
+
+def test_a_run_without_a_checkpoint_is_told(run, corpus, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "save")
+    with pytest.raises(UserError, match="run/save: has no checkpoint: train"):
+        evaluate_run(tmp_path / "run", corpus / "test.json", corpus)
 
 
 def test_results_on_another_manifest_are_not_overwritten(run, corpus, tmp_path):
