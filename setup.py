@@ -13,14 +13,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["auxformer_lobes*"]),
-    python_requires=">=3.9",
+    python_requires=">=3.11",
     install_requires=[
         "speechbrain>=1.1",
         # torch and torchaudio go in pairs; 2.11 is the last torchaudio, and
         # a later torch does not import with it.
-        "torch>=2.4,<2.12",
-        "torchaudio>=2.4,<2.12",
-        "transformers",
+        "torch>=2.7.1,<2.12",
+        "torchaudio>=2.7.1,<2.12",
+        "transformers>=4.57",
         "hyperpyyaml",
         "ruamel.yaml",
         "safetensors",

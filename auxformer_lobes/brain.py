@@ -20,11 +20,15 @@ class AuxFormerBrain(sb.Brain):
     """A Brain that records losses and predictions of AuxFormer's heads.
 
     A recipe's own Brain says what the logits cost (`compute_objectives`), and
-    calls `record` there. It needs `hparams.task`, `hparams.missing` (of
-    `AuxFormer`), `hparams.seed`, `hparams.number_of_epochs`,
-    `hparams.select_by` (one of `evaluation.LOSSES` or the task's metrics),
-    `hparams.train_logger` and `hparams.output_folder`; a learning rate
-    schedule may be `hparams.step_schedule`, called before each step, or
+    calls `record` there. Its modules are those of the recipes' YAML files:
+    `auxformer`, `audio_norm`, `visual_norm`, `modality_dropout` and, where
+    encoders are trained too, `audio_encoder` or `visual_encoder`, for which
+    there are `hparams.lr` and `hparams.encoder_lr`. It needs `hparams.task`,
+    `hparams.missing` (of `AuxFormer`), `hparams.seed`,
+    `hparams.number_of_epochs`, `hparams.select_by` (one of
+    `evaluation.LOSSES` or the task's metrics), `hparams.train_logger` and
+    `hparams.output_folder`; a learning rate schedule may be
+    `hparams.step_schedule`, called before each step, or
     `hparams.epoch_schedule`, called with each development loss.
     """
 

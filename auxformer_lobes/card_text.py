@@ -67,12 +67,10 @@ Intervals are 95 %, over speakers{unit}.
 
 {results}
 
-*Combined* is the mean of the heads that have something to say, and what the
-model answers. *Linear model* is the floor: the same features, averaged over
-each clip.
+*Combined* is the mean of the heads that have something to say, and what
+the model answers.{floor}
 
 {outputs_table}
-{curve}
 ## Training
 
 {training}
@@ -98,9 +96,5 @@ SYNTHETIC = """
 simulated raters. It says nothing about real people: its figures only show that
 the program runs.**
 """
-CURVE = """
-What is left when a share of the frames is missing ({metric}, sound and
-picture given):
-
-{table}
-"""
+FLOOR = """ *Linear model* is the floor: the
+same features, averaged over each clip."""

@@ -13,7 +13,7 @@ class Emotion(NamedTuple):
 
     Arguments
     ---------
-    label : str or list of str
+    label : str, list of str or None
         The likeliest class; of a model for several emotions a clip, all that
         are there; None of a model for attributes.
     outputs : dict of float

@@ -368,7 +368,7 @@ def _describe(run, asked, made, metrics, hub_names):
             "names": list(task.metrics),
             "scale": task.scale,
             "lower_is_better": list(task.lower_is_better),
-            **{k: metrics.get(k) for k in ("test", "floor", "curve")},
+            **{k: metrics.get(k) for k in ("test", "floor")},
         },
         "versions": {
             name: version(name)

@@ -50,12 +50,13 @@ class Label(NamedTuple):
     ---------
     emotion : str or None
         The class of the consensus, None if there is none.
-    votes : list of float
-        Shares of the votes, over the classes.
+    votes : list of float or None
+        Shares of the votes, over the classes; None where attributes are
+        what was perceived.
     """
 
     emotion: Optional[str]
-    votes: list
+    votes: Optional[list]
 
 
 def class_names(num_classes, choices=tuple(_CLASSES)):

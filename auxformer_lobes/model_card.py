@@ -6,7 +6,7 @@ import textwrap
 from huggingface_hub import EvalResult, ModelCardData
 
 from auxformer_lobes.card_text import (
-    CURVE,
+    FLOOR,
     LICENCES,
     LICENCES_OF_CLASSES,
     SYNTHETIC,
@@ -51,7 +51,7 @@ def model_card(name, config, license):
         outputs_table=_per_output(metrics),
         unit="; figures in %" if metrics["scale"] == 100 else "",
         results=_results(metrics),
-        curve=_curve(metrics),
+        floor=FLOOR if metrics["floor"] else "",
         training=_training(config),
         features=_features(config),
         licence="not said" if license == "other" else license,
@@ -238,27 +238,6 @@ def _per_output(metrics):
     titles = (METRIC_TITLES.get(name, name) for name in names)
     header = [INPUT_TITLES["audio_visual"], "clips", *titles]
     return _table(header, rows)
-
-
-def _curve(metrics):
-    """What is left, by the share of frames that is missing."""
-    curve = metrics.get("curve")
-    if not curve:
-        return ""
-    name = metrics["names"][0]
-    shares = sorted({float(share) for of in curve.values() for share in of})
-    rows = [
-        [
-            modality,
-            *(
-                _figure(by_share[f"{share:g}"][name], metrics["scale"])
-                for share in shares
-            ),
-        ]
-        for modality, by_share in curve.items()
-    ]
-    table = _table(["of", *(f"{100 * share:g} %" for share in shares)], rows)
-    return CURVE.format(metric=METRIC_TITLES.get(name, name), table=table)
 
 
 def _training(config):

@@ -23,7 +23,8 @@ from auxformer_lobes.errors import MediaError, UserError
 from auxformer_lobes.features.parts import Parts, clip_of, key_of
 
 DTYPES = ("float16", "float32", "uint8")
-# What there is of a clip; `source` is the size of its file.
+# What there is of a clip; `source` is what `Extractor.version` says
+# of its file.
 KINDS = ("features", "quality", "source")
 
 

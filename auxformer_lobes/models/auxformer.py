@@ -243,7 +243,9 @@ class AuxFormer(nn.Module):
     def from_reference(cls, source, num_heads=10, **options):
         """Builds the network of a published checkpoint, either variant.
 
-        Dimensions, layers and classes are read off the checkpoint.
+        Dimensions, layers and classes are read off the checkpoint. What is
+        missing, says `present`, is skipped; the published network was given
+        zeros for it, as with ``missing="zeros"``.
 
         Arguments
         ---------

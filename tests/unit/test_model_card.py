@@ -136,17 +136,12 @@ def test_a_corpus_that_nobody_described_is_said_so(config):
     assert "datasets" not in ModelCard(text).data.to_dict()
 
 
-def test_the_curve_is_there_if_it_was_measured(config):
-    assert "share of the frames" not in card_of(config)
-    figure = {"value": 0.5, "low": 0.4, "high": 0.6}
-    point = {"f1_macro": figure}
-    config["metrics"]["curve"] = {
-        "audio": {"0": point, "0.5": point, "1": point},
-        "visual": {"0": point, "0.5": point, "1": point},
-    }
+def test_a_floor_is_explained_where_there_is_one(config):
+    assert "*Linear model* is the floor" in card_of(config)
+    config["metrics"]["floor"] = {}
     text = card_of(config)
-    assert "| of | 0 % | 50 % | 100 % |" in text
-    assert "| visual | 50.0 [40.0, 60.0] |" in text
+    assert "what\nthe model answers.\n" in text
+    assert "Linear model" not in text
 
 
 ENCODERS = {
