@@ -213,7 +213,7 @@ def test_a_fresh_process_says_the_same(here):
         ("predict no*.wav --source model", "no*.wav: no such file"),
         ("predict media --source run", "run: has no config.json"),
         ("predict media --source a/b/c", "a/b/c: neither a folder nor a name"),
-        ("predict media --source model --device x", "--device x: Expected one"),
+        ("predict media --source model --device x", "device x: Expected one"),
         ("predict media --source model --device meta", "meta: Cannot copy out"),
         ("predict media --source model --batch_size 0", "0 is not a number"),
         ("predict media --source model --json --csv", "not allowed with"),
