@@ -299,7 +299,8 @@ class AuxFormerBrain(sb.Brain):
         Raises
         ------
         UserError
-            If the options are none of a data loader.
+            If the options are none of a data loader, or there would be no
+            step of the optimiser in an epoch.
         """
         try:
             loader = super().make_dataloader(dataset, stage, **options)
@@ -308,6 +309,12 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             # SpeechBrain begins to count anew in each epoch.
             steps = len(loader) // self.grad_accumulation_factor
+            if not steps:
+                raise UserError(
+                    f"grad_accumulation_factor {self.grad_accumulation_factor}"
+                    f": an epoch has {len(loader)} batches only, so that "
+                    "nothing would be learnt: choose less"
+                )
             self.total_steps = steps * self.hparams.number_of_epochs
         return loader
 

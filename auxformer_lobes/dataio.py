@@ -78,9 +78,10 @@ def extract_features(datasets, stores, num_workers=0):
                 entries[clip].get("duration") or 0 for clip in report.extracted
             )
             print_report(report, f"{modality} features", seconds)
-        for clip, (file, reason) in report.failed.items():
+        if report.failed:
             logger.warning(
-                f"{modality} features of {clip} failed: {file}: {reason}"
+                f"{modality} features of {len(report.failed)} clips failed: "
+                f"{store.failures_path} says why"
             )
         if report.untrusted:
             logger.warning(

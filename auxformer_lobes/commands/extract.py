@@ -33,7 +33,8 @@ def extract(parser):
     add("--data_root", metavar="FOLDER", help="{data_root} in the manifests")
     add(
         "--dtype",
-        help="of the stored numbers, float16 or float32 (what they need)",
+        help="of the stored numbers, float16 or float32 (what they need); "
+        "recipes then need --audio_store '{dtype: float32}' or --visual_store",
     )
     add(
         "--num_workers",

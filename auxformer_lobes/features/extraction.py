@@ -223,7 +223,7 @@ def _size_of(path):
 
 
 class _Readings(Dataset):
-    """Reads clips, in workers: a clip's name, and a reading or an error."""
+    """Reads clips, in workers: name, version, and a reading or an error."""
 
     def __init__(self, features, paths, num_workers):
         self.features = features
@@ -241,19 +241,22 @@ class _Readings(Dataset):
         if worker is not None:
             place = slice(2 * worker.id, 2 * worker.id + 2)
             self.at[place] = os.getpid(), index
+        # Before it is read: it may be half copied, and grow meanwhile.
+        version = self.features.version(clip, path)
         try:
             values, quality = self.features.read(clip, path)
         except UserError as error:
-            return clip, error
+            return clip, version, error
         except Exception:
             # Not raised here: a DataLoader that fails takes long to end.
-            return clip, RuntimeError(
+            error = RuntimeError(
                 f"{clip} ({path}) cannot be read:\n{traceback.format_exc()}"
             )
+            return clip, version, error
         # Not as tensors, which would go through shared memory, of which
         # containers have little.
         quality = None if quality is None else quality.numpy()
-        return clip, Reading(values.numpy(), quality)
+        return clip, version, Reading(values.numpy(), quality)
 
     def loader(self, ahead):
         """Reads that many clips ahead, all the workers together."""
@@ -316,8 +319,9 @@ def _windows(readings, size):
 
 def _finish(store, paths, batch):
     """Encodes and stores clips: yields each, its quality, or an error."""
-    readings = {c: read for c, read in batch if isinstance(read, Reading)}
-    for clip, read in batch:
+    readings = {c: read for c, _, read in batch if isinstance(read, Reading)}
+    versions = {clip: version for clip, version, _ in batch}
+    for clip, _, read in batch:
         if isinstance(read, MediaError):
             yield clip, None, read
         elif isinstance(read, Exception):
@@ -326,7 +330,9 @@ def _finish(store, paths, batch):
     for clip, (_, quality) in readings.items():
         quality = None if quality is None else torch.from_numpy(quality)
         try:
-            store.add(clip, paths[clip], features[clip], quality)
+            store.add(
+                clip, paths[clip], features[clip], quality, versions[clip]
+            )
         except MediaError as error:
             yield clip, None, error
         else:

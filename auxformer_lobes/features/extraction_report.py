@@ -1,6 +1,7 @@
 """What became of the clips of an extraction, and the table that says so."""
 
 import datetime
+import re
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -70,12 +71,16 @@ def print_report(report, title, seconds=None):
 
 def _table_of_failures(failed):
     """Failures by reason, the most frequent first."""
-    clips = defaultdict(list)
-    for clip, failure in failed.items():
-        # Some reasons tell the file again.
-        clips[failure.reason.replace(failure.file, "FILE")].append(clip)
+    alike = defaultdict(list)
+    for clip, (file, reason) in failed.items():
+        reason = reason.replace(file, "FILE")
+        # Names and numbers aside, one reason is one row.
+        kind = re.sub(rf"\b{re.escape(clip)}\b|\S*/\S+", "…", reason)
+        kind = re.sub(r"\d+(\.\d+)?", "…", kind)
+        alike[kind].append((reason, file))
     table = Table("failed", "reason", "for instance", title="Failures")
-    for reason in sorted(clips, key=lambda reason: -len(clips[reason])):
-        example = failed[clips[reason][0]].file
-        table.add_row(f"{len(clips[reason]):,}", reason, example)
+    for kind, told in sorted(alike.items(), key=lambda item: -len(item[1])):
+        reasons = {reason for reason, _ in told}
+        reason = kind if len(reasons) > 1 else reasons.pop()
+        table.add_row(f"{len(told):,}", reason, told[0][1])
     return table

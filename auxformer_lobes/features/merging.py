@@ -70,6 +70,10 @@ def _reopened(path):
     try:
         with h5py.File(path, "r", locking=False) as file:
             settings = json.loads(file.attrs["settings"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file: leave out a share of which all clips failed"
+        )
     except (OSError, KeyError):
         raise UserError(f"{path}: not a feature store, or damaged")
     dtype = settings.pop("dtype")

@@ -155,7 +155,7 @@ class SpeechModelFeatures(Extractor):
             self.save_path,
             num_layers=self.num_layers,
             load=load,
-            output_all_hiddens=self.layer == "all",
+            every_layer=self.layer == "all",
         )
         if isinstance(self.layer, int) and encoder.config.do_stable_layer_norm:
             # The final norm, which follows the last layer of such a model.
@@ -250,11 +250,14 @@ class _Encoder(Wav2Vec2):
     leaves those that a file lacks as they are.
     """
 
-    def __init__(self, source, save_path, num_layers, load, **options):
+    def __init__(self, source, save_path, num_layers, load, every_layer):
         # The methods below are called while the parent is made.
         self.num_layers = num_layers
         self.load = load
-        super().__init__(source, save_path, freeze=True, **options)
+        self.every_layer = every_layer
+        super().__init__(
+            source, save_path, freeze=True, output_all_hiddens=every_layer
+        )
         # Waveforms come normalised, clip by clip.
         self.normalize_wav = False
 
@@ -263,6 +266,9 @@ class _Encoder(Wav2Vec2):
         config.num_hidden_layers = self.num_layers
         # It follows the transformer, and gives fewer frames.
         config.add_adapter = False
+        if self.every_layer:
+            # A layer that is skipped in training would be missing.
+            config.layerdrop = 0.0
         return config
 
     def _from_pretrained(self, *args, **kwargs):

@@ -96,6 +96,7 @@ class FeatureStore:
         self.path = Path(folder) / f"{name}.h5"
         self.parts = Parts(folder, name)
         self._opened = None, None
+        self._failed = None, None  # what was read last
 
     def __getstate__(self):
         """Leaves out the open file, which is of this process only."""
@@ -181,15 +182,20 @@ class FeatureStore:
         """
         if not self.failures_path.exists():
             return {}
-        failures = json.loads(self.failures_path.read_text("utf-8"))
-        return {clip: Failure(**failure) for clip, failure in failures.items()}
+        status = self.failures_path.stat()
+        identity = status.st_ino, status.st_mtime_ns
+        if self._failed[0] != identity:
+            table = json.loads(self.failures_path.read_text("utf-8"))
+            failures = {clip: Failure(**told) for clip, told in table.items()}
+            self._failed = identity, failures
+        return {**self._failed[1]}
 
     @property
     def failures_path(self):
         """The file that says why clips have no features."""
         return self.path.with_suffix(".failures.json")
 
-    def add(self, clip, path, features, quality=None):
+    def add(self, clip, path, features, quality=None, version=None):
         """Adds the features of a clip, to be seen after the next `merge`.
 
         Arguments
@@ -202,6 +208,9 @@ class FeatureStore:
             `[time, channels]`.
         quality : torch.Tensor
             `[time]`, uint8, see `Reading`.
+        version : int
+            What `Extractor.version` said of the file before it was read; by
+            default what it says now.
 
         Raises
         ------
@@ -227,7 +236,8 @@ class FeatureStore:
                 f"{clip}: its features reach {np.abs(exact).max():.3g}, too "
                 f"large for {self.dtype}: set dtype of the store to float32"
             )
-        version = self.features.version(clip, path)
+        if version is None:
+            version = self.features.version(clip, path)
         arrays = {"features": stored, "source": np.int64(version)}
         if quality is not None:
             arrays["quality"] = quality.numpy()
@@ -264,6 +274,9 @@ class FeatureStore:
             What was noted.
         """
         failure = Failure(str(path), reason.replace(f"{path}: ", "", 1))
+        # What is known is not written: the folder may be read-only.
+        if clip not in self and self.failures().get(clip) == failure:
+            return failure
         with self.parts.add(clip, ".json") as file:
             file.write(json.dumps(failure._asdict()).encode())
         return failure

@@ -81,7 +81,13 @@ class TrainedEncoder(torch.nn.Module):
                     f"{type(model).__name__} has no gradient checkpointing: "
                     "set gradient_checkpointing: False"
                 )
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            # By its name in transformers 4, or the one since.
+            enable = getattr(
+                model,
+                "activation_checkpointing_enable",
+                model.gradient_checkpointing_enable,
+            )
+            enable({"use_reentrant": False})
 
     def train(self, mode=True):
         """Sets the mode, of an encoder that is trained.

@@ -263,6 +263,13 @@ def test_the_rate_ends_at_zero_with_gradients_of_several_batches(make_brain):
     assert brain.total_steps == brain.hparams.step_schedule.num_steps == 3
 
 
+def test_an_epoch_without_a_step_is_told(make_brain):
+    brain = make_brain()
+    brain.grad_accumulation_factor = 4
+    with pytest.raises(UserError, match="factor 4: an epoch has 3 batches on"):
+        fit(brain, count=36)
+
+
 def test_a_batch_that_there_cannot_be_is_told(make_brain):
     with pytest.raises(UserError, match="data loader: batch_size should be"):
         make_brain().fit(

@@ -1,6 +1,7 @@
 """The pipeline from media files to a store."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -416,6 +417,43 @@ def test_the_table_groups_failures_by_reason(capsys):
         "2 has no pictures: try `ffmpeg -i FILE FILE.mp4` b.flv "
         "1 empty file a.flv"
     )
+
+
+def test_reasons_that_differ_in_names_and_numbers_only_are_one(capsys):
+    failed = {
+        name: Failure(f"{name}.flv", f"of/{name}.npy: {name}: [{n}, 12] frames")
+        for name, n in [("a", 31), ("b", 32.5)]
+    }
+    text = read_report(capsys, ExtractionReport(0, [], failed, [], 1.0))
+    assert text.endswith("2 : [ , ] frames a.flv")  # the dots are not ASCII
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_again(tmp_path):
+    path = tmp_path / "one.wav"
+    path.write_bytes(b"half")
+
+    class Copied(Letters):
+        def encode(self, values):
+            path.write_bytes(b"half, and the rest")
+            return super().encode(values)
+
+    store = FeatureStore(tmp_path, Copied())
+    assert extract(store, {"one": path}).extracted == ["one"]
+    assert extract(store, {"one": path}).extracted == ["one"]
+    assert extract(store, {"one": path}).present == 1
+
+
+def test_failures_that_are_known_are_not_written_again(tmp_path):
+    store = FeatureStore(tmp_path, Letters())
+    clips = {"bad one": "one.wav", "two": "two.wav"}
+    first = extract(store, clips)
+    noted = store.failures_path.stat()
+    second = extract(FeatureStore(tmp_path, Letters()), clips)
+    assert second.failed == first.failed == store.failures()
+    assert store.failures_path.stat() == noted
+    shutil.rmtree(store.parts.folder)
+    extract(store, clips)
+    assert not store.parts.folder.exists(), "a read-only folder will do"
 
 
 def runs(pid):

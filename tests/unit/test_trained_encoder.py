@@ -65,6 +65,16 @@ def test_it_gives_what_an_extraction_gives(speech):
         torch.testing.assert_close(found[:frames], wanted, atol=1e-5, rtol=0)
 
 
+def test_no_layer_is_missing_where_all_are_mixed(tmp_path):
+    """LayerDrop would leave some out, at random."""
+    folder = save_model(tmp_path / "speech", tiny_model(layers=12))
+    features = SpeechModelFeatures(folder, tmp_path, layer="all", device="cpu")
+    encoder = TrainedEncoder(features).train()
+    for _ in range(10):  # each would pass with a probability of 0.28
+        found, _ = encoder(*pad([sound[:, None] for sound in waveforms(4000)]))
+        assert found.shape[2] == features.dim == 13 * 32
+
+
 def test_face_crops_go_in_as_they_are_stored(images):
     generator = torch.Generator().manual_seed(0)
     crops = [
