@@ -42,8 +42,8 @@ def evaluate_run(
 ):
     """Evaluates the best checkpoint of a run on any manifest.
 
-    Features are extracted as in the run, unless they are stored. Classes that the
-    model or the manifest does not have are left out, with their clips: the
+    Features are extracted as in the run, unless they are stored. Classes that
+    the model or the manifest does not have are left out, with their clips: the
     model then chooses among those that both have. The floor of the run is not
     there, since it is not kept.
 

@@ -86,9 +86,9 @@ def check_same_run(folder, manifests, stores, model):
     Raises
     ------
     UserError
-        If a manifest is missing, or
-        if the folder has checkpoints of other clips, labels or features, or
-        of a network of other dimensions or pretrained encoders.
+        If a manifest is missing, or the folder has checkpoints of other
+        clips, labels or features, or of a network of other dimensions or
+        pretrained encoders.
     """
     shapes = {
         name: list(weight.shape) for name, weight in model.state_dict().items()

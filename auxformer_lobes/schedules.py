@@ -39,7 +39,9 @@ class WarmupCosineScheduler:
 
     def __init__(self, lr, warmup_steps):
         if not (lr > 0 and warmup_steps >= 0):
-            raise ValueError(f"lr {lr} or warmup_steps {warmup_steps} below 0")
+            raise ValueError(
+                f"lr {lr} is not above 0, or warmup_steps {warmup_steps} below"
+            )
         self.lr = lr
         self.warmup_steps = warmup_steps
         self.num_steps = 0

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -82,5 +83,6 @@ def _table_of_failures(failed):
     for kind, told in sorted(alike.items(), key=lambda item: -len(item[1])):
         reasons = {reason for reason, _ in told}
         reason = kind if len(reasons) > 1 else reasons.pop()
-        table.add_row(f"{len(told):,}", reason, told[0][1])
+        # Names of files are no markup.
+        table.add_row(f"{len(told):,}", escape(reason), escape(told[0][1]))
     return table

@@ -384,3 +384,15 @@ def test_a_choice_of_the_best_epoch_that_would_fail_is_refused(
         fit(brain, kind)
     assert str(error.value) == message
     assert not brain.history()
+
+
+@pytest.mark.parametrize("lr, warmup_steps", [(0, 1), (-1, 1), (1, -1)])
+def test_rates_and_steps_below_zero_are_refused(lr, warmup_steps):
+    with pytest.raises(ValueError, match="is not above 0, or"):
+        WarmupCosineScheduler(lr, warmup_steps)
+
+
+def test_without_a_warm_up_the_rate_begins_at_the_top():
+    optimizer = SimpleNamespace(param_groups=[{}])
+    WarmupCosineScheduler(0.5, 0)(optimizer, total_steps=9)
+    assert optimizer.param_groups[0]["lr"] == 0.5

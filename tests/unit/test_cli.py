@@ -176,7 +176,7 @@ FILES = {
         ("extract train.json --nonsense 3", "see `auxformer extract --help`"),
         ("merge", "required: STORE, --into: see `auxformer merge --help`"),
         ("merge file --into st", "file: not a feature store, or damaged"),
-        ("merge a.h5 --into st", "a.h5: not a feature store, or damaged"),
+        ("merge a.h5 --into st", "a.h5: no such file: leave out a share"),
     ],
 )
 def test_a_mistake_in_the_command_is_told_in_one_line(work, arguments, message):
