@@ -19,6 +19,7 @@ from auxformer_lobes.errors import UserError
 from auxformer_lobes.evaluation import HEADS, Predictions
 from auxformer_lobes.report import collect_metrics, print_table, write_report
 from auxformer_lobes.tasks import Categories
+from auxformer_lobes.training import stores_of
 
 
 class _JudgedBrain(AuxFormerBrain):
@@ -107,10 +108,7 @@ def evaluate_run(
                 if entry.get("emotion") in judged.names
             }
         )
-    stores = {
-        "audio": hparams["audio_store"],
-        "visual": hparams["visual_store"],
-    }
+    stores = stores_of(hparams)
     extract_features({"test": dataset}, stores, num_workers)
     dataset = add_features(
         dataset, stores, task, least_quality=hparams["least_quality"]

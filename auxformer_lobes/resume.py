@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.files import whole_file
 from auxformer_lobes.models.trained_encoder import TrainedEncoder
-from auxformer_lobes.preparation import REPORT, SPLITS
+from auxformer_lobes.preparation import REPORT
+from auxformer_lobes.training import manifests_of, stores_of
 
 FILE = "trained_on.json"
 
@@ -35,10 +35,9 @@ def run_folder(hparams):
         If the folder has another run, or there are no manifests.
     """
     folder = Path(hparams["output_folder"])
-    manifests = {
-        split: Path(hparams[f"{split}_annotation"]) for split in SPLITS
-    }
-    files = [folder / "hyperparams.yaml", folder / REPORT, *manifests.values()]
+    manifests = manifests_of(hparams)
+    files = [folder / "hyperparams.yaml", folder / REPORT]
+    files += map(Path, manifests.values())
     before = {}
     if if_main_process():
         before = {path: path.read_bytes() for path in files if path.exists()}
@@ -49,21 +48,23 @@ def run_folder(hparams):
             args=[
                 hparams["checkpointer"].checkpoints_dir,
                 manifests,
-                {m: hparams[f"{m}_store"] for m in ("audio", "visual")},
+                stores_of(hparams),
                 hparams["model"],
             ],
         )
     except BaseException:
-        for path, content in before.items():
-            with whole_file(path, "wb") as file:
-                file.write(content)
+        _write(before)
         raise
     if if_main_process():
         # A folder that is complete, wherever the user's own manifests lie.
-        for split, path in manifests.items():
-            own = folder / f"{split}.json"
-            if own.resolve() != path.resolve():
-                shutil.copyfile(path, own)
+        own = {folder / f"{s}.json": Path(p) for s, p in manifests.items()}
+        _write(
+            {
+                path: source.read_bytes()
+                for path, source in own.items()
+                if path.resolve() != source.resolve()
+            }
+        )
 
 
 def check_same_run(folder, manifests, stores, model):
@@ -119,6 +120,13 @@ def check_same_run(folder, manifests, stores, model):
         os.makedirs(folder, exist_ok=True)
         with whole_file(path) as file:
             json.dump(now, file, indent=1)
+
+
+def _write(files):
+    """Gives files their contents, each at once."""
+    for path, content in files.items():
+        with whole_file(path, "wb") as file:
+            file.write(content)
 
 
 def _digest(path):

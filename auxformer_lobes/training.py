@@ -130,6 +130,56 @@ def train_and_evaluate(brain_class, hparams, run_opts):
     run_on_main(_report, args=[hparams, brain, datasets, predictions])
 
 
+def manifests_of(hparams):
+    """Finds the manifests of a recipe.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+
+    Returns
+    -------
+    dict
+        Split -> path of its JSON manifest.
+
+    Example
+    -------
+    >>> splits = "train", "valid", "test"
+    >>> manifests_of({f"{split}_annotation": "a.json" for split in splits})
+    {'train': 'a.json', 'valid': 'a.json', 'test': 'a.json'}
+    """
+    return {
+        "train": hparams["train_annotation"],
+        "valid": hparams["valid_annotation"],
+        "test": hparams["test_annotation"],
+    }
+
+
+def stores_of(hparams):
+    """Finds the feature stores of a recipe.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+
+    Returns
+    -------
+    dict
+        "audio" and "visual" -> `FeatureStore`.
+
+    Example
+    -------
+    >>> stores_of({"audio_store": "that of the sound", "visual_store": "other"})
+    {'audio': 'that of the sound', 'visual': 'other'}
+    """
+    return {
+        "audio": hparams["audio_store"],
+        "visual": hparams["visual_store"],
+    }
+
+
 def make_datasets(hparams):
     """Makes the datasets, and extracts the features that are missing.
 
@@ -146,16 +196,8 @@ def make_datasets(hparams):
     dict
         "train", "valid" and "test" -> `DynamicItemDataset`.
     """
-    manifests = {
-        "train": hparams["train_annotation"],
-        "valid": hparams["valid_annotation"],
-        "test": hparams["test_annotation"],
-    }
-    stores = {
-        "audio": hparams["audio_store"],
-        "visual": hparams["visual_store"],
-    }
-    datasets = load_manifests(manifests, hparams["data_folder"])
+    stores = stores_of(hparams)
+    datasets = load_manifests(manifests_of(hparams), hparams["data_folder"])
     # By all processes, each its share.
     extract_features(datasets, stores, hparams["num_workers"])
     datasets = {
@@ -180,8 +222,8 @@ def _report(hparams, brain, datasets, predictions):
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     # Pixels and samples, which encoders are trained on, are no features.
     encoded = not any(
-        isinstance(hparams[store].features, Unencoded)
-        for store in ("audio_store", "visual_store")
+        isinstance(store.features, Unencoded)
+        for store in stores_of(hparams).values()
     )
     floor = linear_floor(datasets, task, **bootstrap) if encoded else {}
     metrics = collect_metrics(predictions, floor, task, **bootstrap)

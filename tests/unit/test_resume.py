@@ -8,7 +8,7 @@ import torch
 
 from auxformer_lobes.errors import UserError
 from auxformer_lobes.models.trained_encoder import TrainedEncoder
-from auxformer_lobes.resume import check_same_run
+from auxformer_lobes.resume import check_same_run, run_folder
 from tests.unit.speech_models import features_of, save_model, tiny_model
 
 
@@ -37,6 +37,42 @@ def checkpoint(start, tmp_path):
 
 def test_the_same_run_goes_on(start, checkpoint):
     start()
+
+
+def test_what_is_made_in_a_run_s_folder_is_undone_if_it_is_another_run(
+    tmp_path,
+):
+    run = tmp_path / "run"
+    hparams = {
+        "output_folder": run,
+        "checkpointer": SimpleNamespace(checkpoints_dir=run / "save"),
+        "model": torch.nn.Linear(2, 1),
+        **{
+            f"{split}_annotation": tmp_path / f"my_{split}.json"
+            for split in ("train", "valid", "test")
+        },
+        **{
+            f"{modality}_store": SimpleNamespace(path=Path(f"{modality}.h5"))
+            for modality in ("audio", "visual")
+        },
+    }
+
+    def _fill(content):
+        for split in ("train", "valid", "test"):
+            hparams[f"{split}_annotation"].write_text(content)
+        (run / "hyperparams.yaml").write_text(content)
+
+    run.mkdir()
+    with run_folder(hparams):
+        _fill("first")
+    (run / "save" / "CKPT+first").mkdir()
+    before = {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    assert (run / "train.json").read_text() == "first", "a folder that is whole"
+    with pytest.raises(UserError, match=r"\(changed: train, valid, test\)"):
+        with run_folder(hparams):
+            _fill("other")
+    after = {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    assert after == before
 
 
 def test_an_encoder_of_other_weights_is_another_network(tmp_path):
