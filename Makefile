@@ -17,14 +17,14 @@ $(VENV)/installed: setup.py constraints.txt
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python recipes/CREMA-D/demo_corpus.py demo/corpus
+	$(BIN)/python recipes/CREMA-D/crema_d_synthetic.py demo/corpus
 	$(BIN)/python recipes/CREMA-D/train.py \
 		recipes/CREMA-D/hparams/demo.yaml \
 		--data_folder demo/corpus --output_folder demo/run \
 		--feature_folder demo/features
 
 demo-improv: $(VENV)/installed
-	$(BIN)/python recipes/MSP-IMPROV/msp_improv_demo.py demo/improv_corpus
+	$(BIN)/python recipes/MSP-IMPROV/msp_improv_synthetic.py demo/improv_corpus
 	$(BIN)/python recipes/MSP-IMPROV/train.py \
 		recipes/MSP-IMPROV/hparams/auxformer_attributes_offline.yaml \
 		--data_folder demo/improv_corpus --output_folder demo/improv_run \

@@ -38,7 +38,9 @@ setup(
         "rich",
         "tqdm",
     ],
-    entry_points={"console_scripts": ["auxformer = auxformer_lobes.cli:main"]},
+    entry_points={
+        "console_scripts": ["auxformer = auxformer_lobes.cli.main:main"]
+    },
     extras_require={
         # Free for research and other non-commercial use only.
         "opensmile": ["opensmile"],

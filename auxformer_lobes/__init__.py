@@ -3,14 +3,14 @@
 from importlib import import_module
 
 _HOMES = {
-    "AudioVisualEmotionRecognizer": "auxformer_lobes.inference",
+    "AudioVisualEmotionRecognizer": "auxformer_lobes.inference.audiovisual",
     "AuxFormer": "auxformer_lobes.models.auxformer",
-    "AuxFormerBrain": "auxformer_lobes.brain",
-    "FeatureNorm": "auxformer_lobes.features.normalization",
-    "FeatureStore": "auxformer_lobes.features.store",
-    "ModalityDropout": "auxformer_lobes.modalities",
-    "SharedLoss": "auxformer_lobes.losses",
-    "combine_heads": "auxformer_lobes.modalities",
+    "AuxFormerBrain": "auxformer_lobes.core",
+    "FeatureNorm": "auxformer_lobes.nnet.normalization",
+    "FeatureStore": "auxformer_lobes.dataio.feature_store",
+    "ModalityDropout": "auxformer_lobes.augment.missing",
+    "SharedLoss": "auxformer_lobes.nnet.losses",
+    "combine_heads": "auxformer_lobes.augment.missing",
 }
 
 __all__ = list(_HOMES)

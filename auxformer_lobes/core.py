@@ -9,11 +9,11 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import LOSSES, Predictions
-from auxformer_lobes.files import whole_file
-from auxformer_lobes.modalities import INPUTS, combine_heads
-from auxformer_lobes.schedules import set_rate
+from auxformer_lobes.augment.missing import INPUTS, combine_heads
+from auxformer_lobes.evaluation.predictions import LOSSES, Predictions
+from auxformer_lobes.nnet.schedulers import set_rate
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import whole_file
 
 
 class AuxFormerBrain(sb.Brain):

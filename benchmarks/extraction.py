@@ -26,16 +26,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from auxformer_lobes.errors import UserError, one_line_errors
-from auxformer_lobes.features.extraction import extract
-from auxformer_lobes.features.inputs import load_encoder
-from auxformer_lobes.features.media import (
+from auxformer_lobes.dataio.extraction import extract
+from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.processing.media import (
     picture_seconds,
     read_audio,
     read_frames,
 )
-from auxformer_lobes.features.store import FeatureStore
-from auxformer_lobes.synthetic.films import write_film
+from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D"
 
@@ -51,7 +51,7 @@ def make_films(folder, number):
         How many.
     """
     sys.path.append(str(RECIPE))
-    from demo_corpus import make_demo_corpus
+    from crema_d_synthetic import make_demo_corpus
 
     make_demo_corpus(folder, -(-number // 12), num_sentences=2)
     films = sorted(Path(folder, "VideoFlash").iterdir())

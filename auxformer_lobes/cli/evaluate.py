@@ -1,11 +1,6 @@
 """`evaluate`: a run on other data."""
 
-from auxformer_lobes.commands.options import (
-    add_device,
-    cpus,
-    number_from,
-    run_opts,
-)
+from auxformer_lobes.cli.options import add_device, cpus, number_from, run_opts
 
 
 def evaluate(parser):
@@ -50,7 +45,7 @@ def evaluate(parser):
 
 
 def _evaluate(options):
-    from auxformer_lobes.cross_corpus import evaluate_run
+    from auxformer_lobes.experiments.cross_corpus import evaluate_run
 
     evaluate_run(
         options.run,

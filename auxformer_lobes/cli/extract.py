@@ -2,7 +2,7 @@
 
 import argparse
 
-from auxformer_lobes.commands.options import cpus, number_from
+from auxformer_lobes.cli.options import cpus, number_from
 
 
 def extract(parser):
@@ -71,10 +71,13 @@ def extract(parser):
 def _extract(options):
     from speechbrain.utils.distributed import if_main_process
 
-    from auxformer_lobes.dataio import MEDIA
-    from auxformer_lobes.features import extraction, inputs
-    from auxformer_lobes.features.extraction_report import print_report
-    from auxformer_lobes.features.store import FeatureStore
+    from auxformer_lobes.dataio import (
+        extraction,
+        extraction_inputs as inputs,
+    )
+    from auxformer_lobes.dataio.dataset import MEDIA
+    from auxformer_lobes.dataio.extraction_report import print_report
+    from auxformer_lobes.dataio.feature_store import FeatureStore
 
     overrides = "\n".join(options.override)
     with extraction.processes(options.device) as device:
@@ -120,7 +123,7 @@ def merge(parser):
 
 
 def _merge(options):
-    from auxformer_lobes.features.merging import merge_stores
+    from auxformer_lobes.dataio.merging import merge_stores
 
     store = merge_stores(options.stores, options.into)
     print(f"{len(list(store)):,} clips, {len(store.failures()):,} failed")

@@ -10,12 +10,12 @@ import inspect
 import signal
 import sys
 
-from auxformer_lobes.commands.evaluate import evaluate
-from auxformer_lobes.commands.extract import extract, merge
-from auxformer_lobes.commands.models import export, info, push
-from auxformer_lobes.commands.predict import predict
-from auxformer_lobes.commands.timeline import timeline
-from auxformer_lobes.errors import UserError, one_line_errors
+from auxformer_lobes.cli.evaluate import evaluate
+from auxformer_lobes.cli.extract import extract, merge
+from auxformer_lobes.cli.models import export, info, push
+from auxformer_lobes.cli.predict import predict
+from auxformer_lobes.cli.timeline import timeline
+from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
     extract,

@@ -1,6 +1,6 @@
 """Models that travel: `export`, `push` and `info`."""
 
-from auxformer_lobes.commands.options import add_fetching
+from auxformer_lobes.cli.options import add_fetching
 
 
 def export(parser):
@@ -31,7 +31,7 @@ def export(parser):
 
 
 def _export(options):
-    from auxformer_lobes.export import export
+    from auxformer_lobes.sharing.export import export
 
     folder = export(
         options.run, options.out, options.include_encoders, options.license
@@ -65,7 +65,7 @@ def push(parser):
 
 
 def _push(options):
-    from auxformer_lobes.hub import push
+    from auxformer_lobes.sharing.hub import push
 
     pushed = push(
         options.out,
@@ -90,6 +90,6 @@ def info(parser):
 
 
 def _info(options):
-    from auxformer_lobes.hub import info
+    from auxformer_lobes.sharing.hub import info
 
     info(options.source, options.savedir, options.revision)

@@ -83,7 +83,7 @@ def run_opts(options):
     UserError
         If there is no such device.
     """
-    from auxformer_lobes.devices import check_device
+    from auxformer_lobes.utils.devices import check_device
 
     if options.device is None:
         return {}
@@ -103,7 +103,9 @@ def load_model(options):
     -------
     AudioVisualEmotionRecognizer
     """
-    from auxformer_lobes.inference import AudioVisualEmotionRecognizer
+    from auxformer_lobes.inference.audiovisual import (
+        AudioVisualEmotionRecognizer,
+    )
 
     return AudioVisualEmotionRecognizer.from_hparams(
         options.source,

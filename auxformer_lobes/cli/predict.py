@@ -6,13 +6,8 @@ import json
 import os
 import sys
 
-from auxformer_lobes.commands.options import (
-    add_model,
-    cells,
-    columns,
-    load_model,
-)
-from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.cli.options import add_model, cells, columns, load_model
+from auxformer_lobes.utils.errors import MediaError, UserError
 
 # What is taken out of a folder.
 SUFFIXES = (

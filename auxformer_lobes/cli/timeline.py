@@ -4,14 +4,14 @@ import csv
 import os
 import sys
 
-from auxformer_lobes.commands.options import (
+from auxformer_lobes.cli.options import (
     add_model,
     cells,
     columns,
     load_model,
     number_from,
 )
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 
 def timeline(parser):
@@ -53,7 +53,7 @@ def timeline(parser):
 
 
 def _timeline(options):
-    from auxformer_lobes import plots
+    from auxformer_lobes.reporting import figures
 
     if options.plot:
         # Told before the work is done.
@@ -89,7 +89,7 @@ def _timeline(options):
         face = f"face {emotion.face}  " if emotion.face else ""
         print(f"{start:8.2f} - {end:.2f} s  {face}{said}  {missing}".rstrip())
     if options.plot:
-        figure = plots.timeline(told, task)
+        figure = figures.timeline(told, task)
         figure.suptitle(options.file, parse_math=False)
         try:
             figure.savefig(options.plot, dpi=120)

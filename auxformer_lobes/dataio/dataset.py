@@ -6,10 +6,10 @@ from speechbrain.utils.data_pipeline import provides, takes
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.extraction import extract
-from auxformer_lobes.features.extraction_report import print_report
-from auxformer_lobes.features.normalization import FeatureNorm
+from auxformer_lobes.dataio.extraction import extract
+from auxformer_lobes.dataio.extraction_report import print_report
+from auxformer_lobes.nnet.normalization import FeatureNorm
+from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 

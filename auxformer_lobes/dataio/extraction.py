@@ -20,10 +20,10 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
-from auxformer_lobes.devices import check_device
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.extraction_report import ExtractionReport
-from auxformer_lobes.features.extractor import Reading
+from auxformer_lobes.dataio.extraction_report import ExtractionReport
+from auxformer_lobes.features.base import Reading
+from auxformer_lobes.utils.devices import check_device
+from auxformer_lobes.utils.errors import MediaError, UserError
 
 # Processes that have finished wait for the others; the usual limits, some
 # minutes to hours, are for steps of training.
@@ -67,8 +67,8 @@ def extract(store, paths, num_workers=0, window=16, description="features"):
     Example
     -------
     >>> import tempfile
-    >>> from auxformer_lobes.features.extractor import Extractor
-    >>> from auxformer_lobes.features.store import FeatureStore
+    >>> from auxformer_lobes.features.base import Extractor
+    >>> from auxformer_lobes.dataio.feature_store import FeatureStore
     >>> class Counter(Extractor):
     ...     def read(self, clip, path):
     ...         return Reading(torch.arange(6.0).view(3, 2))

@@ -7,8 +7,8 @@ import textwrap
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAMLError
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.extractor import Extractor
+from auxformer_lobes.features.base import Extractor
+from auxformer_lobes.utils.errors import UserError
 
 
 def load_encoder(path, overrides=""):
@@ -34,7 +34,7 @@ def load_encoder(path, overrides=""):
     Example
     -------
     >>> path = getfixture("tmp_path") / "fbank.yaml"
-    >>> class_name = "auxformer_lobes.features.audio.FbankFeatures"
+    >>> class_name = "auxformer_lobes.features.fbank.FbankFeatures"
     >>> _ = path.write_text(f"!new:{class_name}\\n    n_mels: 40\\n")
     >>> load_encoder(path, "n_mels: 20").dim
     60

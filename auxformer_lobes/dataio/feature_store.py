@@ -19,8 +19,9 @@ import h5py
 import numpy as np
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.parts import Parts, clip_of, key_of
+from auxformer_lobes.dataio.staging import Parts
+from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.files import clip_of, key_of
 
 DTYPES = ("float16", "float32", "uint8")
 # What there is of a clip; `source` is what `Extractor.version` says
@@ -49,7 +50,7 @@ class FeatureStore:
     Features of other settings, or another `dtype`, are another store. A clip
     whose file is another one than before is not current; one whose file has
     gone still is. There must be room on the disk for twice the size of the
-    store. `auxformer_lobes.features.extraction` fills it.
+    store. `auxformer_lobes.dataio.extraction` fills it.
 
     Arguments
     ---------
@@ -65,7 +66,7 @@ class FeatureStore:
     Example
     -------
     >>> import tempfile
-    >>> from auxformer_lobes.features.extractor import Extractor
+    >>> from auxformer_lobes.features.base import Extractor
     >>> store = FeatureStore(tempfile.mkdtemp(), Extractor(dim=2))
     >>> store.add("one", "one.wav", torch.arange(6.0).view(3, 2))
     >>> store.fail("two", "two.wav", "two.wav: empty file")

@@ -11,8 +11,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.labels import label_clip
+from auxformer_lobes.dataio.labels import label_clip
+from auxformer_lobes.utils.errors import UserError
 
 RELEASED_SPLITS = {"Train": "train", "Development": "valid", "Test": "test"}
 

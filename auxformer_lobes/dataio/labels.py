@@ -17,7 +17,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 RULES = ("P", "M", "D")
 ATTRIBUTES = ("arousal", "valence", "dominance")

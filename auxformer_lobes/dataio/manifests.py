@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.files import whole_file
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import whole_file
 
 logger = get_logger(__name__)
 

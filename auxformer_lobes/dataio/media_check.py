@@ -11,8 +11,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 from tqdm import tqdm
 
-from auxformer_lobes.errors import MediaError
-from auxformer_lobes.features.media import picture_seconds, read_audio
+from auxformer_lobes.processing.media import picture_seconds, read_audio
+from auxformer_lobes.utils.errors import MediaError
 
 SHORTEST = 0.3  # s
 SAMPLE_RATE = 16000  # Hz

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.extractor import Extractor
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.features.base import Extractor
+from auxformer_lobes.utils.errors import UserError
 
 
 def merge_stores(files, folder):

@@ -12,9 +12,9 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote, unquote
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import key_of
 
 
 class Parts:
@@ -147,35 +147,3 @@ class Parts:
                 f"{self.home}: features cannot be written: {reason}: make "
                 "room, or choose another folder"
             )
-
-
-def key_of(clip):
-    """Turns a clip's name into a file's, which HDF5 takes too.
-
-    Arguments
-    ---------
-    clip : str
-        Any name; a slash would be a folder.
-
-    Returns
-    -------
-    str
-        The name without special characters.
-    """
-    return quote(clip, safe="")
-
-
-def clip_of(part):
-    """Tells whose part a file is.
-
-    Arguments
-    ---------
-    part : pathlib.Path
-        One of `Parts.finished`.
-
-    Returns
-    -------
-    str
-        Name of the clip.
-    """
-    return unquote(part.stem)

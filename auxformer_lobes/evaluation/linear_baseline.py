@@ -12,8 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from auxformer_lobes.evaluation import score
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.predictions import score
 
 # Strengths of the model, the inverse of regularisation, to choose from.
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)

@@ -8,18 +8,22 @@ import numpy as np
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from auxformer_lobes.brain import AuxFormerBrain
-from auxformer_lobes.dataio import (
+from auxformer_lobes.core import AuxFormerBrain
+from auxformer_lobes.dataio.dataset import (
     MEDIA,
     add_features,
     extract_features,
     load_manifests,
 )
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import HEADS, Predictions
-from auxformer_lobes.report import collect_metrics, print_table, write_report
+from auxformer_lobes.evaluation.predictions import HEADS, Predictions
+from auxformer_lobes.experiments.recipe import stores_of
+from auxformer_lobes.reporting.tables import (
+    collect_metrics,
+    print_table,
+    write_report,
+)
 from auxformer_lobes.tasks import Categories
-from auxformer_lobes.training import stores_of
+from auxformer_lobes.utils.errors import UserError
 
 
 class _JudgedBrain(AuxFormerBrain):

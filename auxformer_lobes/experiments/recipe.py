@@ -6,23 +6,23 @@ from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAMLError
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
 
-from auxformer_lobes import plots
-from auxformer_lobes.dataio import (
+from auxformer_lobes.dataio.dataset import (
     add_features,
     extract_features,
     fit_norms,
     load_manifests,
 )
-from auxformer_lobes.devices import check_device
-from auxformer_lobes.errors import UserError, one_line_errors
-from auxformer_lobes.features.unencoded import Unencoded
-from auxformer_lobes.floor import linear_floor
-from auxformer_lobes.report import (
+from auxformer_lobes.evaluation.linear_baseline import linear_floor
+from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.reporting import figures
+from auxformer_lobes.reporting.tables import (
     collect_metrics,
     print_prediction,
     print_table,
     write_report,
 )
+from auxformer_lobes.utils.devices import check_device
+from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 
 def load_hparams(path, run_opts, overrides):
@@ -228,16 +228,16 @@ def _report(hparams, brain, datasets, predictions):
     floor = linear_floor(datasets, task, **bootstrap) if encoded else {}
     metrics = collect_metrics(predictions, floor, task, **bootstrap)
     example = datasets["test"][0]
-    figures = {
+    pictures = {
         **task.figures(predictions),
-        "learning_curves": plots.learning_curves(
+        "learning_curves": figures.learning_curves(
             brain.history(), hparams["select_by"], task
         ),
-        "prediction": plots.prediction(
+        "prediction": figures.prediction(
             example["id"], predictions, task, brain.cross_attention(example)
         ),
     }
-    write_report(folder, metrics, predictions, task, figures)
+    write_report(folder, metrics, predictions, task, pictures)
     print_table(metrics, task)
     print_prediction(example["id"], predictions, task)
     print(f"results: {os.path.abspath(folder)}")

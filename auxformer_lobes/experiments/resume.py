@@ -8,11 +8,11 @@ from pathlib import Path
 
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.files import whole_file
-from auxformer_lobes.models.trained_encoder import TrainedEncoder
-from auxformer_lobes.preparation import REPORT
-from auxformer_lobes.training import manifests_of, stores_of
+from auxformer_lobes.dataio.manifests import REPORT
+from auxformer_lobes.experiments.recipe import manifests_of, stores_of
+from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import whole_file
 
 FILE = "trained_on.json"
 

@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional
 
 import torch
 
-from auxformer_lobes.files import fingerprint
+from auxformer_lobes.utils.files import fingerprint
 
 
 class Reading(NamedTuple):
@@ -17,7 +17,7 @@ class Reading(NamedTuple):
         already.
     quality : torch.Tensor
         `[time]`, uint8: how far each frame can be trusted, 0 being not at
-        all (see `auxformer_lobes.features.face_path.Quality`). None where the
+        all (see `auxformer_lobes.processing.faces.smoothing.Quality`). None where the
         extractor cannot tell.
     """
 

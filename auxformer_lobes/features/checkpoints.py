@@ -15,8 +15,8 @@ import torch
 import transformers
 from huggingface_hub import snapshot_download
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.media import check_file
+from auxformer_lobes.processing.media import check_file
+from auxformer_lobes.utils.errors import UserError
 
 # As transformers does, the first kind that there is.
 WEIGHTS = ["model*.safetensors", "pytorch_model*.bin"]
@@ -45,7 +45,7 @@ def load_errors(source):
     >>> with load_errors("nobody/nothing"):
     ...     raise OSError("no such model")
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: nobody/nothing: ...: no such model
+    auxformer_lobes.utils.errors.UserError: nobody/nothing: ...: no such model
     """
     try:
         yield
@@ -252,7 +252,7 @@ def fill(model, state, path):
     -------
     >>> fill(torch.nn.Linear(3, 2), {"weight": torch.ones(2, 3)}, "a.pth")
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: a.pth: not weights of this model: ...
+    auxformer_lobes.utils.errors.UserError: a.pth: not weights of this model: ...
     """
     wanted = {k: list(v.shape) for k, v in model.state_dict().items()}
     found = {k: list(v.shape) for k, v in state.items()}

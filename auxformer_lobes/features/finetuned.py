@@ -3,8 +3,8 @@
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.pretrained import FOR_MASKS
+from auxformer_lobes.features.checkpoints import FOR_MASKS
+from auxformer_lobes.utils.errors import UserError
 
 
 class TrainedEncoder(torch.nn.Module):
@@ -32,7 +32,7 @@ class TrainedEncoder(torch.nn.Module):
     -------
     >>> import tempfile
     >>> import transformers
-    >>> from auxformer_lobes.features.speech import SpeechModelFeatures
+    >>> from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
     >>> folder = tempfile.mkdtemp()  # or "facebook/wav2vec2-large-robust"
     >>> config = transformers.Wav2Vec2Config(
     ...     hidden_size=48, intermediate_size=48, num_hidden_layers=1

@@ -12,15 +12,14 @@ import h5py
 import numpy as np
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.media import (
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.processing.media import (
     check_file,
     picture_seconds,
     read_audio,
 )
-from auxformer_lobes.features.parts import key_of
-from auxformer_lobes.files import as_number
+from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.files import as_number, key_of
 
 SAMPLE_RATE = 16000
 

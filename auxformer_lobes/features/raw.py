@@ -2,8 +2,8 @@
 
 from math import prod
 
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.visual import FaceModelFeatures
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.face_base import FaceModelFeatures
 
 
 class Unencoded(Extractor):

@@ -10,10 +10,8 @@ from speechbrain.utils.data_utils import batch_pad_right
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.utils import cached_file
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.media import read_audio
-from auxformer_lobes.features.pretrained import (
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.checkpoints import (
     digest,
     download,
     fill,
@@ -21,6 +19,8 @@ from auxformer_lobes.features.pretrained import (
     load_model,
     read_weights,
 )
+from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.utils.errors import UserError
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
 # Names of torch before 2.0, and today's.

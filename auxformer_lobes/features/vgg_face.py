@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from auxformer_lobes.features.pretrained import digest, fill, read_weights
-from auxformer_lobes.features.visual import FaceModelFeatures
+from auxformer_lobes.features.checkpoints import digest, fill, read_weights
+from auxformer_lobes.features.face_base import FaceModelFeatures
 
 SIZE = 224
 MEAN = (129.186, 104.762, 93.594)  # RGB, of 0 to 255
@@ -91,7 +91,7 @@ class VggFaceFeatures(FaceModelFeatures):
     -------
     >>> VggFaceFeatures("vgg_face_dag.pth")
     Traceback (most recent call last):
-    auxformer_lobes.errors.MediaError: vgg_face_dag.pth: No such file ...
+    auxformer_lobes.utils.errors.MediaError: vgg_face_dag.pth: No such file ...
     """
 
     def __init__(

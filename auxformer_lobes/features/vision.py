@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from transformers import MODEL_MAPPING, AutoConfig, AutoImageProcessor
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.pretrained import (
+from auxformer_lobes.features.checkpoints import (
     digest,
     download,
     load_errors,
     load_model,
 )
-from auxformer_lobes.features.visual import FaceModelFeatures
+from auxformer_lobes.features.face_base import FaceModelFeatures
+from auxformer_lobes.utils.errors import UserError
 
 # Tokens that stand before those of the patches.
 FIRST_TOKENS = (

@@ -6,12 +6,12 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes import hub
-from auxformer_lobes.clip_features import ClipFeatures
-from auxformer_lobes.clips import Clip, Emotion
-from auxformer_lobes.errors import MediaError
-from auxformer_lobes.modalities import WORDS, combine_heads
-from auxformer_lobes.timeline import timeline
+from auxformer_lobes.augment.missing import WORDS, combine_heads
+from auxformer_lobes.inference.clip_input import ClipFeatures
+from auxformer_lobes.inference.results import Clip, Emotion
+from auxformer_lobes.inference.timeline import timeline
+from auxformer_lobes.sharing import hub
+from auxformer_lobes.utils.errors import MediaError
 
 
 class AudioVisualEmotionRecognizer(Pretrained):
@@ -34,8 +34,8 @@ class AudioVisualEmotionRecognizer(Pretrained):
 
     Example
     -------
-    >>> from auxformer_lobes.features.audio import FbankFeatures
-    >>> from auxformer_lobes.features.visual import HogFeatures
+    >>> from auxformer_lobes.features.fbank import FbankFeatures
+    >>> from auxformer_lobes.features.hog import HogFeatures
     >>> from auxformer_lobes.models.auxformer import AuxFormer
     >>> from auxformer_lobes.tasks import Categories
     >>> fbank, hog = FbankFeatures(n_mels=4), HogFeatures()
@@ -193,7 +193,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
     ):
         """Recognises emotion in a file of any length, window by window.
 
-        See `auxformer_lobes.timeline.timeline`.
+        See `auxformer_lobes.inference.timeline.timeline`.
 
         Arguments
         ---------

@@ -3,12 +3,12 @@
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.clips import Clip, reason_of
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.media import read_audio
-from auxformer_lobes.features.media_check import SAMPLE_RATE, SILENCE
-from auxformer_lobes.features.unencoded import Unencoded
-from auxformer_lobes.modalities import WORDS
+from auxformer_lobes.augment.missing import WORDS
+from auxformer_lobes.dataio.media_check import SAMPLE_RATE, SILENCE
+from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.inference.results import Clip, reason_of
+from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.utils.errors import MediaError, UserError
 
 
 class ClipFeatures:
@@ -32,7 +32,7 @@ class ClipFeatures:
     >>> import tempfile
     >>> from types import SimpleNamespace
     >>> import soundfile
-    >>> from auxformer_lobes.features.audio import FbankFeatures
+    >>> from auxformer_lobes.features.fbank import FbankFeatures
     >>> path = tempfile.mkdtemp() + "/noise.wav"
     >>> soundfile.write(path, torch.rand(16000).numpy(), 16000)
     >>> hparams = SimpleNamespace(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
-from auxformer_lobes.errors import MediaError
-from auxformer_lobes.modalities import WORDS
+from auxformer_lobes.augment.missing import WORDS
 from auxformer_lobes.tasks import Categories, SecondaryEmotions
+from auxformer_lobes.utils.errors import MediaError
 
 
 class Emotion(NamedTuple):

@@ -17,11 +17,11 @@ import soundfile
 import torch
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.clips import Clip, Emotion, reason_of
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.extractor import Reading
-from auxformer_lobes.features.media import mono, open_media
-from auxformer_lobes.modalities import WORDS
+from auxformer_lobes.augment.missing import WORDS
+from auxformer_lobes.features.base import Reading
+from auxformer_lobes.inference.results import Clip, Emotion, reason_of
+from auxformer_lobes.processing.media import mono, open_media
+from auxformer_lobes.utils.errors import MediaError, UserError
 
 logger = get_logger(__name__)
 

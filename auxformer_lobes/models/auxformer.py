@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 import torch.nn as nn
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.models.attention import Encoder
-from auxformer_lobes.models.layer_mix import LayerMix
-from auxformer_lobes.models.pooling import AttentiveStatistics, LastFrame
-from auxformer_lobes.models.reference import read_reference
+from auxformer_lobes.models.published import read_reference
+from auxformer_lobes.nnet.attention import Encoder
+from auxformer_lobes.nnet.layer_sum import LayerMix
+from auxformer_lobes.nnet.pooling import AttentiveStatistics, LastFrame
+from auxformer_lobes.utils.errors import UserError
 
 POOLING = {
     "last": lambda dim: LastFrame(),

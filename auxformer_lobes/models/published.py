@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 # Published name -> our name, applied in this order.
 RENAMED = [

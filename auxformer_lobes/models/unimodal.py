@@ -2,7 +2,7 @@
 
 import torch
 
-from auxformer_lobes.modalities import combine_heads
+from auxformer_lobes.augment.missing import combine_heads
 
 
 class OneModality(torch.nn.Module):

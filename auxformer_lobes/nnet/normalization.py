@@ -6,7 +6,7 @@ from speechbrain.processing.features import (
     gaussian_statistics,
 )
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 
 class FeatureNorm(torch.nn.Module):

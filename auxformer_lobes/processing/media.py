@@ -13,7 +13,7 @@ import torch
 import torchaudio
 from av.video.reformatter import VideoReformatter
 
-from auxformer_lobes.errors import MediaError
+from auxformer_lobes.utils.errors import MediaError
 
 LFS_POINTER = b"version https://git-lfs"
 LONGEST_GAP = 60  # s without a picture, beyond which a file is damaged
@@ -36,7 +36,7 @@ def check_file(path):
     -------
     >>> check_file("nowhere.flv")
     Traceback (most recent call last):
-    auxformer_lobes.errors.MediaError: nowhere.flv: No such file or directory
+    auxformer_lobes.utils.errors.MediaError: nowhere.flv: No such file or directory
     """
     try:
         with open(path, "rb") as file:

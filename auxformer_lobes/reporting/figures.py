@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from auxformer_lobes.evaluation import LOSSES
-from auxformer_lobes.modalities import WORDS, heads_of
+from auxformer_lobes.augment.missing import WORDS, heads_of
+from auxformer_lobes.evaluation.predictions import LOSSES
 
 TITLES = {
     "audio_visual": "audio + visual",
@@ -212,7 +212,7 @@ def timeline(windows, task):
     Arguments
     ---------
     windows : list of tuple
-        What `auxformer_lobes.timeline.timeline` yields.
+        What `auxformer_lobes.inference.timeline.timeline` yields.
     task : Task
         What is predicted.
 
@@ -224,7 +224,7 @@ def timeline(windows, task):
 
     Example
     -------
-    >>> from auxformer_lobes.clips import Emotion
+    >>> from auxformer_lobes.inference.results import Emotion
     >>> from auxformer_lobes.tasks import Attributes
     >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {})
     >>> figure = timeline([(0.0, 2.0, calm)], Attributes(["arousal"]))

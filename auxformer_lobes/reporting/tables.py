@@ -8,10 +8,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from auxformer_lobes import plots
-from auxformer_lobes.evaluation import HEADS
-from auxformer_lobes.files import whole_file
-from auxformer_lobes.modalities import heads_of
+from auxformer_lobes.augment.missing import heads_of
+from auxformer_lobes.evaluation.predictions import HEADS
+from auxformer_lobes.reporting import figures
+from auxformer_lobes.utils.files import whole_file
 
 TITLES = {
     "f1_macro": "F1-macro",
@@ -108,7 +108,7 @@ def print_table(metrics, task):
 
     def _add_row(name, head, scores):
         cells = [_figure(scores[m], task.scale) for m in task.metrics]
-        table.add_row(plots.TITLES[name], head, *cells)
+        table.add_row(figures.TITLES[name], head, *cells)
 
     for name, heads in metrics["test"].items():
         for head in heads_of(name):
@@ -133,7 +133,7 @@ def print_prediction(clip, predictions, task):
 
     Example
     -------
-    >>> from auxformer_lobes.evaluation import Predictions
+    >>> from auxformer_lobes.evaluation.predictions import Predictions
     >>> from auxformer_lobes.tasks import Categories
     >>> made = Predictions(["x"], ["1001"], [[1]])
     >>> made.outputs["combined"] = [[0.25, 0.75]]
@@ -147,7 +147,7 @@ def print_prediction(clip, predictions, task):
     print(f"{clip} is {task.say_truth(first.truth[row])}:")
     for name, made in predictions.items():
         said = task.say(made.outputs["combined"][row])
-        print(f"  {plots.TITLES[name]:<15} {said}")
+        print(f"  {figures.TITLES[name]:<15} {said}")
 
 
 def _figure(metric, scale):

@@ -36,7 +36,7 @@ It says: {outputs}.
 `pip install auxformer-lobes`, then:
 
 ```python
-from auxformer_lobes.inference import AudioVisualEmotionRecognizer
+from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
 
 recognizer = AudioVisualEmotionRecognizer.from_hparams(source="{name}")
 print(recognizer.classify_file("clip.mp4"))  # or clip.wav, for sound alone

@@ -5,11 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
-from auxformer_lobes.allowed import COPIED_MODEL, COPIED_WEIGHTS, SOURCE
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.exported import file_of, folder_of
-from auxformer_lobes.features.pretrained import WEIGHTS
-from auxformer_lobes.hub_files import snapshot
+from auxformer_lobes.features.checkpoints import WEIGHTS
+from auxformer_lobes.sharing.hub_files import snapshot
+from auxformer_lobes.sharing.layout import file_of, folder_of
+from auxformer_lobes.sharing.schema import COPIED_MODEL, COPIED_WEIGHTS, SOURCE
+from auxformer_lobes.utils.errors import UserError
 
 # Of the machine of the training, and of no other.
 OF_THE_MACHINE = ("save_path", "device")

@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.allowed import KEYS, MODULES, OPTIONAL
-from auxformer_lobes.encoders import place_encoder
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import LOSSES
-from auxformer_lobes.exported import (
+from auxformer_lobes.dataio.manifests import REPORT, SPLITS
+from auxformer_lobes.evaluation.predictions import LOSSES
+from auxformer_lobes.features.checkpoints import read_weights
+from auxformer_lobes.features.precomputed import ReleasedFeatures
+from auxformer_lobes.sharing.encoders import place_encoder
+from auxformer_lobes.sharing.layout import (
     CARD,
     CONFIG,
     FORMAT,
@@ -29,11 +30,10 @@ from auxformer_lobes.exported import (
     WEIGHTS,
     files_of,
 )
-from auxformer_lobes.features.pretrained import read_weights
-from auxformer_lobes.features.released import ReleasedFeatures
-from auxformer_lobes.model_card import model_card
-from auxformer_lobes.preparation import REPORT, SPLITS
-from auxformer_lobes.safe_loading import read_plan
+from auxformer_lobes.sharing.model_card import model_card
+from auxformer_lobes.sharing.safe_loading import read_plan
+from auxformer_lobes.sharing.schema import KEYS, MODULES, OPTIONAL
+from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 

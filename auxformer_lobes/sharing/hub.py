@@ -12,10 +12,10 @@ from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAML
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.allowed import KEYS, Made
-from auxformer_lobes.encoders import find_encoder
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.exported import (
+from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.sharing.encoders import find_encoder
+from auxformer_lobes.sharing.hub_files import hub_errors, snapshot
+from auxformer_lobes.sharing.layout import (
     CARD,
     CONFIG,
     HYPERPARAMS,
@@ -24,10 +24,10 @@ from auxformer_lobes.exported import (
     files_of,
     read_config,
 )
-from auxformer_lobes.hub_files import hub_errors, snapshot
-from auxformer_lobes.model_card import summary
-from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.safe_loading import build, load_weights, read_plan
+from auxformer_lobes.sharing.model_card import summary
+from auxformer_lobes.sharing.safe_loading import build, load_weights, read_plan
+from auxformer_lobes.sharing.schema import KEYS, Made
+from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 

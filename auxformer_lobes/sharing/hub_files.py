@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub import errors
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 
 def snapshot(name, revision, patterns, savedir=None, offline=False):
@@ -66,7 +66,7 @@ def hub_errors(name):
     >>> with hub_errors("../model"):
     ...     huggingface_hub.model_info("../model")
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: ../model: neither a folder nor a name...
+    auxformer_lobes.utils.errors.UserError: ../model: neither a folder nor a name...
     """
     try:
         yield

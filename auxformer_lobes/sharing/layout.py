@@ -5,7 +5,7 @@ import re
 import reprlib
 from pathlib import Path
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 FORMAT = "auxformer-lobes"
 VERSION = 1  # of the format
@@ -46,7 +46,7 @@ def file_of(folder, name, root=None):
     -------
     >>> file_of(".", "../secret.json")
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: ../secret.json: leads out of the folder...
+    auxformer_lobes.utils.errors.UserError: ../secret.json: leads out of the folder...
     """
     path = _found(folder, name, root)
     if not path.is_file():

@@ -5,16 +5,16 @@ import textwrap
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from auxformer_lobes.card_text import (
+from auxformer_lobes.augment.missing import heads_of
+from auxformer_lobes.reporting.figures import TITLES as INPUT_TITLES
+from auxformer_lobes.reporting.tables import TITLES as METRIC_TITLES
+from auxformer_lobes.sharing.card_text import (
     FLOOR,
     LICENCES,
     LICENCES_OF_CLASSES,
     SYNTHETIC,
     TEXT,
 )
-from auxformer_lobes.modalities import heads_of
-from auxformer_lobes.plots import TITLES as INPUT_TITLES
-from auxformer_lobes.report import TITLES as METRIC_TITLES
 
 
 def model_card(name, config, license):

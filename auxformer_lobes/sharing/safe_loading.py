@@ -19,8 +19,8 @@ from ruamel.yaml.events import AliasEvent, DocumentStartEvent
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from safetensors import SafetensorError, safe_open
 
-from auxformer_lobes.allowed import CLASSES, KEYS, OPTIONAL, Made, Ref
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.sharing.schema import CLASSES, KEYS, OPTIONAL, Made, Ref
+from auxformer_lobes.utils.errors import UserError
 
 LONGEST = 64 * 1024  # bytes of a hyperparams.yaml
 DEEPEST = 8  # mappings and sequences in one another
@@ -39,7 +39,7 @@ SCALARS = {
 }
 # Made without memory: all that they hold is in the weights.
 EMPTY_AT_FIRST = (
-    "auxformer_lobes.features.normalization.FeatureNorm",
+    "auxformer_lobes.nnet.normalization.FeatureNorm",
     "auxformer_lobes.models.auxformer.AuxFormer",
     "torch.nn.LayerNorm",
 )
@@ -77,7 +77,7 @@ def read_plan(path):
     >>> _ = path.write_text("task: !apply:os.system [reboot]")
     >>> read_plan(path)
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: ...: line 1: the tag '!apply:os.system'...
+    auxformer_lobes.utils.errors.UserError: ...: line 1: the tag '!apply:os.system'...
     """
     with open(path, "rb") as file:
         raw = file.read(LONGEST + 1)
@@ -251,7 +251,7 @@ def load_weights(modules, path):
     ...     head = torch.nn.Linear(3, 2)
     >>> load_weights({"head": head}, path)
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: ...: head.weight is missing, ...
+    auxformer_lobes.utils.errors.UserError: ...: head.weight is missing, ...
     """
     wanted = {
         f"{name}.{key}": tensor

@@ -118,7 +118,9 @@ _MODEL = _text(
 _WEIGHTS = _text(COPIED_WEIGHTS, "a file of the folder, encoders/*.pt")
 _RATE = _or_null(_real(0.1, 240))
 _FACES = {
-    "faces": _or_null(_made("auxformer_lobes.features.faces.FaceTracker")),
+    "faces": _or_null(
+        _made("auxformer_lobes.processing.faces.tracker.FaceTracker")
+    ),
     "frames_per_second": _RATE,
 }
 _BATCH = {"batch_frames": _whole(1, 4096)}
@@ -142,17 +144,17 @@ CLASSES = {
         "weights": _NUMBERS,
         "error": _real(0, 1e6),
     },
-    "auxformer_lobes.features.audio.FbankFeatures": {
+    "auxformer_lobes.features.fbank.FbankFeatures": {
         "sample_rate": _whole(4000, 96000),
         "n_mels": _whole(1, 512),
         "hop_length": _whole(1, 500),
         "win_length": _whole(1, 500),
         "deltas": _FLAG,
     },
-    "auxformer_lobes.features.audio.OpenSmileFeatures": {
+    "auxformer_lobes.features.opensmile.OpenSmileFeatures": {
         "feature_set": _text(r"\w{1,50}", "a name"),
     },
-    "auxformer_lobes.features.speech.SpeechModelFeatures": {
+    "auxformer_lobes.features.speech_ssl.SpeechModelFeatures": {
         "source": _MODEL,
         "keep_layers": _or_null(_whole(1, 1000)),
         "layer": Kind(
@@ -162,7 +164,7 @@ CLASSES = {
         "weights": _or_null(_WEIGHTS),
         "batch_seconds": _real(0, 3600),
     },
-    "auxformer_lobes.features.faces.FaceTracker": {
+    "auxformer_lobes.processing.faces.tracker.FaceTracker": {
         "size": _whole(8, 1024),
         "detect_every": _real(0, 60),
         "smoothing": _real(0, 60),
@@ -171,7 +173,7 @@ CLASSES = {
         "min_face": _real(0.01, 1),
         "working_width": _whole(32, 4096),
     },
-    "auxformer_lobes.features.visual.HogFeatures": _FACES,
+    "auxformer_lobes.features.hog.HogFeatures": _FACES,
     "auxformer_lobes.features.vgg_face.VggFaceFeatures": {
         "weights": _WEIGHTS,
         **_FACES,
@@ -189,13 +191,13 @@ CLASSES = {
         "hop": _whole(1, 1000),
         **_BATCH,
     },
-    "auxformer_lobes.models.trained_encoder.TrainedEncoder": {
+    "auxformer_lobes.features.finetuned.TrainedEncoder": {
         "features": _ref("audio_features", "visual_features"),
         "freeze": _FLAG,
         "frozen": _several(_text(r"[\w.]{1,200}", "a part of the model")),
         "gradient_checkpointing": _FLAG,
     },
-    "auxformer_lobes.features.normalization.FeatureNorm": {
+    "auxformer_lobes.nnet.normalization.FeatureNorm": {
         "dim": _SIZE,
         "limit": _or_null(_real(0, 1e6)),
     },
@@ -237,11 +239,11 @@ def _classes(prefix, *names):
 
 
 _NORM = _made(
-    "auxformer_lobes.features.normalization.FeatureNorm",
+    "auxformer_lobes.nnet.normalization.FeatureNorm",
     "torch.nn.Identity",
     "torch.nn.LayerNorm",
 )
-_ENCODER = _classes("auxformer_lobes.models.trained_encoder", "TrainedEncoder")
+_ENCODER = _classes("auxformer_lobes.features.finetuned", "TrainedEncoder")
 _DTYPE = _one_of("float16", "float32", "uint8")
 # What the network is made of, in the order in which it is applied.
 MODULES = (

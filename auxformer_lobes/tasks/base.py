@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 
 class Task:

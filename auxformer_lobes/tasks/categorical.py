@@ -6,15 +6,15 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from auxformer_lobes import plots
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.losses import CrossEntropy
-from auxformer_lobes.tasks.task import (
+from auxformer_lobes.nnet.losses import CrossEntropy
+from auxformer_lobes.reporting import figures
+from auxformer_lobes.tasks.base import (
     Task,
     check_votes,
     likeliest,
     mean_of_numbers,
 )
+from auxformer_lobes.utils.errors import UserError
 
 
 class Categories(Task):
@@ -31,7 +31,7 @@ class Categories(Task):
     classes : list of str
         Names of the classes, in the order of the manifest's votes.
     label_rule : str
-        "P", "M" or "D", see `auxformer_lobes.labels`.
+        "P", "M" or "D", see `auxformer_lobes.dataio.labels`.
     class_weights : list of float
         Weight of each class in the loss; all the same by default.
     label_smoothing : float
@@ -180,7 +180,7 @@ class Categories(Task):
             ).sum(0)
             for name, made in predictions.items()
         }
-        return {"confusion": plots.confusion_matrices(confusions, self.names)}
+        return {"confusion": figures.confusion_matrices(confusions, self.names)}
 
 
 def confusion_metrics(confusion):

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 
-from auxformer_lobes import plots
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.losses import ConcordanceLoss
-from auxformer_lobes.tasks.task import Task, mean_of_numbers
+from auxformer_lobes.nnet.losses import ConcordanceLoss
+from auxformer_lobes.reporting import figures
+from auxformer_lobes.tasks.base import Task, mean_of_numbers
+from auxformer_lobes.utils.errors import UserError
 
 
 class Attributes(Task):
@@ -158,7 +158,7 @@ class Attributes(Task):
         """True against predicted attributes, see `Task.figures`."""
         made = predictions["audio_visual"]
         return {
-            "attributes": plots.scatter(
+            "attributes": figures.scatter(
                 np.array(made.truth),
                 np.array(made.outputs["combined"]),
                 self.names,

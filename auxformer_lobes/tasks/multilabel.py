@@ -5,9 +5,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
-from auxformer_lobes import plots
-from auxformer_lobes.losses import BinaryCrossEntropy, CrossEntropy
-from auxformer_lobes.tasks.task import (
+from auxformer_lobes.nnet.losses import BinaryCrossEntropy, CrossEntropy
+from auxformer_lobes.reporting import figures
+from auxformer_lobes.tasks.base import (
     Task,
     check_votes,
     likeliest,
@@ -161,7 +161,7 @@ class SecondaryEmotions(Task):
             outputs = np.array(made.outputs["combined"])
             statistics = self.statistics(np.array(made.truth), outputs)
             f1[name] = self.measure(statistics.sum(0))[1]["f1"]
-        return {"emotions": plots.bars(f1, self.names, "F1 of each emotion")}
+        return {"emotions": figures.bars(f1, self.names, "F1 of each emotion")}
 
 
 def _above(values, thresholds):

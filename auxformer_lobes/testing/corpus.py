@@ -17,9 +17,9 @@ from scipy.signal import resample_poly
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from auxformer_lobes.errors import UserError, one_line_errors
-from auxformer_lobes.synthetic.films import write_film
-from auxformer_lobes.synthetic.voices import SAMPLE_RATE
+from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.testing.voices import SAMPLE_RATE
+from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 logger = get_logger(__name__)
 

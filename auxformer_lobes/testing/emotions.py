@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auxformer_lobes.synthetic.portraits import Expression
-from auxformer_lobes.synthetic.voices import VoiceStyle
+from auxformer_lobes.testing.portraits import Expression
+from auxformer_lobes.testing.voices import VoiceStyle
 
 STYLES = {
     "angry": VoiceStyle(3, 2.5, 0.1, 6, 3, 0),

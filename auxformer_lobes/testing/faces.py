@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auxformer_lobes.synthetic.portraits import Expression, Face
+from auxformer_lobes.testing.portraits import Expression, Face
 
 # From light to dark, and from dark to light: darker skins take from the front
 # of the other two lists, for detectors look for contrast.
@@ -81,7 +81,7 @@ def animate(portrait, expression, sound, sample_rate, frame_rate, rng):
 
     Example
     -------
-    >>> from auxformer_lobes.synthetic.portraits import Portrait
+    >>> from auxformer_lobes.testing.portraits import Portrait
     >>> rng = np.random.default_rng(0)
     >>> portrait = Portrait(invent_face(rng, "male"))
     >>> relaxed = Expression(0, 0, 0, 0, 0, 0, 0)

@@ -79,7 +79,7 @@ class Portrait:
 
     Example
     -------
-    >>> from auxformer_lobes.synthetic.faces import invent_face
+    >>> from auxformer_lobes.testing.faces import invent_face
     >>> face = invent_face(np.random.default_rng(0), "male")
     >>> Portrait(face).paint(Expression(0, 0, 0, 0, 0, 0, 0)).shape
     (144, 192, 3)

@@ -5,7 +5,7 @@ import shutil
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import if_main_process
 
-from auxformer_lobes.files import whole_file
+from auxformer_lobes.utils.files import whole_file
 
 
 class WholeCheckpointer(Checkpointer):

@@ -2,7 +2,7 @@
 
 import torch
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 
 def check_device(device):
@@ -22,7 +22,7 @@ def check_device(device):
     -------
     >>> check_device("meta")
     Traceback (most recent call last):
-    auxformer_lobes.errors.UserError: device meta: ...
+    auxformer_lobes.utils.errors.UserError: device meta: ...
     """
     try:
         # Some that are known cannot be used, such as meta.

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from contextlib import contextmanager, suppress
+from urllib.parse import quote, unquote
 
 END = 64 * 1024  # bytes, by which files are told apart
 
@@ -99,3 +100,35 @@ def as_number(*parts):
     """
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def key_of(clip):
+    """Turns a clip's name into a file's, which HDF5 takes too.
+
+    Arguments
+    ---------
+    clip : str
+        Any name; a slash would be a folder.
+
+    Returns
+    -------
+    str
+        The name without special characters.
+    """
+    return quote(clip, safe="")
+
+
+def clip_of(part):
+    """Tells whose part a file is.
+
+    Arguments
+    ---------
+    part : pathlib.Path
+        One of `Parts.finished`.
+
+    Returns
+    -------
+    str
+        Name of the clip.
+    """
+    return unquote(part.stem)

@@ -7,10 +7,10 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from auxformer_lobes import label_files
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.labels import class_names, label_clip
-from auxformer_lobes.preparation import read_partition
+from auxformer_lobes.dataio import label_tables
+from auxformer_lobes.dataio.labels import class_names, label_clip
+from auxformer_lobes.dataio.manifests import read_partition
+from auxformer_lobes.utils.errors import UserError
 
 EMOTIONS = class_names(6)
 VOTE_COLUMNS = ("A", "D", "F", "H", "N", "S")
@@ -36,7 +36,7 @@ def read_votes(path, rule, classes, condition):
     path : pathlib.Path
         tabulatedVotes.csv
     rule : str
-        "P", "M" or "D", see `auxformer_lobes.labels`.
+        "P", "M" or "D", see `auxformer_lobes.dataio.labels`.
     classes : sequence of str
         The classes to keep.
     condition : str
@@ -58,7 +58,7 @@ def read_votes(path, rule, classes, condition):
     columns.update(dict.fromkeys(VOTE_COLUMNS, int))
     labels = {}
     left_out = defaultdict(list)
-    for row in label_files.read_table(path, columns):
+    for row in label_tables.read_table(path, columns):
         if not row[""].startswith(CONDITIONS[condition]):
             continue
         votes = [row[column] for column in VOTE_COLUMNS]
@@ -91,7 +91,7 @@ def read_released(path, classes, rule):
     left_out : dict
         Reason -> list of clips.
     """
-    return label_files.read_released(
+    return label_tables.read_released(
         path,
         EMOTIONS,
         classes,
@@ -114,7 +114,7 @@ def read_actors(path):
         Actor -> `spk_id`, `gender`, `age`.
     """
     columns = {"ActorID": str, "Sex": str.lower, "Age": int}
-    rows = label_files.read_table(path, columns)
+    rows = label_tables.read_table(path, columns)
     return {
         row["ActorID"]: {
             "spk_id": row["ActorID"],

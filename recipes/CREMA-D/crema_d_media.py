@@ -2,9 +2,9 @@
 
 from multiprocessing.pool import ThreadPool
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features import media_check
-from auxformer_lobes.features.media import LFS_POINTER
+from auxformer_lobes.dataio import media_check
+from auxformer_lobes.processing.media import LFS_POINTER
+from auxformer_lobes.utils.errors import UserError
 
 SOUND_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"

@@ -27,16 +27,16 @@ from crema_d_labels import (
 )
 from crema_d_media import SOUND_FILE, VIDEO_FILE, check_media, media_files
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.label_files import find_released
-from auxformer_lobes.labels import class_names
-from auxformer_lobes.preparation import (
+from auxformer_lobes.dataio.label_tables import find_released
+from auxformer_lobes.dataio.labels import class_names
+from auxformer_lobes.dataio.manifests import (
     fill_manifests,
     fingerprint,
     is_prepared,
     write_manifests,
 )
-from auxformer_lobes.synthetic.corpus import MARKER
+from auxformer_lobes.testing.corpus import MARKER
+from auxformer_lobes.utils.errors import UserError
 
 SOURCE = "https://github.com/CheyneyComputerScience/CREMA-D"
 FOLDERS = (os.path.dirname(SOUND_FILE), os.path.dirname(VIDEO_FILE))

@@ -6,7 +6,7 @@ results on it say nothing about people.
 
 Example
 -------
-> python demo_corpus.py /path/to/demo/CREMA-D
+> python crema_d_synthetic.py /path/to/demo/CREMA-D
 """
 
 import csv
@@ -15,13 +15,13 @@ import zlib
 
 import numpy as np
 
-from auxformer_lobes.synthetic.corpus import (
+from auxformer_lobes.testing.corpus import (
     corpus_command,
     make_clips,
     make_corpus,
     write_clip,
 )
-from auxformer_lobes.synthetic.emotions import (
+from auxformer_lobes.testing.emotions import (
     EXPRESSIONS,
     HEARD,
     SEEN,
@@ -30,9 +30,9 @@ from auxformer_lobes.synthetic.emotions import (
     draw_shares,
     vote,
 )
-from auxformer_lobes.synthetic.faces import animate, invent_face
-from auxformer_lobes.synthetic.portraits import Portrait
-from auxformer_lobes.synthetic.voices import SAMPLE_RATE, invent_voice, speak
+from auxformer_lobes.testing.faces import animate, invent_face
+from auxformer_lobes.testing.portraits import Portrait
+from auxformer_lobes.testing.voices import SAMPLE_RATE, invent_voice, speak
 
 # CREMA-D's twelve sentences, spelt as the synthetic voices take them.
 SENTENCES = {
@@ -77,7 +77,7 @@ SYNTHETIC DATA
 
 The people in these films do not exist. Their faces are drawn, their voices
 are computed, and the votes on their emotions are simulated, by
-recipes/CREMA-D/demo_corpus.py of auxformer-lobes. The folder has the layout
+recipes/CREMA-D/crema_d_synthetic.py of auxformer-lobes. The folder has the layout
 of CREMA-D (Cooper et al., 2014), but only the sentences come from there.
 
 Keep nothing of yours in here: the folder is replaced as a whole when the

@@ -20,9 +20,14 @@ from pathlib import Path
 from msp_improv_ratings import mean
 from msp_improv_turns import CONDITIONS, SESSIONS, describe
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.labels import ATTRIBUTES, Label, class_names, label_clip
-from auxformer_lobes.preparation import read_partition
+from auxformer_lobes.dataio.labels import (
+    ATTRIBUTES,
+    Label,
+    class_names,
+    label_clip,
+)
+from auxformer_lobes.dataio.manifests import read_partition
+from auxformer_lobes.utils.errors import UserError
 
 # Numbers of classes.
 LABELS = {"primary": (4,), "secondary": (10, 4), "attributes": (4,)}
@@ -223,7 +228,7 @@ def label_turns(turns, labels, rule, classes):
     labels : str
         "primary", "secondary" or "attributes".
     rule : str
-        "P", "M" or "D", see `auxformer_lobes.labels`.
+        "P", "M" or "D", see `auxformer_lobes.dataio.labels`.
     classes : sequence of str
         The classes to keep.
 

@@ -30,15 +30,15 @@ from msp_improv_released import find_released, read_released
 from msp_improv_turns import describe, find_media, media_files
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.media_check import check_media
-from auxformer_lobes.preparation import (
+from auxformer_lobes.dataio.manifests import (
     fill_manifests,
     fingerprint,
     is_prepared,
     write_manifests,
 )
-from auxformer_lobes.synthetic.corpus import MARKER
+from auxformer_lobes.dataio.media_check import check_media
+from auxformer_lobes.testing.corpus import MARKER
+from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 

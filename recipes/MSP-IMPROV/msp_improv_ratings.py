@@ -22,7 +22,7 @@ from typing import NamedTuple, Optional
 from msp_improv_turns import find_clip
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 

@@ -10,9 +10,9 @@ from collections import defaultdict
 from msp_improv_labels import SECONDARY, describe_ratings
 from msp_improv_turns import find_clip
 
-from auxformer_lobes import label_files
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.labels import ATTRIBUTES, Label
+from auxformer_lobes.dataio import label_tables
+from auxformer_lobes.dataio.labels import ATTRIBUTES, Label
+from auxformer_lobes.utils.errors import UserError
 
 COLUMNS = dict(zip(ATTRIBUTES, ("EmoAct", "EmoVal", "EmoDom")))
 KINDS = {"P": "primary", "S": "secondary"}
@@ -48,7 +48,7 @@ def find_released(path, partition, labels, rule):
             f"released_labels: {path} are labels of {made_of} emotions: set "
             f"labels to {made_of}"
         )
-    return label_files.find_released(path, partition, rule)
+    return label_tables.find_released(path, partition, rule)
 
 
 def read_released(path, labels, rule, classes, turns):
@@ -82,12 +82,12 @@ def read_released(path, labels, rule, classes, turns):
     no_facts = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
     facts = {clip: describe_ratings(turn) for clip, turn in turns.items()}
     if labels != "attributes":
-        if not {*SECONDARY} & {*label_files.read_header(path)}:
+        if not {*SECONDARY} & {*label_tables.read_header(path)}:
             raise UserError(
                 f"released_labels: {path} has no classes: set labels to "
                 "attributes"
             )
-        found, splits, left_out = label_files.read_released(
+        found, splits, left_out = label_tables.read_released(
             path, SECONDARY, classes, rule, _read_clip
         )
         entries = {
@@ -97,13 +97,13 @@ def read_released(path, labels, rule, classes, turns):
         return entries, splits, left_out
     columns = {
         "FileName": _read_clip,
-        "Split_Set": label_files.RELEASED_SPLITS.__getitem__,
+        "Split_Set": label_tables.RELEASED_SPLITS.__getitem__,
         **dict.fromkeys(COLUMNS.values(), _read_attribute),
     }
     entries = {}
     splits = {}
     left_out = defaultdict(list)
-    for clip, row in label_files.read_clips(path, columns).items():
+    for clip, row in label_tables.read_clips(path, columns).items():
         attributes = {a: row[c] for a, c in COLUMNS.items()}
         if not any(attributes.values()):
             left_out["no attributes"].append(clip)

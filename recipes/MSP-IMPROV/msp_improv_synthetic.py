@@ -6,7 +6,7 @@ which is licensed; results on it say nothing about people.
 
 Example
 -------
-> python msp_improv_demo.py /path/to/demo/MSP-IMPROV
+> python msp_improv_synthetic.py /path/to/demo/MSP-IMPROV
 """
 
 import functools
@@ -14,16 +14,16 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from msp_improv_demo_ratings import rating_block
+from msp_improv_synthetic_ratings import rating_block
 
-from auxformer_lobes.synthetic.corpus import (
+from auxformer_lobes.testing.corpus import (
     chance,
     corpus_command,
     make_clips,
     make_corpus,
     write_clip,
 )
-from auxformer_lobes.synthetic.emotions import (
+from auxformer_lobes.testing.emotions import (
     ATTRIBUTES,
     EXPRESSIONS,
     HEARD,
@@ -33,9 +33,9 @@ from auxformer_lobes.synthetic.emotions import (
     draw_shares,
     mix,
 )
-from auxformer_lobes.synthetic.faces import animate, invent_face
-from auxformer_lobes.synthetic.portraits import Portrait
-from auxformer_lobes.synthetic.voices import SAMPLE_RATE, invent_voice, speak
+from auxformer_lobes.testing.faces import animate, invent_face
+from auxformer_lobes.testing.portraits import Portrait
+from auxformer_lobes.testing.voices import SAMPLE_RATE, invent_voice, speak
 
 LABEL_FILE = "Evalution.txt"  # sic
 SPEAKERS = [f"{gender}{n:02}" for n in range(1, 7) for gender in "FM"]
@@ -58,7 +58,7 @@ SYNTHETIC DATA
 
 The people in these films do not exist. Their faces are drawn, their voices
 are computed, and the ratings of their emotions are simulated, by
-recipes/MSP-IMPROV/msp_improv_demo.py of auxformer-lobes. The folder has the
+recipes/MSP-IMPROV/msp_improv_synthetic.py of auxformer-lobes. The folder has the
 layout and the file formats of MSP-IMPROV (Busso et al., 2017); nothing in it
 comes from there.
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auxformer_lobes.synthetic.corpus import chance
-from auxformer_lobes.synthetic.emotions import (
+from auxformer_lobes.testing.corpus import chance
+from auxformer_lobes.testing.emotions import (
     ATTRIBUTES,
     Attributes,
     perceive,

@@ -3,7 +3,7 @@
 import os
 import re
 
-from auxformer_lobes.features.media_check import MediaFiles
+from auxformer_lobes.dataio.media_check import MediaFiles
 
 PREFIX = "MSP-IMPROV-"
 CONDITIONS = {

@@ -17,14 +17,14 @@ import speechbrain as sb
 from msp_improv_prepare import prepare_msp_improv
 from speechbrain.utils.distributed import run_on_main
 
-from auxformer_lobes.brain import AuxFormerBrain
-from auxformer_lobes.errors import one_line_errors
-from auxformer_lobes.resume import run_folder
-from auxformer_lobes.training import (
+from auxformer_lobes.core import AuxFormerBrain
+from auxformer_lobes.experiments.recipe import (
     choose_partition,
     load_hparams,
     train_and_evaluate,
 )
+from auxformer_lobes.experiments.resume import run_folder
+from auxformer_lobes.utils.errors import one_line_errors
 
 
 class EmotionBrain(AuxFormerBrain):

@@ -15,7 +15,7 @@ RECIPES = [
 ]
 SHARED = "".join(
     (ROOT / "auxformer_lobes" / name).read_text("utf-8")
-    for name in ("training.py", "brain.py")
+    for name in ("experiments/recipe.py", "core.py")
 )
 
 

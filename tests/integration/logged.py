@@ -3,7 +3,7 @@
 import os
 import time
 
-from auxformer_lobes.features.visual import HogFeatures
+from auxformer_lobes.features.hog import HogFeatures
 
 
 class LoggedHog(HogFeatures):

@@ -8,10 +8,10 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
-from demo_corpus import make_demo_corpus
+from crema_d_synthetic import make_demo_corpus
 
-from auxformer_lobes.export import export
-from auxformer_lobes.exported import FILES
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.layout import FILES
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 CLIP = "1003_IEO_ANG_XX"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from auxformer_lobes.cli import main
-from auxformer_lobes.dataio import extract_features, load_manifests
-from auxformer_lobes.features.audio import FbankFeatures
-from auxformer_lobes.features.store import FeatureStore
-from auxformer_lobes.features.visual import HogFeatures
+from auxformer_lobes.cli.main import main
+from auxformer_lobes.dataio.dataset import extract_features, load_manifests
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.hog import HogFeatures
 from tests.integration.logged import LoggedHog
 from tests.unit.letters import in_a_process
 from tests.unit.media_files import astronaut, tone, write_media
@@ -111,13 +111,13 @@ def assert_each_read_once(work, num_processes):
     "yaml, modality, features",
     [
         (
-            "!new:auxformer_lobes.features.visual.HogFeatures\n"
+            "!new:auxformer_lobes.features.hog.HogFeatures\n"
             "frames_per_second: 10\n",
             "visual",
             HogFeatures(frames_per_second=10),
         ),
         (
-            "!new:auxformer_lobes.features.audio.FbankFeatures\nn_mels: 20\n",
+            "!new:auxformer_lobes.features.fbank.FbankFeatures\nn_mels: 20\n",
             "audio",
             FbankFeatures(n_mels=20),
         ),
@@ -155,7 +155,7 @@ def test_training_finds_what_the_command_extracted(
 def test_processes_of_torchrun_share_the_work_and_report_once(corpus, tmp_path):
     yaml, store = logged(tmp_path)
     arguments = command(corpus, tmp_path, yaml, "--num_workers", "0")
-    output = torchrun("-m", "auxformer_lobes.cli", *arguments)
+    output = torchrun("-m", "auxformer_lobes.cli.main", *arguments)
     assert_each_read_once(tmp_path, num_processes=2)
     assert sorted(store) == CLIPS
     assert list(store.failures()) == ["damaged"]
@@ -167,8 +167,8 @@ def test_processes_of_torchrun_share_the_work_and_report_once(corpus, tmp_path):
 TRAINING = """
 import sys
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
-from auxformer_lobes.dataio import extract_features, load_manifests
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.dataio.dataset import extract_features, load_manifests
+from auxformer_lobes.dataio.feature_store import FeatureStore
 from tests.integration.logged import LoggedHog
 
 corpus, together, alone = sys.argv[1:]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from auxformer_lobes.export import export
-from auxformer_lobes.exported import FILES
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.layout import FILES
 from tests.integration.small_hub import READER, WRITER, SmallHub
 from tests.unit.small_runs import make_run
 from tests.unit.speech_models import save_model
@@ -25,9 +25,9 @@ ONLINE = """
 import json, os, sys
 from pathlib import Path
 import torch
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.export import export
-from auxformer_lobes.hub import info, load, push
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import info, load, push
 from tests.unit.small_runs import (
     batch_of, logits_of, make_run, speech_features
 )
@@ -86,8 +86,8 @@ OFFLINE = """
 import sys
 from pathlib import Path
 import torch
-from auxformer_lobes.errors import one_line_errors
-from auxformer_lobes.hub import load
+from auxformer_lobes.utils.errors import one_line_errors
+from auxformer_lobes.sharing.hub import load
 from tests.unit.small_runs import batch_of, logits_of
 
 work, model, encoder, reader = sys.argv[1:]

@@ -12,16 +12,16 @@ import soundfile
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.brain import AuxFormerBrain
-from auxformer_lobes.cli import main
-from auxformer_lobes.dataio import (
+from auxformer_lobes.augment.missing import combine_heads
+from auxformer_lobes.cli.main import main
+from auxformer_lobes.core import AuxFormerBrain
+from auxformer_lobes.dataio.dataset import (
     add_features,
     extract_features,
     load_manifests,
 )
-from auxformer_lobes.features.store import FeatureStore
-from auxformer_lobes.inference import AudioVisualEmotionRecognizer
-from auxformer_lobes.modalities import combine_heads
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
 from tests.unit.media_files import astronaut, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS
@@ -193,7 +193,9 @@ def test_a_dollar_in_a_name_is_none_of_a_formula(here, tmp_path):
 
 
 def test_a_fresh_process_says_the_same(here):
-    script = "from auxformer_lobes.cli import main; raise SystemExit(main())"
+    script = (
+        "from auxformer_lobes.cli.main import main; raise SystemExit(main())"
+    )
     command = "predict media/a.flv --source model --json --device cpu"
     made = subprocess.run(
         [sys.executable, "-c", script, *command.split()],

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import transformers
-from demo_corpus import make_demo_corpus
-from msp_improv_demo import make_improv_corpus
+from crema_d_synthetic import make_demo_corpus
+from msp_improv_synthetic import make_improv_corpus
 
 ROOT = Path(__file__).parents[2]
 TMP = ROOT / "tests" / "tmp"
@@ -77,7 +77,7 @@ def make_encoders():
     (TMP / "vit" / "preprocessor_config.json").write_text(json.dumps(processor))
     (TMP / "encoders").mkdir()
     (TMP / "encoders" / "speech.yaml").write_text(
-        "!new:auxformer_lobes.features.speech.SpeechModelFeatures\n"
+        "!new:auxformer_lobes.features.speech_ssl.SpeechModelFeatures\n"
         "    source: tests/tmp/wav2vec2\n"
         "    save_path: tests/tmp/pretrained\n"
         "    keep_layers: 2\n"

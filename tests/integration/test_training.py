@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from demo_corpus import make_demo_corpus
+from crema_d_synthetic import make_demo_corpus
 
-from auxformer_lobes.labels import class_names
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.tasks import Categories
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from crema_d_prepare import prepare_crema_d
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 EXCERPT = Path(__file__).parents[1] / "data" / "crema-d"
 VOTES = "processedResults/tabulatedVotes.csv"

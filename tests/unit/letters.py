@@ -5,8 +5,8 @@ import os
 
 import torch
 
-from auxformer_lobes.errors import MediaError
-from auxformer_lobes.features.extractor import Extractor, Reading
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.utils.errors import MediaError
 
 CLIPS = {name: f"{name}.wav" for name in ["one", "two", "three", "four"]}
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from msp_improv_prepare import prepare_msp_improv
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import grey_pictures, write_media
 
 SPLITS = ["train", "valid", "test"]

@@ -12,9 +12,9 @@ from auxformer_lobes import (
     ModalityDropout,
     SharedLoss,
 )
-from auxformer_lobes.checkpoints import WholeCheckpointer
-from auxformer_lobes.schedules import WarmupCosineScheduler
+from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.utils.checkpoints import WholeCheckpointer
 
 CLASSES = ["angry", "happy"]
 TASKS = {

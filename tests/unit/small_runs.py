@@ -7,8 +7,8 @@ import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.brain import AuxFormerBrain
-from auxformer_lobes.report import collect_metrics
+from auxformer_lobes.core import AuxFormerBrain
+from auxformer_lobes.reporting.tables import collect_metrics
 from tests.unit.small_tasks import EMOTIONS, SCALES, random_predictions
 
 TASKS = {
@@ -31,25 +31,25 @@ number_of_epochs: 3
 
 task: !new:auxformer_lobes.tasks.TASK
 
-audio_features: !new:auxformer_lobes.features.audio.FbankFeatures
+audio_features: !new:auxformer_lobes.features.fbank.FbankFeatures
     n_mels: 4
     deltas: False
-visual_features: !new:auxformer_lobes.features.visual.HogFeatures
-    faces: !new:auxformer_lobes.features.faces.FaceTracker
+visual_features: !new:auxformer_lobes.features.hog.HogFeatures
+    faces: !new:auxformer_lobes.processing.faces.tracker.FaceTracker
         size: 16
     frames_per_second: 10
 
-audio_store: !new:auxformer_lobes.features.store.FeatureStore
+audio_store: !new:auxformer_lobes.dataio.feature_store.FeatureStore
     folder: /home/jane_doe/features
     features: !ref <audio_features>
     dtype: float32
-visual_store: !new:auxformer_lobes.features.store.FeatureStore
+visual_store: !new:auxformer_lobes.dataio.feature_store.FeatureStore
     folder: /home/jane_doe/features
     features: !ref <visual_features>
 
-audio_norm: !new:auxformer_lobes.features.normalization.FeatureNorm
+audio_norm: !new:auxformer_lobes.nnet.normalization.FeatureNorm
     dim: !ref <audio_features.dim>
-visual_norm: !new:auxformer_lobes.features.normalization.FeatureNorm
+visual_norm: !new:auxformer_lobes.nnet.normalization.FeatureNorm
     dim: !ref <visual_features.dim>
     limit: null
 
@@ -64,8 +64,8 @@ auxformer: !new:auxformer_lobes.models.auxformer.AuxFormer
     pooling: attentive
     missing: !ref <missing>
 
-modality_dropout: !new:auxformer_lobes.modalities.ModalityDropout
-shared_loss: !new:auxformer_lobes.losses.SharedLoss
+modality_dropout: !new:auxformer_lobes.augment.missing.ModalityDropout
+shared_loss: !new:auxformer_lobes.nnet.losses.SharedLoss
     criterion: !ref <task.criterion>
 
 modules:
@@ -81,13 +81,13 @@ model: !new:torch.nn.ModuleList
 opt_class: !name:torch.optim.Adam
     lr: 0.001
 
-checkpointer: !new:auxformer_lobes.checkpoints.WholeCheckpointer
+checkpointer: !new:auxformer_lobes.utils.checkpoints.WholeCheckpointer
     checkpoints_dir: /home/jane_doe/results/save
     recoverables:
         model: !ref <model>
 """
 FBANK = """\
-audio_features: !new:auxformer_lobes.features.audio.FbankFeatures
+audio_features: !new:auxformer_lobes.features.fbank.FbankFeatures
     n_mels: 4
     deltas: False
 """
@@ -104,7 +104,7 @@ LOSSES = (0.9, 0.5, 0.7)
 
 def speech_features(**arguments):
     """A change of the YAML file: a speech model in place of `FBANK`."""
-    name = "auxformer_lobes.features.speech.SpeechModelFeatures"
+    name = "auxformer_lobes.features.speech_ssl.SpeechModelFeatures"
     lines = [f"    {key}: {value}\n" for key, value in arguments.items()]
     return FBANK, f"audio_features: !new:{name}\n{''.join(lines)}"
 

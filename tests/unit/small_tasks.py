@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from auxformer_lobes.evaluation import HEADS, Predictions
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.predictions import HEADS, Predictions
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
 
 EMOTIONS = ("angry", "happy", "sad")

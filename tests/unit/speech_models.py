@@ -11,7 +11,7 @@ from transformers import (
     WavLMModel,
 )
 
-from auxformer_lobes.features.speech import SpeechModelFeatures
+from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 
 FAMILIES = {
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model),

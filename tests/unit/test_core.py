@@ -10,10 +10,10 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import LOSSES
-from auxformer_lobes.modalities import INPUTS
-from auxformer_lobes.schedules import WarmupCosineScheduler
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.predictions import LOSSES
+from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_brains import (
     TASKS,
     SmallBrain,

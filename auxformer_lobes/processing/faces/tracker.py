@@ -13,14 +13,18 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from auxformer_lobes.features.face_path import Quality, path_through, quality_of
-from auxformer_lobes.features.media import read_frames
-from auxformer_lobes.features.tracking import (
+from auxformer_lobes.processing.faces.points import (
     FacePoints,
     cut_square,
     find_eyes,
     find_faces,
 )
+from auxformer_lobes.processing.faces.smoothing import (
+    Quality,
+    path_through,
+    quality_of,
+)
+from auxformer_lobes.processing.media import read_frames
 
 FOLLOWED = 3.0  # s without a detection, after which points have gone astray
 PATIENCE = 1.0  # s after which a lost face is looked for everywhere

@@ -8,7 +8,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.modalities import ModalityDropout, combine_heads
+from auxformer_lobes.augment.missing import ModalityDropout, combine_heads
 from auxformer_lobes.models.auxformer import Logits
 
 BOTH = torch.ones(20000, 2, dtype=torch.bool)

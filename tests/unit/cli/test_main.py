@@ -8,11 +8,11 @@ from argparse import ArgumentTypeError
 
 import pytest
 
-from auxformer_lobes.cli import COMMANDS, main
-from auxformer_lobes.clips import Emotion
-from auxformer_lobes.commands.options import number_from
-from auxformer_lobes.commands.predict import _find, _print_table
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.cli.main import COMMANDS, main
+from auxformer_lobes.cli.options import number_from
+from auxformer_lobes.cli.predict import _find, _print_table
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.tasks import Categories
 from tests.unit.letters import CLIPS, Letters, same
 
@@ -47,7 +47,7 @@ def words(capsys):
 
 def test_help_answers_without_heavy_imports():
     script = (
-        "import sys; from auxformer_lobes.cli import main\n"
+        "import sys; from auxformer_lobes.cli.main import main\n"
         "try: main(['extract', '--help'])\n"
         "finally: assert 'torch' not in sys.modules, 'slow'"
     )

@@ -6,18 +6,18 @@ import pytest
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.dataio import (
+from auxformer_lobes.dataio.dataset import (
     add_features,
     extract_features,
     fit_norms,
     load_manifests,
 )
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.faces import Quality
-from auxformer_lobes.features.normalization import FeatureNorm
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.nnet.normalization import FeatureNorm
+from auxformer_lobes.processing.faces.tracker import Quality
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.utils.errors import UserError
 
 CLASSES = ("angry", "happy", "neutral", "sad")
 TASK = Categories(CLASSES)

@@ -10,19 +10,19 @@ import pytest
 import torch
 from hypothesis import given, strategies
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features import (
+from auxformer_lobes.dataio import (
     extraction,
-    parts,
-    store as store_module,
+    feature_store as store_module,
+    staging as parts,
 )
-from auxformer_lobes.features.extraction import extract, processes, share_of
-from auxformer_lobes.features.extraction_report import (
+from auxformer_lobes.dataio.extraction import extract, processes, share_of
+from auxformer_lobes.dataio.extraction_report import (
     ExtractionReport,
     print_report,
 )
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.store import Failure, FeatureStore
+from auxformer_lobes.dataio.feature_store import Failure, FeatureStore
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.letters import CLIPS, Letters, in_a_process, same
 
 MANY = {f"clip {index}": "one.wav" for index in range(40)}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features import store as store_module
-from auxformer_lobes.features.store import Failure, FeatureStore
+from auxformer_lobes.dataio import feature_store as store_module
+from auxformer_lobes.dataio.feature_store import Failure, FeatureStore
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.letters import CLIPS, Letters, fill, same
 
 

@@ -7,8 +7,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.labels import (
+from auxformer_lobes.dataio.labels import (
     RULES,
     class_names,
     consensus,
@@ -16,6 +15,7 @@ from auxformer_lobes.labels import (
     shares,
     top_classes,
 )
+from auxformer_lobes.utils.errors import UserError
 
 FIVE = ("angry", "happy", "neutral", "sad", "other")
 counts = st.lists(st.integers(0, 12), min_size=2, max_size=10).filter(any)

@@ -14,8 +14,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.features import media_check
-from auxformer_lobes.features.media_check import MediaFiles
+from auxformer_lobes.dataio import media_check
+from auxformer_lobes.dataio.media_check import MediaFiles
 
 WAV, FLV = "AudioWAV/clip.wav", "VideoFlash/clip.flv"
 LONGEST = 12.0  # s

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.merging import merge_stores
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.dataio.merging import merge_stores
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.letters import CLIPS, Letters, fill, same
 
 

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.floor import STRENGTHS, linear_floor, pool
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.linear_baseline import (
+    STRENGTHS,
+    linear_floor,
+    pool,
+)
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
 from tests.unit.small_tasks import KINDS, make_task
 
@@ -115,7 +119,9 @@ def test_the_strength_is_the_best_on_the_development_set(kind, monkeypatch):
     datasets = datasets_of(task)
     values = {}
     for strength in STRENGTHS:
-        monkeypatch.setattr("auxformer_lobes.floor.STRENGTHS", (strength,))
+        monkeypatch.setattr(
+            "auxformer_lobes.evaluation.linear_baseline.STRENGTHS", (strength,)
+        )
         # What it would have on the development set, fitted to that.
         floor = linear_floor(
             {**datasets, "test": datasets["valid"]}, task, num_samples=9

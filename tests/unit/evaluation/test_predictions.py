@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from auxformer_lobes.evaluation import HEADS, Predictions, score
+from auxformer_lobes.evaluation.predictions import HEADS, Predictions, score
 from auxformer_lobes.tasks import Attributes, Categories
 from tests.unit.small_tasks import (
     KINDS,

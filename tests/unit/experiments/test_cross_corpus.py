@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
-from auxformer_lobes.cross_corpus import evaluate_run
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.export import export
+from auxformer_lobes.experiments.cross_corpus import evaluate_run
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import astronaut, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.models.trained_encoder import TrainedEncoder
-from auxformer_lobes.resume import check_same_run, run_folder
+from auxformer_lobes.experiments.resume import check_same_run, run_folder
+from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.speech_models import features_of, save_model, tiny_model
 
 

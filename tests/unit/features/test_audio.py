@@ -10,9 +10,10 @@ import pytest
 import soundfile
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.audio import FbankFeatures, OpenSmileFeatures
-from auxformer_lobes.features.speech import SpeechModelFeatures
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.opensmile import OpenSmileFeatures
+from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import grey_pictures, tone, write_media
 from tests.unit.speech_models import save_model
 
@@ -169,7 +170,7 @@ def test_descriptors_that_are_not_finite_become_0_and_are_counted(
     frames.iloc[3, 7] = np.nan
     frames.iloc[4, 0] = -np.inf
     features.smile.process_signal = lambda waveform, rate: frames
-    with caplog.at_level(logging.WARNING, "auxformer_lobes.features.audio"):
+    with caplog.at_level(logging.WARNING, "auxformer_lobes.features.fbank"):
         broken = features("tone", tone_file)
     assert broken[3, 7] == broken[4, 0] == 0
     assert "tone: 2 of 12480 descriptors are not finite" in caplog.text

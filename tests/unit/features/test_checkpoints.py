@@ -15,14 +15,14 @@ from hypothesis import (
 )
 from safetensors.torch import load_file, save_file
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.pretrained import (
+from auxformer_lobes.features.checkpoints import (
     digest,
     download,
     fill,
     load_model,
     read_weights,
 )
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.vision_models import save_model
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.faces import FaceTracker, Quality
-from auxformer_lobes.features.inputs import load_encoder
-from auxformer_lobes.features.visual import FaceModelFeatures, HogFeatures
+from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.features.face_base import FaceModelFeatures
+from auxformer_lobes.features.hog import HogFeatures
+from auxformer_lobes.processing.faces.tracker import FaceTracker, Quality
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, write_media
 
 
@@ -80,7 +81,7 @@ def test_a_rate_with_a_point_is_the_same_rate():
 
 
 def test_the_encoder_file_gives_hog_15_times_a_second(face_clip):
-    presets = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+    presets = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
     features = load_encoder(presets / "hog.yaml")
     assert features("face", face_clip).shape == (15, 1764)
 

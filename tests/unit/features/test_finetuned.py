@@ -4,22 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.audio import FbankFeatures
-from auxformer_lobes.features.extractor import Reading
-from auxformer_lobes.features.faces import Faces, FaceTracker
-from auxformer_lobes.features.speech import SpeechModelFeatures
-from auxformer_lobes.features.unencoded import Unencoded
+from auxformer_lobes.features.base import Reading
+from auxformer_lobes.features.face_base import FaceFeatures, FaceModelFeatures
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.hog import HogFeatures
+from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 from auxformer_lobes.features.vision import (
     ImageModelFeatures,
     VideoModelFeatures,
 )
-from auxformer_lobes.features.visual import (
-    FaceFeatures,
-    FaceModelFeatures,
-    HogFeatures,
-)
-from auxformer_lobes.models.trained_encoder import TrainedEncoder
+from auxformer_lobes.processing.faces.tracker import Faces, FaceTracker
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.speech_models import save_model, tiny_model
 from tests.unit.vision_models import (
     SIZE,

@@ -17,12 +17,12 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.extraction import extract
-from auxformer_lobes.features.extractor import Extractor
-from auxformer_lobes.features.inputs import load_encoder
-from auxformer_lobes.features.released import FeatureFile, FeatureFolder
-from auxformer_lobes.features.store import FeatureStore
+from auxformer_lobes.dataio.extraction import extract
+from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.features.base import Extractor
+from auxformer_lobes.features.precomputed import FeatureFile, FeatureFolder
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import grey_pictures, tone, write_media
 
 ARRAY = np.random.default_rng(0).random((7, 4)).astype(np.float32)
@@ -310,7 +310,7 @@ def test_workers_open_the_file_for_themselves(h5_file):
 
 
 def test_encoder_files_take_another_folder(tmp_path):
-    presets = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+    presets = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
     np.save(tmp_path / "clip.npy", np.zeros((3, 50)))
     for preset in ("emoca", "own_features"):
         features = load_encoder(

@@ -18,7 +18,7 @@ from hypothesis import (
 )
 from transformers import BertConfig, Wav2Vec2FeatureExtractor
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import tone
 from tests.unit.speech_models import (
     FAMILIES,
@@ -27,7 +27,7 @@ from tests.unit.speech_models import (
     tiny_model,
 )
 
-PRESETS = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+PRESETS = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
 KINDS = [(family, norm) for family in FAMILIES for norm in ("layer", "group")]
 
 

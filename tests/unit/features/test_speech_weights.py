@@ -9,7 +9,7 @@ import safetensors.torch
 import soundfile
 import torch
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import tone
 from tests.unit.speech_models import (
     FAMILIES,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.faces import Quality
-from auxformer_lobes.features.inputs import load_encoder
+from auxformer_lobes.dataio.extraction_inputs import load_encoder
 from auxformer_lobes.features.vgg_face import VggFaceFeatures
+from auxformer_lobes.processing.faces.tracker import Quality
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import astronaut, grey_pictures, write_media
 
 # Parkhi et al., table 3: channels in and out.
@@ -93,7 +93,7 @@ def weights(tmp_path_factory):
 def features(weights):
     preset = "recipes/CREMA-D/hparams/encoders/vgg_face.yaml"
     return load_encoder(
-        Path(__file__).parents[2] / preset,
+        Path(__file__).parents[3] / preset,
         f"{{weights: {weights}, frames_per_second: 2, device: cpu}}",
     )
 

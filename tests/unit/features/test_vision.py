@@ -23,14 +23,14 @@ from transformers import (
     VJEPA2Config,
 )
 
-from auxformer_lobes.errors import MediaError, UserError
+from auxformer_lobes.dataio.extraction_inputs import load_encoder
 from auxformer_lobes.features import vision
-from auxformer_lobes.features.faces import FaceTracker
-from auxformer_lobes.features.inputs import load_encoder
 from auxformer_lobes.features.vision import (
     ImageModelFeatures,
     VideoModelFeatures,
 )
+from auxformer_lobes.processing.faces.tracker import FaceTracker
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 from tests.unit.vision_models import (
     FRAMES,
@@ -43,7 +43,7 @@ from tests.unit.vision_models import (
     save_model,
 )
 
-PRESETS = Path(__file__).parents[2] / "recipes/CREMA-D/hparams/encoders"
+PRESETS = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
 
 
 @pytest.fixture(scope="module")

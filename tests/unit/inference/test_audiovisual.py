@@ -8,14 +8,14 @@ import soundfile
 import torch
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.export import export
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.media import read_frames
-from auxformer_lobes.features.speech import SpeechModelFeatures
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.models.trained_encoder import TrainedEncoder
+from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.sharing.export import export
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS, SCALES

@@ -10,20 +10,18 @@ import pytest
 import soundfile
 import torch
 
-from auxformer_lobes import (
-    plots,
-    timeline as timeline_module,
-)
-from auxformer_lobes.clips import Emotion
-from auxformer_lobes.errors import MediaError, UserError
-from auxformer_lobes.features.audio import FbankFeatures
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.features.media import read_frames
-from auxformer_lobes.features.visual import HogFeatures
-from auxformer_lobes.inference import AudioVisualEmotionRecognizer
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.hog import HogFeatures
+from auxformer_lobes.inference import timeline as timeline_module
+from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
+from auxformer_lobes.inference.results import Emotion
+from auxformer_lobes.inference.timeline import LONGEST_SECTION
 from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.reporting import figures
 from auxformer_lobes.tasks import Attributes, Categories
-from auxformer_lobes.timeline import LONGEST_SECTION
+from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 
 RATE = 8000
@@ -236,7 +234,9 @@ def test_a_part_without_face_or_sound_is_missing(tmp_path, recognizer):
     assert found[0].missing == {"audio": "is silent"}
     assert found[2].missing == {"visual": "no face in any frame"}
     assert found[3].outputs == {} and found[3].label is None
-    figure = plots.timeline([(0, 2, e) for e in found], recognizer.hparams.task)
+    figure = figures.timeline(
+        [(0, 2, e) for e in found], recognizer.hparams.task
+    )
     assert len(figure.axes[1].collections) == 4
 
 
@@ -400,7 +400,7 @@ def test_all_faces_have_windows_of_their_own(
         # They hear the same, and see another.
         assert one.heads["audio"] == pytest.approx(other.heads["audio"])
         assert one.heads["visual"] != pytest.approx(other.heads["visual"])
-    figure = plots.timeline(found, face_recognizer.hparams.task)
+    figure = figures.timeline(found, face_recognizer.hparams.task)
     *panels, below = figure.axes
     assert [p.get_title(loc="left") for p in panels] == ["face 1", "face 2"]
     names = [label.get_text() for label in below.get_yticklabels()]
@@ -427,7 +427,7 @@ def test_a_model_that_looks_at_no_faces_has_no_choice_of_them(
 def test_attributes_are_curves():
     calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
     windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
-    figure = plots.timeline(windows, Attributes(["arousal", "valence"]))
+    figure = figures.timeline(windows, Attributes(["arousal", "valence"]))
     above = figure.axes[0]
     assert [line.get_label() for line in above.lines] == ["arousal", "valence"]
     assert above.get_xlim() == (0, 2.5) and above.get_ylim() == (1, 5)

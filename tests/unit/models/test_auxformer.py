@@ -8,8 +8,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.models.attention import Encoder, attention_mask
 from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.nnet.attention import Encoder, attention_mask
 
 SIZES = {"audio_dim": 12, "visual_dim": 7, "model_dim": 20, "num_layers": 2}
 CHOICES = [

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.losses import SharedLoss
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.models.reference import rename
+from auxformer_lobes.models.published import rename
+from auxformer_lobes.nnet.losses import SharedLoss
+from auxformer_lobes.utils.errors import UserError
 
-DATA = Path(__file__).parents[1] / "data" / "reference" / "forward.json"
+DATA = Path(__file__).parents[2] / "data" / "reference" / "forward.json"
 VARIANTS = json.loads(DATA.read_text())["variants"]
 CASES = [
     pytest.param(variant, case, id=f"{variant}-{case['seed']}")

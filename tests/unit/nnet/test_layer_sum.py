@@ -9,7 +9,7 @@ from hypothesis import (
 )
 
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.models.layer_mix import LayerMix
+from auxformer_lobes.nnet.layer_sum import LayerMix
 
 
 def tiny(**options):

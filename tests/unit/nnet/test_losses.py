@@ -11,13 +11,13 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.losses import (
+from auxformer_lobes.models.auxformer import Logits
+from auxformer_lobes.nnet.losses import (
     BinaryCrossEntropy,
     ConcordanceLoss,
     CrossEntropy,
     SharedLoss,
 )
-from auxformer_lobes.models.auxformer import Logits
 
 LABELS = torch.tensor([0, 5, 2, 2])
 VOTES = torch.rand(4, 6, generator=torch.Generator().manual_seed(1))

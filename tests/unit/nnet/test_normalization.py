@@ -9,8 +9,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.normalization import FeatureNorm
+from auxformer_lobes.nnet.normalization import FeatureNorm
+from auxformer_lobes.utils.errors import UserError
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -13,17 +13,21 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.features import faces as faces_module
-from auxformer_lobes.features.faces import EYES_ABOVE, FaceTracker, Quality
-from auxformer_lobes.features.tracking import (
+from auxformer_lobes.processing.faces import tracker as faces_module
+from auxformer_lobes.processing.faces.points import (
     FacePoints,
     cut_square,
     find_eyes,
     find_faces,
     square_matrix,
 )
-from auxformer_lobes.synthetic.faces import invent_face
-from auxformer_lobes.synthetic.portraits import Expression, Portrait
+from auxformer_lobes.processing.faces.tracker import (
+    EYES_ABOVE,
+    FaceTracker,
+    Quality,
+)
+from auxformer_lobes.testing.faces import invent_face
+from auxformer_lobes.testing.portraits import Expression, Portrait
 from tests.unit.media_files import astronaut, grey_pictures, write_media
 
 HEIGHT, WIDTH = 360, 480

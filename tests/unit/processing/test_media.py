@@ -11,8 +11,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.errors import MediaError
-from auxformer_lobes.features.media import read_audio, read_frames
+from auxformer_lobes.processing.media import read_audio, read_frames
+from auxformer_lobes.utils.errors import MediaError
 from tests.unit.media_files import grey_pictures, tone, write_media
 
 VIDEO_KINDS = [("flv", "flv"), ("mp4", "libx264"), ("avi", "mpeg4")]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from crema_d_labels import PARTITIONS
 
-from auxformer_lobes.features.media_check import Media
+from auxformer_lobes.dataio.media_check import Media
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,
@@ -27,7 +27,7 @@ from tests.unit.crema_d_files import (
     read_csv,
 )
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 REAL = SHARED / "CREMA-D"
 PUBLISHED = json.loads(PARTITIONS.read_text("utf-8"))["partitions"]
 SIX = ["angry", "disgust", "fear", "happy", "neutral", "sad"]

@@ -8,7 +8,7 @@ import crema_d_prepare
 import pytest
 from crema_d_prepare import prepare_crema_d
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,

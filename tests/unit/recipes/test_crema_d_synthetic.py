@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
-from demo_corpus import EMOTIONS, FRAME_RATE, SENTENCES, make_demo_corpus
+from crema_d_synthetic import EMOTIONS, FRAME_RATE, SENTENCES, make_demo_corpus
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 VOTES_HEADER = (
     '"","A","D","F","H","N","S","fileName","numResponses","agreement",'
@@ -60,7 +60,7 @@ def test_the_layout_is_crema_d_s(corpus):
             "README.txt",
             "SentenceFilenames.csv",
             "VideoDemographics.csv",
-            "demo_corpus.json",
+            "crema_d_synthetic.json",
             "processedResults/summaryTable.csv",
             "processedResults/tabulatedVotes.csv",
         ]

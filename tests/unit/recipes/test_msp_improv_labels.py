@@ -16,7 +16,7 @@ from msp_improv_labels import (
 )
 from msp_improv_ratings import Rating, Turn
 
-from auxformer_lobes.labels import ATTRIBUTES
+from auxformer_lobes.dataio.labels import ATTRIBUTES
 from tests.unit.msp_improv_files import (
     SECONDARY,
     TEST,
@@ -29,7 +29,7 @@ from tests.unit.msp_improv_files import (
     prepare_clips,
 )
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "partitions.json"
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "partitions.json"
 PUBLISHED = json.loads(PARTITIONS.read_text("utf-8"))["partitions"]
 FOUR = ["angry", "happy", "neutral", "sad"]
 TURNS = invent_turns()

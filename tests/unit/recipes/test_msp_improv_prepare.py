@@ -13,7 +13,7 @@ from msp_improv_prepare import prepare_msp_improv
 from msp_improv_ratings import read_ratings
 from msp_improv_turns import describe, find_clip
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import grey_pictures, write_media
 from tests.unit.msp_improv_files import (
     SPLITS,

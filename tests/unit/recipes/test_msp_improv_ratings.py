@@ -8,7 +8,7 @@ from hypothesis import (
 )
 from msp_improv_ratings import Rating, log_notes, read_ratings
 
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.utils.errors import UserError
 
 A1, H2 = (
     f"MSP-IMPROV-{name}" for name in ("S01A-F01-P-FM01", "S02H-M03-T-MF12")

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
-from msp_improv_demo import make_improv_corpus, plan_turns, write_labels
+from msp_improv_synthetic import make_improv_corpus, plan_turns, write_labels
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.features.audio import FbankFeatures
-from auxformer_lobes.features.visual import HogFeatures
-from auxformer_lobes.synthetic.corpus import make_corpus
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.hog import HogFeatures
+from auxformer_lobes.testing.corpus import make_corpus
+from auxformer_lobes.utils.errors import UserError
 
 MEDIUM = re.compile(
     r"(Audio|Video)/session(?P<session>[1-6])/(?P<scene>S\d\d[AHNS])/"

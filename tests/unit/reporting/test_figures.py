@@ -7,10 +7,10 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from auxformer_lobes import plots
-from auxformer_lobes.evaluation import HEADS, LOSSES, Predictions
-from auxformer_lobes.labels import class_names
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.dataio.labels import class_names
+from auxformer_lobes.evaluation.predictions import HEADS, LOSSES, Predictions
+from auxformer_lobes.reporting import figures as plots
 from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
 
 SECONDARY = (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes import plots
-from auxformer_lobes.evaluation import HEADS, LOSSES
-from auxformer_lobes.modalities import INPUTS
-from auxformer_lobes.report import (
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.predictions import HEADS, LOSSES
+from auxformer_lobes.reporting import figures as plots
+from auxformer_lobes.reporting.tables import (
     collect_metrics,
     print_prediction,
     print_table,

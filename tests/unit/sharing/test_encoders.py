@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from auxformer_lobes.encoders import find_encoder
-from auxformer_lobes.errors import UserError
+from auxformer_lobes.sharing.encoders import find_encoder
+from auxformer_lobes.utils.errors import UserError
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from safetensors import safe_open
 
-from auxformer_lobes import export as export_module
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.export import export
-from auxformer_lobes.exported import FILES
-from auxformer_lobes.features.extractor import Extractor, Reading
-from auxformer_lobes.hub import info, load, push
+from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.sharing import export as export_module
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import info, load, push
+from auxformer_lobes.sharing.layout import FILES
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_runs import (
     FBANK,
     LOSSES,
@@ -31,7 +31,7 @@ from tests.unit.small_runs import (
 )
 from tests.unit.speech_models import save_model, tiny_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_network_and_the_task_are_those_of_the_best_epoch(tmp_path, task):
 
 
 def test_other_norms_are_exported_too(tmp_path):
-    norm = "!new:auxformer_lobes.features.normalization.FeatureNorm\n"
+    norm = "!new:auxformer_lobes.nnet.normalization.FeatureNorm\n"
     changes = [
         (norm + "    dim: !ref <audio_features.dim>", "!new:torch.nn.Identity"),
         (
@@ -130,7 +130,7 @@ def test_the_best_may_be_the_largest(tmp_path):
 
 IN_A_FRESH_PROCESS = """
 import sys, torch
-from auxformer_lobes.hub import load
+from auxformer_lobes.sharing.hub import load
 from tests.unit.small_runs import batch_of, logits_of
 model = load(sys.argv[1])
 torch.save([*logits_of(model["modules"], batch_of(model))], sys.argv[2])
@@ -247,7 +247,7 @@ def test_released_features_are_told_and_left_out(tmp_path):
     folder.mkdir()
     np.save(folder / "clip.npy", np.zeros((3, 50), np.float32))
     hog = (
-        "visual.HogFeatures\n    faces: !new:auxformer_lobes.features.faces."
+        "visual.HogFeatures\n    faces: !new:auxformer_lobes.processing.faces.tracker."
         "FaceTracker\n        size: 16\n    frames_per_second: 10\n"
     )
     released = f"released.FeatureFolder\n    folder: {folder}\n    dim: 50\n"
@@ -326,7 +326,7 @@ def test_an_encoder_that_was_trained_is_in_the_weights(tmp_path):
     source = save_model(tmp_path / "speech")
     trained = (
         "modules:\n    audio_norm",
-        "audio_encoder: !new:auxformer_lobes.models.trained_encoder."
+        "audio_encoder: !new:auxformer_lobes.features.finetuned."
         "TrainedEncoder\n    features: !ref <audio_features>\n"
         "modules:\n    audio_encoder: !ref <audio_encoder>\n    audio_norm",
     )

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import ModelCard
 
-from auxformer_lobes.evaluation import HEADS
-from auxformer_lobes.export import export
-from auxformer_lobes.hub import load
-from auxformer_lobes.modalities import INPUTS, heads_of
-from auxformer_lobes.model_card import model_card, summary
+from auxformer_lobes.augment.missing import INPUTS, heads_of
+from auxformer_lobes.evaluation.predictions import HEADS
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import load
+from auxformer_lobes.sharing.model_card import model_card, summary
 from tests.unit.small_runs import CORPUS, make_run
 
 
@@ -206,7 +206,9 @@ def test_the_example_works_when_pasted(model, monkeypatch, capsys):
 
     # The class itself has its own tests; here it is the text that counts.
     stub = SimpleNamespace(AudioVisualEmotionRecognizer=_Recognizer)
-    monkeypatch.setitem(sys.modules, "auxformer_lobes.inference", stub)
+    monkeypatch.setitem(
+        sys.modules, "auxformer_lobes.inference.audiovisual", stub
+    )
     monkeypatch.chdir(model.parent)
     card = (model / "README.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", card, re.S)

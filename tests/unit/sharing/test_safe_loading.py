@@ -25,16 +25,16 @@ from hypothesis import (
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 
-from auxformer_lobes.allowed import CLASSES, KEYS
-from auxformer_lobes.errors import UserError, one_line_errors
-from auxformer_lobes.export import export
-from auxformer_lobes.features.audio import FbankFeatures
-from auxformer_lobes.hub import _set_fitted, info, load
-from auxformer_lobes.safe_loading import EMPTY_AT_FIRST, TAGS, read_plan
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import _set_fitted, info, load
+from auxformer_lobes.sharing.safe_loading import EMPTY_AT_FIRST, TAGS, read_plan
+from auxformer_lobes.sharing.schema import CLASSES, KEYS
+from auxformer_lobes.utils.errors import UserError, one_line_errors
 from tests.unit.small_runs import batch_of, logits_of, make_run
 from tests.unit.speech_models import save_model
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ TAG_ATTACKS = {
         "!new:subprocess.Popen",
     ),
     "new through a module of ours": (
-        "!new:auxformer_lobes.cli.os.popen [touch SENTINEL]",
-        "!new:auxformer_lobes.cli.os.popen",
+        "!new:auxformer_lobes.cli.main.os.popen [touch SENTINEL]",
+        "!new:auxformer_lobes.cli.main.os.popen",
     ),
     "name": ("!name:os.system [touch SENTINEL]", "!name:os.system"),
     "module": ("!module:antigravity", "!module:antigravity"),
@@ -119,8 +119,8 @@ TAG_ATTACKS = {
     "eval": ("!new:builtins.eval ['1']", "!new:builtins.eval"),
     "hub": ("!new:torch.hub.load [a, b]", "!new:torch.hub.load"),
     "ours, but not for models": (
-        "!new:auxformer_lobes.features.released.FeatureFolder {folder: /}",
-        "!new:auxformer_lobes.features.released.FeatureFolder",
+        "!new:auxformer_lobes.features.precomputed.FeatureFolder {folder: /}",
+        "!new:auxformer_lobes.features.precomputed.FeatureFolder",
     ),
     "a checkpointer": (
         "!new:speechbrain.utils.checkpoints.Checkpointer [SENTINEL]",
@@ -201,7 +201,7 @@ MALFORMED = {
     "an object as argument": ("  dim: 4", "  dim: !new:torch.nn.Identity"),
     "another kind of object": (
         "auxformer: !new:auxformer_lobes.models.auxformer.AuxFormer",
-        "auxformer: !new:auxformer_lobes.features.normalization.FeatureNorm",
+        "auxformer: !new:auxformer_lobes.nnet.normalization.FeatureNorm",
     ),
     "a list as key": ("modules:\n", "? [a, b]\n: 1\nmodules:\n"),
     "an octal number": ("  dim: 4", "  dim: 0o4"),
@@ -301,7 +301,7 @@ EXTRACTORS = {
             "vgg_face.VggFaceFeatures {weights: encoders/audio.pt/../../x.pt}"
         ),
         "endless crops": (
-            "visual.HogFeatures {faces: !new:auxformer_lobes.features.faces."
+            "visual.HogFeatures {faces: !new:auxformer_lobes.processing.faces.tracker."
             "FaceTracker {size: 100000}}"
         ),
         "endless frames": "visual.HogFeatures {frames_per_second: 1.0e9}",

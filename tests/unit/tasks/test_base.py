@@ -12,10 +12,10 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.evaluation import Predictions, score
-from auxformer_lobes.modalities import INPUTS
+from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.evaluation.predictions import Predictions, score
 from auxformer_lobes.tasks import Attributes, Categories
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import (
     KINDS,
     labels_of,

@@ -11,9 +11,9 @@ from hypothesis import (
 from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
-from auxformer_lobes.errors import UserError
 from auxformer_lobes.tasks import Categories
-from auxformer_lobes.tasks.categories import confusion_metrics
+from auxformer_lobes.tasks.categorical import confusion_metrics
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_predictions
 
 CLASSES = ["angry", "happy", "sad"]

@@ -11,9 +11,9 @@ from hypothesis import (
 )
 from sklearn.metrics import root_mean_squared_error
 
-from auxformer_lobes.errors import UserError
-from auxformer_lobes.losses import ConcordanceLoss
+from auxformer_lobes.nnet.losses import ConcordanceLoss
 from auxformer_lobes.tasks import Attributes
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_clips, random_predictions
 
 ENTRY = {"arousal": 5.0, "valence": 2.0, "dominance": 3.0}

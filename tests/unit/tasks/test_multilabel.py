@@ -11,8 +11,8 @@ from hypothesis import (
 )
 from sklearn import metrics as sklearn_metrics
 
-from auxformer_lobes.errors import UserError
 from auxformer_lobes.tasks import SecondaryEmotions
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_predictions
 
 CLASSES = ["angry", "excited", "happy", "sad"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from auxformer_lobes.checkpoints import WholeCheckpointer
+from auxformer_lobes.utils.checkpoints import WholeCheckpointer
 
 
 class Killed(Exception):

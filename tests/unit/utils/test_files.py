@@ -2,7 +2,7 @@
 
 import pytest
 
-from auxformer_lobes.files import whole_file
+from auxformer_lobes.utils.files import whole_file
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):

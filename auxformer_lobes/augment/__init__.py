@@ -1,0 +1,1 @@
+"""What is lost of a clip, in training and in evaluation."""

@@ -1,0 +1,1 @@
+"""Labels, manifests, feature stores and datasets."""

@@ -1,0 +1,1 @@
+"""Media files and faces in them."""

@@ -1,0 +1,1 @@
+"""Detection, tracking and smoothing of faces."""

@@ -1,0 +1,1 @@
+"""Export, the Hugging Face Hub, and safe loading."""
