@@ -13,7 +13,7 @@ from auxformer_lobes.augment.missing import INPUTS, combine_heads
 from auxformer_lobes.evaluation.predictions import LOSSES, Predictions
 from auxformer_lobes.nnet.schedulers import set_rate
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 
 class AuxFormerBrain(sb.Brain):
@@ -55,7 +55,7 @@ class AuxFormerBrain(sb.Brain):
         """
         batch = batch.to(self.device)
         present = self.visible(batch.present.data, stage)
-        asked = None if self.hparams.missing == "zeros" else present
+        asked = None if self.hparams.missing == "zero_fill" else present
         return self.logits(batch, present), asked
 
     def visible(self, present, stage):
@@ -413,7 +413,7 @@ class AuxFormerBrain(sb.Brain):
     def _add_to_history(self, entry):
         """Adds an epoch; epochs that are run again replace themselves."""
         before = [e for e in self.history() if e["epoch"] < entry["epoch"]]
-        with whole_file(self._history_file) as file:
+        with atomic_write(self._history_file) as file:
             json.dump([*before, entry], file, indent=1)
 
     @property

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures an extraction, and how well its parts overlap.
 
-Reading (decoding, faces), encoding and writing are timed one after the other
+ClipInput (decoding, faces), encoding and writing are timed one after the other
 in one process; then the same clips are extracted by the pipeline, with worker
 processes. Without films of your own, some of the synthetic corpus are made
 larger: 480 × 360 pixels, 30 pictures a second.

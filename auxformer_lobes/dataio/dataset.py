@@ -90,7 +90,7 @@ def extract_features(datasets, stores, num_workers=0):
             )
 
 
-def add_features(dataset, stores, task, require_both=False, least_quality=0):
+def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     """Connects a dataset with its features and labels.
 
     Each item then has `audio` `[time, channels]` and `visual` likewise (one
@@ -107,7 +107,7 @@ def add_features(dataset, stores, task, require_both=False, least_quality=0):
         What is predicted.
     require_both : bool
         Whether a clip that lacks one modality is dropped too.
-    least_quality : int
+    min_face_quality : int
         Frames of less quality are missing, see `faces.Quality`; a clip that
         has no others lacks the modality, but is not dropped for it.
 
@@ -141,7 +141,7 @@ def add_features(dataset, stores, task, require_both=False, least_quality=0):
 
     dataset = DynamicItemDataset(usable)
     for modality, store in stores.items():
-        dataset.add_dynamic_item(_reader(modality, store, least_quality))
+        dataset.add_dynamic_item(_reader(modality, store, min_face_quality))
     dataset.add_dynamic_item(_presence)
     dataset.add_dynamic_item(
         task.labels, takes=task.takes, provides=["target", "truth"]
@@ -157,7 +157,7 @@ def _is_stored(store, clip, path):
     return path is not None and clip in store
 
 
-def _reader(modality, store, least_quality):
+def _reader(modality, store, min_face_quality):
     """Reads what can be trusted, or a frame of zeros if there is nothing."""
 
     @takes("id", MEDIA[modality])
@@ -166,7 +166,7 @@ def _reader(modality, store, least_quality):
         if _is_stored(store, clip, path):
             features, quality = store[clip], store.quality(clip)
             if quality is not None:
-                features = features[quality >= least_quality]
+                features = features[quality >= min_face_quality]
             if len(features):
                 return features, True
         # Pixels are bytes, and a batch is of one kind.

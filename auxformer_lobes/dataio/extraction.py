@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
 from auxformer_lobes.dataio.extraction_report import ExtractionReport
-from auxformer_lobes.features.base import Reading
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
 
@@ -71,7 +71,7 @@ def extract(store, paths, num_workers=0, window=16, description="features"):
     >>> from auxformer_lobes.dataio.feature_store import FeatureStore
     >>> class Counter(Extractor):
     ...     def read(self, clip, path):
-    ...         return Reading(torch.arange(6.0).view(3, 2))
+    ...         return ClipInput(torch.arange(6.0).view(3, 2))
     >>> store = FeatureStore(tempfile.mkdtemp(), Counter(dim=2))
     >>> extract(store, {"one": "one.wav", "two": "two.wav"}).extracted
     ['one', 'two']
@@ -185,7 +185,7 @@ def _extract(store, paths, num_workers, window, description):
     )
     with bar:
         while left:
-            readings = _Readings(store.features, left, num_workers)
+            readings = _ClipInputs(store.features, left, num_workers)
             try:
                 for batch in _windows(readings, window):
                     for clip, quality, error in _finish(store, left, batch):
@@ -222,7 +222,7 @@ def _size_of(path):
         return 0
 
 
-class _Readings(Dataset):
+class _ClipInputs(Dataset):
     """Reads clips, in workers: name, version, and a reading or an error."""
 
     def __init__(self, features, paths, num_workers):
@@ -256,7 +256,7 @@ class _Readings(Dataset):
         # Not as tensors, which would go through shared memory, of which
         # containers have little.
         quality = None if quality is None else quality.numpy()
-        return clip, version, Reading(values.numpy(), quality)
+        return clip, version, ClipInput(values.numpy(), quality)
 
     def loader(self, ahead):
         """Reads that many clips ahead, all the workers together."""
@@ -319,7 +319,7 @@ def _windows(readings, size):
 
 def _finish(store, paths, batch):
     """Encodes and stores clips: yields each, its quality, or an error."""
-    readings = {c: read for c, _, read in batch if isinstance(read, Reading)}
+    readings = {c: read for c, _, read in batch if isinstance(read, ClipInput)}
     versions = {clip: version for clip, version, _ in batch}
     for clip, _, read in batch:
         if isinstance(read, MediaError):

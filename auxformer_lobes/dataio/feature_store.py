@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import torch
 
-from auxformer_lobes.dataio.staging import Parts
+from auxformer_lobes.dataio.staging import StagingArea
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import clip_of, key_of
 
@@ -95,7 +95,7 @@ class FeatureStore:
         digest = hashlib.sha256(self.settings.encode()).hexdigest()[:12]
         name = f"{features.settings['class']}-{digest}"
         self.path = Path(folder) / f"{name}.h5"
-        self.parts = Parts(folder, name)
+        self.parts = StagingArea(folder, name)
         self._opened = None, None
         self._failed = None, None  # what was read last
 
@@ -131,7 +131,7 @@ class FeatureStore:
         Returns
         -------
         quality : torch.Tensor
-            `[time]`, uint8, see `Reading`; None if the extractor cannot
+            `[time]`, uint8, see `ClipInput`; None if the extractor cannot
             tell.
         """
         quality = self._file().get(_name("quality", clip))
@@ -208,7 +208,7 @@ class FeatureStore:
         features : torch.Tensor
             `[time, channels]`.
         quality : torch.Tensor
-            `[time]`, uint8, see `Reading`.
+            `[time]`, uint8, see `ClipInput`.
         version : int
             What `Extractor.version` said of the file before it was read; by
             default what it says now.
@@ -290,10 +290,10 @@ class FeatureStore:
         UserError
             If it cannot be written.
         """
-        if not any(map(self.parts.finished, Parts.kinds)):
+        if not any(map(self.parts.finished, StagingArea.kinds)):
             return
         with self.parts.merging():
-            added, failed = map(self.parts.finished, Parts.kinds)
+            added, failed = map(self.parts.finished, StagingArea.kinds)
             self._merge_features(added, failed)
             self._merge_failures(added, failed)
             for part in added + failed:

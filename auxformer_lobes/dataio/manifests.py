@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 logger = get_logger(__name__)
 
@@ -216,7 +216,7 @@ def write_manifests(
     (save_folder / REPORT).unlink(missing_ok=True)
     files = {f"{split}.json": clips for split, clips in manifests.items()}
     for name, content in {**files, REPORT: report}.items():
-        with whole_file(save_folder / name) as file:
+        with atomic_write(save_folder / name) as file:
             json.dump(content, file, indent=2)
     logger.info(
         f"{corpus}: {', '.join(f'{len(manifests[s]):,} {s}' for s in SPLITS)} "

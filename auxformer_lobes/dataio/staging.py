@@ -17,7 +17,7 @@ from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import key_of
 
 
-class Parts:
+class StagingArea:
     """A folder of parts.
 
     Arguments
@@ -29,7 +29,7 @@ class Parts:
 
     Example
     -------
-    >>> parts = Parts(getfixture("tmp_path"), "letters")
+    >>> parts = StagingArea(getfixture("tmp_path"), "letters")
     >>> with parts.add("a/b", ".txt") as file:
     ...     _ = file.write(b"one")
     >>> with parts.merging():

@@ -37,7 +37,7 @@ def pool(features):
     )
 
 
-def linear_floor(datasets, task, **bootstrap):
+def linear_baseline(datasets, task, **bootstrap):
     """Fits and scores the floor for each input, and for both.
 
     Clips that lack a modality that is asked for, or of which the truth is

@@ -110,8 +110,8 @@ def score(task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0):
 
     Example
     -------
-    >>> from auxformer_lobes.tasks import Categories
-    >>> task = Categories(["sad", "happy"])
+    >>> from auxformer_lobes.tasks import CategoricalEmotion
+    >>> task = CategoricalEmotion(["sad", "happy"])
     >>> truth = np.array([[0], [0], [1], [1]])
     >>> outputs = np.eye(2)[[0, 0, 1, 0]]
     >>> result = score(task, truth, outputs, "abab")

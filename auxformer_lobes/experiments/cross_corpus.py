@@ -22,7 +22,7 @@ from auxformer_lobes.reporting.tables import (
     print_table,
     write_report,
 )
-from auxformer_lobes.tasks import Categories
+from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
 
 
@@ -96,8 +96,10 @@ def evaluate_run(
 
     dataset = _load_clips(manifest, data_folder)
     left_out = Counter()
-    if isinstance(task, Categories):
-        judged = Categories(_common_classes(task, dataset.data, manifest))
+    if isinstance(task, CategoricalEmotion):
+        judged = CategoricalEmotion(
+            _common_classes(task, dataset.data, manifest)
+        )
         judged.temperature = task.temperature
         task.label_rule = "P"  # votes may be on other emotions
         left_out.update(
@@ -115,7 +117,7 @@ def evaluate_run(
     stores = stores_of(hparams)
     extract_features({"test": dataset}, stores, num_workers)
     dataset = add_features(
-        dataset, stores, task, least_quality=hparams["least_quality"]
+        dataset, stores, task, min_face_quality=hparams["min_face_quality"]
     )
     brain = _JudgedBrain(
         modules=hparams["modules"],
@@ -126,7 +128,7 @@ def evaluate_run(
     predictions = brain.predict_each_input(
         dataset, hparams["test_dataloader_opts"]
     )
-    if isinstance(task, Categories):
+    if isinstance(task, CategoricalEmotion):
         predictions = {
             name: _restrict(made, task, judged)
             for name, made in predictions.items()

@@ -12,8 +12,8 @@ from auxformer_lobes.dataio.dataset import (
     fit_norms,
     load_manifests,
 )
-from auxformer_lobes.evaluation.linear_baseline import linear_floor
-from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.evaluation.linear_baseline import linear_baseline
+from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.reporting.tables import (
     collect_metrics,
@@ -207,7 +207,7 @@ def make_datasets(hparams):
             hparams["task"],
             # Selection and test are on clips that have both.
             require_both=hparams["require_both"] or split != "train",
-            least_quality=hparams["least_quality"],
+            min_face_quality=hparams["min_face_quality"],
         )
         for split, dataset in datasets.items()
     }
@@ -222,10 +222,10 @@ def _report(hparams, brain, datasets, predictions):
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     # Pixels and samples, which encoders are trained on, are no features.
     encoded = not any(
-        isinstance(store.features, Unencoded)
+        isinstance(store.features, RawInputs)
         for store in stores_of(hparams).values()
     )
-    floor = linear_floor(datasets, task, **bootstrap) if encoded else {}
+    floor = linear_baseline(datasets, task, **bootstrap) if encoded else {}
     metrics = collect_metrics(predictions, floor, task, **bootstrap)
     example = datasets["test"][0]
     pictures = {

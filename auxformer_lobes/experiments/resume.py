@@ -10,9 +10,9 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from auxformer_lobes.dataio.manifests import REPORT
 from auxformer_lobes.experiments.recipe import manifests_of, stores_of
-from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 FILE = "trained_on.json"
 
@@ -97,7 +97,7 @@ def check_same_run(folder, manifests, stores, model):
     encoders = [
         module.features.settings
         for module in model.modules()
-        if isinstance(module, TrainedEncoder)
+        if isinstance(module, FineTunedEncoder)
     ]
     network = json.dumps([shapes, encoders])
     now = {
@@ -118,14 +118,14 @@ def check_same_run(folder, manifests, stores, model):
             )
     else:
         os.makedirs(folder, exist_ok=True)
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             json.dump(now, file, indent=1)
 
 
 def _write(files):
     """Gives files their contents, each at once."""
     for path, content in files.items():
-        with whole_file(path, "wb") as file:
+        with atomic_write(path, "wb") as file:
             file.write(content)
 
 

@@ -7,7 +7,7 @@ import torch
 from auxformer_lobes.utils.files import fingerprint
 
 
-class Reading(NamedTuple):
+class ClipInput(NamedTuple):
     """What an extractor reads from one clip.
 
     Arguments
@@ -57,7 +57,7 @@ class Extractor:
     ...
     ...     def read(self, clip, path):
     ...         sound = torch.ones(self.settings["frame"] * 3)
-    ...         return Reading(sound.view(3, -1).std(1, keepdim=True))
+    ...         return ClipInput(sound.view(3, -1).std(1, keepdim=True))
     >>> loudness = Loudness()
     >>> loudness.settings
     {'class': 'Loudness', 'frame': 160}
@@ -94,7 +94,7 @@ class Extractor:
 
         Returns
         -------
-        reading : Reading
+        reading : ClipInput
             What `encode` takes, and the quality of each frame.
 
         Raises
@@ -129,7 +129,7 @@ class Extractor:
         Arguments
         ---------
         values : list of torch.Tensor
-            The values of a `Reading` of each clip.
+            The values of a `ClipInput` of each clip.
 
         Returns
         -------

@@ -6,7 +6,7 @@ from itertools import chain, islice
 import numpy as np
 import torch
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
 
@@ -36,7 +36,7 @@ class FaceFeatures(Extractor):
         Returns
         -------
         list of tuple
-            The `Faces` and the `Reading` of each face.
+            The `Faces` and the `ClipInput` of each face.
         """
         return [
             (faces, self.describe(faces))
@@ -53,7 +53,7 @@ class FaceFeatures(Extractor):
 
         Returns
         -------
-        Reading
+        ClipInput
         """
         raise NotImplementedError
 
@@ -155,7 +155,7 @@ class FaceModelFeatures(FaceFeatures):
 
     def describe(self, faces):
         """Crop and quality of each frame, see `FaceFeatures.describe`."""
-        return Reading(
+        return ClipInput(
             torch.from_numpy(faces.crops), torch.from_numpy(faces.quality)
         )
 

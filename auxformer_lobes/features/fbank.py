@@ -2,7 +2,7 @@
 
 from speechbrain.lobes.features import Fbank
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
 
@@ -69,4 +69,4 @@ class FbankFeatures(Extractor):
     def read(self, clip, path):
         """Returns the filterbanks of a clip, see `Extractor.read`."""
         waveform = read_audio(path, self.settings["sample_rate"])
-        return Reading(self.fbank(waveform[None])[0])
+        return ClipInput(self.fbank(waveform[None])[0])

@@ -7,10 +7,10 @@ from auxformer_lobes.features.checkpoints import FOR_MASKS
 from auxformer_lobes.utils.errors import UserError
 
 
-class TrainedEncoder(torch.nn.Module):
+class FineTunedEncoder(torch.nn.Module):
     """The encoder of an extractor, as a module of the recipe.
 
-    It takes what `Unencoded` stores, and gives what the extractor would:
+    It takes what `RawInputs` stores, and gives what the extractor would:
     clips are encoded as in an extraction, so that padding makes no
     difference.
 
@@ -39,7 +39,7 @@ class TrainedEncoder(torch.nn.Module):
     ... )
     >>> transformers.Wav2Vec2Model(config).save_pretrained(folder)
     >>> _ = transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    >>> encoder = TrainedEncoder(
+    >>> encoder = FineTunedEncoder(
     ...     SpeechModelFeatures(folder, folder), frozen=["feature_extractor"]
     ... )
     >>> sound = torch.randn(2, 16000, 1)
@@ -99,7 +99,7 @@ class TrainedEncoder(torch.nn.Module):
 
         Returns
         -------
-        TrainedEncoder
+        FineTunedEncoder
             This module.
         """
         return super().train(mode and not self.freeze)
@@ -110,7 +110,7 @@ class TrainedEncoder(torch.nn.Module):
         Arguments
         ---------
         x : torch.Tensor
-            What `Unencoded` gives, padded, `[batch, time, values]`.
+            What `RawInputs` gives, padded, `[batch, time, values]`.
         lens : torch.Tensor
             Relative lengths, `[batch]`.
 

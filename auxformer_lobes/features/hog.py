@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from auxformer_lobes.features.base import Reading
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.features.face_base import FaceFeatures, check_rate
 from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
@@ -49,7 +49,7 @@ class HogFeatures(FaceFeatures):
         hog = self._hog()
         grey = (cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in faces.crops)
         features = np.stack([hog.compute(crop) for crop in grey])
-        return Reading(
+        return ClipInput(
             torch.from_numpy(features), torch.from_numpy(faces.quality)
         )
 

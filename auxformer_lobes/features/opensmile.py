@@ -3,7 +3,7 @@
 import torch
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
 
@@ -77,4 +77,4 @@ class OpenSmileFeatures(Extractor):
                 f"{clip}: {broken.sum()} of {broken.numel()} descriptors are "
                 "not finite: 0 in their place"
             )
-        return Reading(values.masked_fill(broken, 0.0))
+        return ClipInput(values.masked_fill(broken, 0.0))

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import torch
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import (
     check_file,
     picture_seconds,
@@ -24,7 +24,7 @@ from auxformer_lobes.utils.files import as_number, key_of
 SAMPLE_RATE = 16000
 
 
-class ReleasedFeatures(Extractor):
+class PrecomputedFeatures(Extractor):
     """What all features of others have in common.
 
     A kind says in `find` where those of a clip lie.
@@ -126,7 +126,7 @@ class ReleasedFeatures(Extractor):
             quality = torch.from_numpy(quality)
         if self.frames_per_second and path and os.path.exists(path):
             self._check_length(clip, path, len(features))
-        return Reading(torch.from_numpy(features), quality)
+        return ClipInput(torch.from_numpy(features), quality)
 
     def _check_length(self, clip, path, found):
         rate = self.frames_per_second
@@ -143,7 +143,7 @@ class ReleasedFeatures(Extractor):
             )
 
 
-class FeatureFolder(ReleasedFeatures):
+class NumpyFeatures(PrecomputedFeatures):
     """Features of others in NumPy files.
 
     One of `<folder>/<clip>.npy`, `[time, dim]`; `<folder>/<clip>.npz` with
@@ -176,7 +176,7 @@ class FeatureFolder(ReleasedFeatures):
     -------
     >>> folder = getfixture("tmp_path")
     >>> np.save(folder / "clip.npy", np.zeros((75, 50), dtype=np.float32))
-    >>> FeatureFolder(folder, dim=50)("clip", None).shape
+    >>> NumpyFeatures(folder, dim=50)("clip", None).shape
     torch.Size([75, 50])
     """
 
@@ -197,7 +197,7 @@ class FeatureFolder(ReleasedFeatures):
             raise UserError(f"{folder}: no such folder of features")
 
     def find(self, clip):
-        """Finds the features of a clip, see `ReleasedFeatures.find`."""
+        """Finds the features of a clip, see `PrecomputedFeatures.find`."""
         files = self.files(clip)
         if not files:
             raise MediaError(
@@ -224,7 +224,7 @@ class FeatureFolder(ReleasedFeatures):
         return np.stack(arrays), None, files[0].parent
 
     def files(self, clip):
-        """Names the files of a clip, see `ReleasedFeatures.files`."""
+        """Names the files of a clip, see `PrecomputedFeatures.files`."""
         for suffix in ("npy", "npz"):
             whole = self.path / f"{clip}.{suffix}"
             if whole.exists():
@@ -242,7 +242,7 @@ class FeatureFolder(ReleasedFeatures):
         return arrays[names[0]], arrays.get("quality"), path
 
 
-class FeatureFile(ReleasedFeatures):
+class HDF5Features(PrecomputedFeatures):
     """Features of others in one HDF5 file of any size.
 
     A dataset a clip, `[time, dim]`, called as the clip. Or as a
@@ -273,7 +273,7 @@ class FeatureFile(ReleasedFeatures):
     >>> path = getfixture("tmp_path") / "features.h5"
     >>> with h5py.File(path, "w") as file:
     ...     file["clip"] = np.zeros((75, 50), dtype=np.float32)
-    >>> FeatureFile(path, dim=50)("clip", None).shape
+    >>> HDF5Features(path, dim=50)("clip", None).shape
     torch.Size([75, 50])
     """
 
@@ -290,7 +290,7 @@ class FeatureFile(ReleasedFeatures):
         self._file()
 
     def files(self, clip):
-        """Names the one file, see `ReleasedFeatures.files`."""
+        """Names the one file, see `PrecomputedFeatures.files`."""
         return [self.path]
 
     def __getstate__(self):
@@ -298,7 +298,7 @@ class FeatureFile(ReleasedFeatures):
         return {**vars(self), "_opened": (None, None)}
 
     def find(self, clip):
-        """Finds the features of a clip, see `ReleasedFeatures.find`."""
+        """Finds the features of a clip, see `PrecomputedFeatures.find`."""
         file = self._file()
         features = file.get(f"features/{key_of(clip)}", file.get(clip))
         if not isinstance(features, h5py.Dataset):

@@ -2,11 +2,11 @@
 
 from math import prod
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.face_base import FaceModelFeatures
 
 
-class Unencoded(Extractor):
+class RawInputs(Extractor):
     """Waveforms or face crops, as an extractor reads them for its encoder.
 
     An encoder that is trained runs anew in each epoch; the media files need
@@ -25,8 +25,8 @@ class Unencoded(Extractor):
     ...     input_shape = (8, 8, 3)
     ...
     ...     def read(self, clip, path):
-    ...         return Reading(torch.zeros(25, 8, 8, 3, dtype=torch.uint8))
-    >>> crops = Unencoded(Colour(dim=3))
+    ...         return ClipInput(torch.zeros(25, 8, 8, 3, dtype=torch.uint8))
+    >>> crops = RawInputs(Colour(dim=3))
     >>> crops.dim, crops("clip", "clip.mp4").shape
     (192, torch.Size([25, 192]))
     """
@@ -63,4 +63,4 @@ class Unencoded(Extractor):
 
     def _flat(self, reading):
         values, quality = reading
-        return Reading(values.reshape(len(values), self.dim), quality)
+        return ClipInput(values.reshape(len(values), self.dim), quality)

@@ -10,7 +10,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.utils import cached_file
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.checkpoints import (
     digest,
     download,
@@ -50,7 +50,7 @@ class SpeechModelFeatures(Extractor):
     layer : str or int
         "last": what the model puts out, after its final norm. A number, from
         1: what this transformer layer puts out. "all": the input of the first
-        layer and what each layer puts out, side by side, for a `LayerMix`.
+        layer and what each layer puts out, side by side, for a `WeightedLayerSum`.
     weights : str
         A state dict of the model with `keep_layers` layers, as the authors
         of AuxFormer have one: `final_wav2vec.pt`, also `final_model.pt`. It
@@ -170,7 +170,7 @@ class SpeechModelFeatures(Extractor):
             waveform = torch.nn.functional.layer_norm(
                 waveform, waveform.shape, eps=1e-7
             )
-        return Reading(waveform)
+        return ClipInput(waveform)
 
     @torch.no_grad()
     def encode(self, values):

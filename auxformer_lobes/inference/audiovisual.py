@@ -37,7 +37,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
     >>> from auxformer_lobes.features.fbank import FbankFeatures
     >>> from auxformer_lobes.features.hog import HogFeatures
     >>> from auxformer_lobes.models.auxformer import AuxFormer
-    >>> from auxformer_lobes.tasks import Categories
+    >>> from auxformer_lobes.tasks import CategoricalEmotion
     >>> fbank, hog = FbankFeatures(n_mels=4), HogFeatures()
     >>> modules = {
     ...     "audio_norm": torch.nn.Identity(),
@@ -45,12 +45,12 @@ class AudioVisualEmotionRecognizer(Pretrained):
     ...     "auxformer": AuxFormer(fbank.dim, hog.dim, num_classes=2),
     ... }
     >>> hparams = {
-    ...     "task": Categories(["angry", "happy"]),
+    ...     "task": CategoricalEmotion(["angry", "happy"]),
     ...     "audio_features": fbank,
     ...     "visual_features": hog,
     ...     "feature_dtype": {"audio": "float16", "visual": "float16"},
-    ...     "least_quality": 1,
-    ...     "missing": "skip",
+    ...     "min_face_quality": 1,
+    ...     "missing": "mask",
     ... }
     >>> recognizer = AudioVisualEmotionRecognizer(modules, hparams)
     >>> (emotion,) = recognizer.classify_batch(
@@ -68,7 +68,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         "audio_features",
         "visual_features",
         "feature_dtype",
-        "least_quality",
+        "min_face_quality",
         "missing",
     ]
 
@@ -342,7 +342,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         """What the logits mean, clip by clip."""
         task = self.hparams.task
         # As in the training, heads that are given zeros have a say.
-        asked = None if self.hparams.missing == "zeros" else present
+        asked = None if self.hparams.missing == "zero_fill" else present
         outputs = task.calibrate(task.outputs(combine_heads(logits, asked)))
         says = present if asked is not None else torch.ones_like(present)
         says = [{"main": True, **dict(zip(WORDS, x))} for x in says.tolist()]

@@ -5,7 +5,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 
 from auxformer_lobes.augment.missing import WORDS
 from auxformer_lobes.dataio.media_check import SAMPLE_RATE, SILENCE
-from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.inference.results import Clip, reason_of
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import MediaError, UserError
@@ -39,7 +39,7 @@ class ClipFeatures:
     ...     audio_features=FbankFeatures(),
     ...     visual_features=None,
     ...     feature_dtype={"audio": "float16"},
-    ...     least_quality=1,
+    ...     min_face_quality=1,
     ... )
     >>> features = ClipFeatures({}, hparams, "cpu")
     >>> clip = features.open(path)
@@ -92,7 +92,7 @@ class ClipFeatures:
 
         Returns
         -------
-        Reading
+        ClipInput
 
         Raises
         ------
@@ -120,7 +120,7 @@ class ClipFeatures:
         Returns
         -------
         list of tuple
-            The `Faces` and the `Reading` of each face.
+            The `Faces` and the `ClipInput` of each face.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class ClipFeatures:
             )
         if extractor is None:
             raise MediaError("the model's features of it came with its corpus")
-        return Unencoded(extractor) if modality in self.encoders else extractor
+        return RawInputs(extractor) if modality in self.encoders else extractor
 
     def __call__(self, modality, clips):
         """Features of the clips that have a modality.
@@ -209,7 +209,7 @@ class ClipFeatures:
                 at = torch.linspace(0, len(quality) - 1, len(x)).round().long()
                 quality = quality[at]
             trusted = (quality > 0).float().mean().item()
-            x = x[quality >= self.hparams.least_quality]
+            x = x[quality >= self.hparams.min_face_quality]
         if not len(x):
             raise MediaError("no frame of enough quality")
         clip.quality[modality] = trusted

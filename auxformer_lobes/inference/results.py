@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
 from auxformer_lobes.augment.missing import WORDS
-from auxformer_lobes.tasks import Categories, SecondaryEmotions
+from auxformer_lobes.tasks import CategoricalEmotion, MultiLabelEmotion
 from auxformer_lobes.utils.errors import MediaError
 
 
@@ -58,9 +58,9 @@ class Emotion(NamedTuple):
         Emotion
         """
         label = None
-        if isinstance(task, Categories):
+        if isinstance(task, CategoricalEmotion):
             label = task.names[outputs.index(max(outputs))]
-        elif isinstance(task, SecondaryEmotions):
+        elif isinstance(task, MultiLabelEmotion):
             pairs = zip(task.names, outputs)
             label = [name for name, share in pairs if share > task.threshold]
         return cls(
@@ -93,7 +93,7 @@ class Clip:
     ---------
     path : str
         The file.
-    readings : dict of Reading
+    readings : dict of ClipInput
         What was read of each modality.
     missing : dict of str
         Why a modality is missing.

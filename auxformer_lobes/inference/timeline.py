@@ -18,7 +18,7 @@ import torch
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.augment.missing import WORDS
-from auxformer_lobes.features.base import Reading
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.inference.results import Clip, Emotion, reason_of
 from auxformer_lobes.processing.media import mono, open_media
 from auxformer_lobes.utils.errors import MediaError, UserError
@@ -119,7 +119,7 @@ def _clips(path, sounds, pictures):
         for face, seen in faces.items():
             clip = Clip(str(path), face=face)
             for modality, reading in zip(WORDS, (sound, seen)):
-                if isinstance(reading, Reading):
+                if isinstance(reading, ClipInput):
                     clip.readings[modality] = reading
                 else:
                     clip.missing[modality] = reading
@@ -208,7 +208,7 @@ def _slack(window):
 
 
 def _largest_face(features, sections):
-    """Reads sections: yields times of frames, and `{None: Reading}`."""
+    """Reads sections: yields times of frames, and `{None: ClipInput}`."""
     for file, times in sections:
         try:
             yield times, {None: features.read("visual", file)}
@@ -217,7 +217,7 @@ def _largest_face(features, sections):
 
 
 def _each_face(features, sections):
-    """Reads sections: yields times of frames, and face -> `Reading`."""
+    """Reads sections: yields times of frames, and face -> `ClipInput`."""
     numbers, last = count(1), {}  # where each face was at the end
     for file, times in sections:
         try:
@@ -248,7 +248,7 @@ def _number_of(box, before, numbers):
 
 def _pictures(sections, window, hop):
     """What is read of each window: of each face, or what is wrong with it."""
-    held = deque()  # sections: (times, face -> Reading, or reason)
+    held = deque()  # sections: (times, face -> ClipInput, or reason)
     number, reached, lasts = 0, 0.0, 0.0
     for times, found in sections:
         held.append((times, found))
@@ -281,7 +281,7 @@ def _cut(sections, start, end):
         if sum(map(len, values)):
             known = [part for part in quality if part is not None]
             quality = torch.cat(known) if known else None
-            faces[face] = Reading(torch.cat(values), quality)
+            faces[face] = ClipInput(torch.cat(values), quality)
     seen = {
         face: reading
         for face, reading in faces.items()

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 import torch.nn as nn
 
-from auxformer_lobes.models.published import read_reference
-from auxformer_lobes.nnet.attention import Encoder
-from auxformer_lobes.nnet.layer_sum import LayerMix
+from auxformer_lobes.models.published import read_published
+from auxformer_lobes.nnet.attention import TransformerStack
+from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
 from auxformer_lobes.nnet.pooling import AttentiveStatistics, LastFrame
 from auxformer_lobes.utils.errors import UserError
 
@@ -76,11 +76,13 @@ class Head(nn.Module):
         return self.output(x + self.branch(x))
 
 
-def _layer_mix(name, dim, layers):
+def _layer_sum(name, dim, layers):
     """Width of the features once their layers are mixed, and what mixes."""
     if dim % layers:
         raise ValueError(f"{name}_dim {dim} is not {layers} layers of a width")
-    return dim // layers, LayerMix(layers) if layers > 1 else nn.Identity()
+    return dim // layers, WeightedLayerSum(
+        layers
+    ) if layers > 1 else nn.Identity()
 
 
 def _projection(name, dim, model_dim, wanted):
@@ -101,7 +103,7 @@ class AuxFormer(nn.Module):
     """The fusion network and the two auxiliary networks.
 
     Every default is the published value, but for `missing` (see
-    `from_reference`). A sample's logits do not depend on what it is batched
+    `from_published`). A sample's logits do not depend on what it is batched
     and padded with.
 
     Arguments
@@ -120,7 +122,7 @@ class AuxFormer(nn.Module):
         Number of classes.
     audio_layers : int
         Layers of the encoder that lie side by side in the audio features,
-        to be mixed with learnable weights (see `LayerMix`).
+        to be mixed with learnable weights (see `WeightedLayerSum`).
     visual_layers : int
         Likewise in the visual features.
     audio_projection : bool
@@ -139,8 +141,8 @@ class AuxFormer(nn.Module):
     auxiliary_passes : int
         How often each auxiliary encoder is applied in a row.
     missing : str
-        What a modality that is not present is. "skip": nothing, no stream
-        looks at it. "zeros": frames of zeros, as published.
+        What a modality that is not present is. "mask": nothing, no stream
+        looks at it. "zero_fill": frames of zeros, as published.
     embedding_dropout : float
         Dropout of the inputs of the encoders.
     attention_dropout : float
@@ -179,7 +181,7 @@ class AuxFormer(nn.Module):
         causal=True,
         pooling="last",
         auxiliary_passes=3,
-        missing="skip",
+        missing="mask",
         embedding_dropout=0.25,
         attention_dropout=0.1,
         cross_attention_dropout=0.0,
@@ -190,14 +192,18 @@ class AuxFormer(nn.Module):
         super().__init__()
         if pooling not in POOLING:
             raise ValueError(f"pooling {pooling!r} is not one of {[*POOLING]}")
-        if missing not in ("skip", "zeros"):
-            raise ValueError(f"missing {missing!r} is neither skip nor zeros")
+        if missing not in ("mask", "zero_fill"):
+            raise ValueError(
+                f"missing {missing!r} is neither mask nor zero_fill"
+            )
         self.auxiliary_passes = auxiliary_passes
         self.missing = missing
         self.dims = {"audio": audio_dim, "visual": visual_dim}
 
-        audio_dim, self.audio_mix = _layer_mix("audio", audio_dim, audio_layers)
-        visual_dim, self.visual_mix = _layer_mix(
+        audio_dim, self.audio_layer_sum = _layer_sum(
+            "audio", audio_dim, audio_layers
+        )
+        visual_dim, self.visual_layer_sum = _layer_sum(
             "visual", visual_dim, visual_layers
         )
         self.audio_projection = _projection(
@@ -207,7 +213,7 @@ class AuxFormer(nn.Module):
             "visual", visual_dim, model_dim, visual_projection
         )
         encoder = partial(
-            Encoder,
+            TransformerStack,
             model_dim,
             num_heads,
             num_layers,
@@ -222,8 +228,8 @@ class AuxFormer(nn.Module):
         self_encoder = partial(encoder, attention_dropout=attention_dropout)
         self.audio_from_visual = cross_encoder()
         self.visual_from_audio = cross_encoder()
-        self.audio_memory = self_encoder(learned_scaling=True)
-        self.visual_memory = self_encoder(learned_scaling=True)
+        self.audio_temporal = self_encoder(learned_scaling=True)
+        self.visual_temporal = self_encoder(learned_scaling=True)
         self.audio_auxiliary = self_encoder()
         self.visual_auxiliary = self_encoder()
 
@@ -240,12 +246,12 @@ class AuxFormer(nn.Module):
         )
 
     @classmethod
-    def from_reference(cls, source, num_heads=10, **options):
+    def from_published(cls, source, num_heads=10, **options):
         """Builds the network of a published checkpoint, either variant.
 
         Dimensions, layers and classes are read off the checkpoint. What is
         missing, says `present`, is skipped; the published network was given
-        zeros for it, as with ``missing="zeros"``.
+        zeros for it, as with ``missing="zero_fill"``.
 
         Arguments
         ---------
@@ -267,7 +273,7 @@ class AuxFormer(nn.Module):
         UserError
             If the source is not such a checkpoint.
         """
-        arguments, weights = read_reference(source)
+        arguments, weights = read_published(source)
         model = cls(num_heads=num_heads, **arguments, **options)
         try:
             model.load_state_dict(weights)
@@ -318,21 +324,21 @@ class AuxFormer(nn.Module):
             present = audio.new_ones(len(audio), 2, dtype=torch.bool)
         audio, audio_frames = self._admit(audio, audio_lens, present[:, 0])
         visual, visual_frames = self._admit(visual, visual_lens, present[:, 1])
-        audio = self.audio_projection(self.audio_mix(audio))
-        visual = self.visual_projection(self.visual_mix(visual))
+        audio = self.audio_projection(self.audio_layer_sum(audio))
+        visual = self.visual_projection(self.visual_layer_sum(visual))
 
         wanted = {"return_weights": return_attention}
         seen = {}
         audio_main, seen["audio_from_visual"] = self.audio_from_visual(
             audio, audio_frames, visual, visual_frames, **wanted
         )
-        audio_main, seen["audio_memory"] = self.audio_memory(
+        audio_main, seen["audio_temporal"] = self.audio_temporal(
             audio_main, audio_frames, **wanted
         )
         visual_main, seen["visual_from_audio"] = self.visual_from_audio(
             visual, visual_frames, audio, audio_frames, **wanted
         )
-        visual_main, seen["visual_memory"] = self.visual_memory(
+        visual_main, seen["visual_temporal"] = self.visual_temporal(
             visual_main, visual_frames, **wanted
         )
         for i in range(self.auxiliary_passes):
@@ -371,4 +377,4 @@ class AuxFormer(nn.Module):
         valid = torch.arange(num_frames, device=x.device) < seen[:, None]
         # Not a product: the padding may hold anything, NaN too.
         x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
-        return x, seen if self.missing == "skip" else frames
+        return x, seen if self.missing == "mask" else frames

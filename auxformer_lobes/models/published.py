@@ -19,8 +19,8 @@ RENAMED = [
     (r"^conv_1d_v\.", "visual_projection."),
     (r"^trans_a_with_v\.", "audio_from_visual."),
     (r"^trans_v_with_a\.", "visual_from_audio."),
-    (r"^trans_a_mem\.", "audio_memory."),
-    (r"^trans_v_mem\.", "visual_memory."),
+    (r"^trans_a_mem\.", "audio_temporal."),
+    (r"^trans_v_mem\.", "visual_temporal."),
     (r"^a_mem\.", "audio_auxiliary."),
     (r"^v_mem\.", "visual_auxiliary."),
     (r"\.self_attn\.in_proj_", ".attention.in_proj."),
@@ -59,14 +59,14 @@ def rename(name):
     Example
     -------
     >>> rename("trans_a_mem.layers.0.self_attn.in_proj_weight")
-    'audio_memory.layers.0.attention.in_proj.weight'
+    'audio_temporal.layers.0.attention.in_proj.weight'
     """
     for published, ours in RENAMED:
         name = re.sub(published, ours, name)
     return name
 
 
-def read_reference(source):
+def read_published(source):
     """Reads a published checkpoint.
 
     Arguments

@@ -5,7 +5,7 @@ import torch
 from auxformer_lobes.augment.missing import combine_heads
 
 
-class OneModality(torch.nn.Module):
+class UnimodalAuxFormer(torch.nn.Module):
     """AuxFormer with the other modality missing.
 
     It is called as encoders of SpeechBrain's recipes are, with features and
@@ -24,7 +24,7 @@ class OneModality(torch.nn.Module):
     Example
     -------
     >>> from auxformer_lobes.models.auxformer import AuxFormer
-    >>> model = OneModality(AuxFormer(audio_dim=40, visual_dim=30))
+    >>> model = UnimodalAuxFormer(AuxFormer(audio_dim=40, visual_dim=30))
     >>> model(torch.rand(2, 9, 40), torch.tensor([1.0, 0.5])).shape
     torch.Size([2, 6])
     """

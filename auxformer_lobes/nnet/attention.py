@@ -165,7 +165,7 @@ class MultiheadAttention(nn.Module):
         return self.out_proj(output.transpose(1, 2).flatten(2)), weights
 
 
-class EncoderLayer(nn.Module):
+class TransformerLayer(nn.Module):
     """One pre-norm layer: attention, then a feed-forward network.
 
     Arguments
@@ -186,7 +186,7 @@ class EncoderLayer(nn.Module):
 
     Example
     -------
-    >>> layer = EncoderLayer(dim=20, num_heads=2, learned_scaling=True)
+    >>> layer = TransformerLayer(dim=20, num_heads=2, learned_scaling=True)
     >>> x, mask = torch.rand(3, 7, 20), torch.ones(3, 1, 7, 7).bool()
     >>> has_key = torch.ones(3, 1, 1).bool()
     >>> layer(x, None, None, mask, has_key)[0].shape
@@ -257,7 +257,7 @@ class EncoderLayer(nn.Module):
         return residual * x + branch * self.dropout(y), weights
 
 
-class Encoder(nn.Module):
+class TransformerStack(nn.Module):
     """A stack of pre-norm layers, for self-attention or across modalities.
 
     Arguments
@@ -276,11 +276,13 @@ class Encoder(nn.Module):
     embedding_dropout : float
         Dropout of the inputs.
     **layer_options
-        Further arguments of `EncoderLayer`.
+        Further arguments of `TransformerLayer`.
 
     Example
     -------
-    >>> encoder = Encoder(dim=20, num_heads=2, num_layers=2, positions=True)
+    >>> encoder = TransformerStack(
+    ...     dim=20, num_heads=2, num_layers=2, positions=True
+    ... )
     >>> audio, visual = torch.rand(3, 9, 20), torch.rand(3, 4, 20)
     >>> audio_frames, visual_frames = torch.tensor([[9, 5, 2], [4, 4, 0]])
     >>> x, _ = encoder(audio, audio_frames, visual, visual_frames)
@@ -303,7 +305,7 @@ class Encoder(nn.Module):
         self.causal = causal
         self.dropout = nn.Dropout(embedding_dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(dim, num_heads, **layer_options)
+            TransformerLayer(dim, num_heads, **layer_options)
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(dim)

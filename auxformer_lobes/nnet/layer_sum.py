@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 
 
-class LayerMix(nn.Module):
+class WeightedLayerSum(nn.Module):
     """Weighs the layers of a pretrained encoder that lie side by side.
 
     One weight a layer, learned through a softmax; at first all are equal, so
@@ -19,7 +19,7 @@ class LayerMix(nn.Module):
 
     Example
     -------
-    >>> mix = LayerMix(layers=2)
+    >>> mix = WeightedLayerSum(layers=2)
     >>> mix(torch.tensor([[[0.0, 0.0, 2.0, 4.0]]])).tolist()
     [[[1.0, 2.0]]]
     """

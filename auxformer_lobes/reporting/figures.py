@@ -225,9 +225,9 @@ def timeline(windows, task):
     Example
     -------
     >>> from auxformer_lobes.inference.results import Emotion
-    >>> from auxformer_lobes.tasks import Attributes
+    >>> from auxformer_lobes.tasks import DimensionalEmotion
     >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {})
-    >>> figure = timeline([(0.0, 2.0, calm)], Attributes(["arousal"]))
+    >>> figure = timeline([(0.0, 2.0, calm)], DimensionalEmotion(["arousal"]))
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['arousal']
     """

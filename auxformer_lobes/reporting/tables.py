@@ -11,7 +11,7 @@ from rich.table import Table
 from auxformer_lobes.augment.missing import heads_of
 from auxformer_lobes.evaluation.predictions import HEADS
 from auxformer_lobes.reporting import figures
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 TITLES = {
     "f1_macro": "F1-macro",
@@ -30,7 +30,7 @@ def collect_metrics(predictions, floor, task, **bootstrap):
     predictions : dict of Predictions
         What was predicted from each of `modalities.INPUTS`.
     floor : dict
-        What `floor.linear_floor` returns.
+        What `floor.linear_baseline` returns.
     task : Task
         What was predicted.
     **bootstrap
@@ -75,12 +75,12 @@ def write_report(folder, metrics, predictions, task, figures):
     figures : dict of matplotlib.figure.Figure
         Pictures by name.
     """
-    with whole_file(os.path.join(folder, "metrics.json")) as file:
+    with atomic_write(os.path.join(folder, "metrics.json")) as file:
         json.dump(metrics, file, indent=1)
-    with whole_file(os.path.join(folder, "predictions.csv")) as file:
+    with atomic_write(os.path.join(folder, "predictions.csv")) as file:
         _write_predictions(file, predictions, task)
     for name, figure in figures.items():
-        with whole_file(os.path.join(folder, f"{name}.png"), "wb") as file:
+        with atomic_write(os.path.join(folder, f"{name}.png"), "wb") as file:
             figure.savefig(file, format="png", dpi=110)
 
 
@@ -134,10 +134,10 @@ def print_prediction(clip, predictions, task):
     Example
     -------
     >>> from auxformer_lobes.evaluation.predictions import Predictions
-    >>> from auxformer_lobes.tasks import Categories
+    >>> from auxformer_lobes.tasks import CategoricalEmotion
     >>> made = Predictions(["x"], ["1001"], [[1]])
     >>> made.outputs["combined"] = [[0.25, 0.75]]
-    >>> task = Categories(["angry", "happy"])
+    >>> task = CategoricalEmotion(["angry", "happy"])
     >>> print_prediction("x", {"audio_only": made}, task)
     x is happy:
       audio only      happy 0.75, angry 0.25

@@ -19,7 +19,7 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.dataio.manifests import REPORT, SPLITS
 from auxformer_lobes.evaluation.predictions import LOSSES
 from auxformer_lobes.features.checkpoints import read_weights
-from auxformer_lobes.features.precomputed import ReleasedFeatures
+from auxformer_lobes.features.precomputed import PrecomputedFeatures
 from auxformer_lobes.sharing.encoders import place_encoder
 from auxformer_lobes.sharing.layout import (
     CARD,
@@ -43,7 +43,7 @@ NEEDED = (
     "task",
     "audio_features",
     "visual_features",
-    "least_quality",
+    "min_face_quality",
     "audio_norm",
     "visual_norm",
     "auxformer",
@@ -61,7 +61,7 @@ TOLD = (
     "conditions",
     "partition",
     "require_both",
-    "least_quality",
+    "min_face_quality",
     "missing",
     "number_of_epochs",
     "batch_size",
@@ -276,7 +276,7 @@ def _write_hyperparams(folder, asked, made, literals, include_encoders):
     hub_names = {}
     for modality in MODALITIES:
         key = f"{modality}_features"
-        if isinstance(made[key], ReleasedFeatures):
+        if isinstance(made[key], PrecomputedFeatures):
             told[key] = None  # they are files of the training clips
         elif isinstance(told[key], dict):
             hub_names[modality] = place_encoder(
@@ -324,7 +324,7 @@ def _describe(run, asked, made, metrics, hub_names):
             **settings,
             "dim": extractor.dim,
             "hub": hub_names.get(modality),
-            "released": isinstance(extractor, ReleasedFeatures),
+            "released": isinstance(extractor, PrecomputedFeatures),
         }
     clips = {
         split: _read_json(run / f"{split}.json", "prepare the corpus again")

@@ -84,7 +84,7 @@ def load(
         it), `audio_features` and `visual_features` (extractors; None if the
         features of the training came from elsewhere), `feature_dtype`
         ("audio" and "visual" -> what features were stored as in training),
-        `least_quality`, `missing`, and `modules` (name -> module, in
+        `min_face_quality`, `missing`, and `modules` (name -> module, in
         evaluation mode: `audio_norm`, `visual_norm`, `auxformer`, and
         encoders that were trained too, `audio_encoder`, `visual_encoder`).
         `config` is what `config.json` says.

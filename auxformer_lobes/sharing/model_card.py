@@ -177,9 +177,9 @@ def _metadata(name, config, license):
 
 def _outputs(config):
     names = ", ".join(config["labels"])
-    if config["task"] == "Attributes":
+    if config["task"] == "DimensionalEmotion":
         return f"{names}, as numbers on the raters' scale"
-    if config["task"] == "SecondaryEmotions":
+    if config["task"] == "MultiLabelEmotion":
         return f"which of these emotions there are, several perhaps: {names}"
     return f"the probabilities of {names}"
 

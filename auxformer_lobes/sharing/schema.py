@@ -127,17 +127,17 @@ _BATCH = {"batch_frames": _whole(1, 4096)}
 
 # What may be made, and from what.
 CLASSES = {
-    "auxformer_lobes.tasks.Categories": {
+    "auxformer_lobes.tasks.CategoricalEmotion": {
         "classes": _NAMES,
         "label_rule": _one_of("P", "M", "D"),
         "class_weights": _NUMBERS,
         "label_smoothing": _SHARE,
     },
-    "auxformer_lobes.tasks.SecondaryEmotions": {
+    "auxformer_lobes.tasks.MultiLabelEmotion": {
         "classes": _NAMES,
         "binary": _FLAG,
     },
-    "auxformer_lobes.tasks.Attributes": {
+    "auxformer_lobes.tasks.DimensionalEmotion": {
         "names": _NAMES,
         "low": _real(-1e6, 1e6),
         "high": _real(-1e6, 1e6),
@@ -191,7 +191,7 @@ CLASSES = {
         "hop": _whole(1, 1000),
         **_BATCH,
     },
-    "auxformer_lobes.features.finetuned.TrainedEncoder": {
+    "auxformer_lobes.features.finetuned.FineTunedEncoder": {
         "features": _ref("audio_features", "visual_features"),
         "freeze": _FLAG,
         "frozen": _several(_text(r"[\w.]{1,200}", "a part of the model")),
@@ -223,7 +223,7 @@ CLASSES = {
         "causal": _FLAG,
         "pooling": _one_of("last", "attentive"),
         "auxiliary_passes": _whole(0, 100),
-        "missing": _one_of("skip", "zeros"),
+        "missing": _one_of("mask", "zero_fill"),
         "embedding_dropout": _SHARE,
         "attention_dropout": _SHARE,
         "cross_attention_dropout": _SHARE,
@@ -243,7 +243,7 @@ _NORM = _made(
     "torch.nn.Identity",
     "torch.nn.LayerNorm",
 )
-_ENCODER = _classes("auxformer_lobes.features.finetuned", "TrainedEncoder")
+_ENCODER = _classes("auxformer_lobes.features.finetuned", "FineTunedEncoder")
 _DTYPE = _one_of("float16", "float32", "uint8")
 # What the network is made of, in the order in which it is applied.
 MODULES = (
@@ -259,28 +259,31 @@ OPTIONAL = ("audio_encoder", "visual_encoder")
 # What a file holds.
 KEYS = {
     "task": _classes(
-        "auxformer_lobes.tasks", "Categories", "SecondaryEmotions", "Attributes"
+        "auxformer_lobes.tasks",
+        "CategoricalEmotion",
+        "MultiLabelEmotion",
+        "DimensionalEmotion",
     ),
-    "missing": _one_of("skip", "zeros"),
+    "missing": _one_of("mask", "zero_fill"),
     "audio_features": _or_null(
         _classes(
             "auxformer_lobes.features",
-            "audio.FbankFeatures",
-            "audio.OpenSmileFeatures",
-            "speech.SpeechModelFeatures",
+            "fbank.FbankFeatures",
+            "opensmile.OpenSmileFeatures",
+            "speech_ssl.SpeechModelFeatures",
         )
     ),
     "visual_features": _or_null(
         _classes(
             "auxformer_lobes.features",
-            "visual.HogFeatures",
+            "hog.HogFeatures",
             "vgg_face.VggFaceFeatures",
             "vision.ImageModelFeatures",
             "vision.VideoModelFeatures",
         )
     ),
     "feature_dtype": {"audio": _DTYPE, "visual": _DTYPE},
-    "least_quality": _whole(0, 2),
+    "min_face_quality": _whole(0, 2),
     "audio_encoder": _ENCODER,
     "visual_encoder": _ENCODER,
     "audio_norm": _NORM,

@@ -1,7 +1,7 @@
 """What is predicted of a clip: classes, several emotions, or attributes."""
 
-from auxformer_lobes.tasks.categorical import Categories
-from auxformer_lobes.tasks.dimensional import Attributes
-from auxformer_lobes.tasks.multilabel import SecondaryEmotions
+from auxformer_lobes.tasks.categorical import CategoricalEmotion
+from auxformer_lobes.tasks.dimensional import DimensionalEmotion
+from auxformer_lobes.tasks.multilabel import MultiLabelEmotion
 
-__all__ = ["Attributes", "Categories", "SecondaryEmotions"]
+__all__ = ["DimensionalEmotion", "CategoricalEmotion", "MultiLabelEmotion"]

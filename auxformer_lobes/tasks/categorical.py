@@ -17,7 +17,7 @@ from auxformer_lobes.tasks.base import (
 from auxformer_lobes.utils.errors import UserError
 
 
-class Categories(Task):
+class CategoricalEmotion(Task):
     """Each clip is of one class, or of a distribution over classes.
 
     Under rule D the network learns the shares of the votes; it is judged by
@@ -39,10 +39,12 @@ class Categories(Task):
 
     Example
     -------
-    >>> task = Categories(["angry", "happy"])
+    >>> task = CategoricalEmotion(["angry", "happy"])
     >>> task.labels("happy", [0.2, 0.8])
     (tensor([1]), tensor([1]))
-    >>> Categories(["angry", "happy"], label_rule="D").labels(None, [0.5, 0.5])
+    >>> CategoricalEmotion(["angry", "happy"], label_rule="D").labels(
+    ...     None, [0.5, 0.5]
+    ... )
     (tensor([0.5000, 0.5000]), tensor([-1]))
     >>> task.say([0.25, 0.75])
     'happy 0.75, angry 0.25'

@@ -10,7 +10,7 @@ from auxformer_lobes.tasks.base import Task, mean_of_numbers
 from auxformer_lobes.utils.errors import UserError
 
 
-class Attributes(Task):
+class DimensionalEmotion(Task):
     """Each clip has a place on some scales.
 
     The network learns them scaled to [0, 1], with 1 minus the concordance
@@ -32,7 +32,7 @@ class Attributes(Task):
 
     Example
     -------
-    >>> task = Attributes(["arousal", "valence"])
+    >>> task = DimensionalEmotion(["arousal", "valence"])
     >>> task.labels({"arousal": 5.0, "valence": 2.0, "dominance": 3.0})
     (tensor([1.0000, 0.2500]), tensor([5., 2.]))
     >>> task.outputs(torch.tensor([[0.5, 0.25]]))

@@ -15,7 +15,7 @@ from auxformer_lobes.tasks.base import (
 )
 
 
-class SecondaryEmotions(Task):
+class MultiLabelEmotion(Task):
     """Each clip shows some of many emotions.
 
     What raters perceived is a distribution over the emotions, and an emotion
@@ -33,7 +33,7 @@ class SecondaryEmotions(Task):
 
     Example
     -------
-    >>> task = SecondaryEmotions(["angry", "excited", "happy"])
+    >>> task = MultiLabelEmotion(["angry", "excited", "happy"])
     >>> task.labels([0.1, 0.4, 0.5])
     (tensor([0.1000, 0.4000, 0.5000]), tensor([0, 1, 1]))
     >>> task.fit(np.array([[0, 1, 1]]), np.array([[0.2, 0.3, 0.5]]))

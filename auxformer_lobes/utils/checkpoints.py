@@ -5,10 +5,10 @@ import shutil
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import if_main_process
 
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 
-class WholeCheckpointer(Checkpointer):
+class AtomicCheckpointer(Checkpointer):
     """SpeechBrain's `Checkpointer`, for runs that may be killed at any time.
 
     SpeechBrain writes the file by which it knows a checkpoint first, so that
@@ -30,7 +30,7 @@ class WholeCheckpointer(Checkpointer):
     >>> import torch
     >>> model = torch.nn.Linear(1, 1)
     >>> folder = getfixture("tmp_path")
-    >>> checkpointer = WholeCheckpointer(folder, recoverables={"model": model})
+    >>> checkpointer = AtomicCheckpointer(folder, recoverables={"model": model})
     >>> checkpointer.save_checkpoint(name="first").path.name
     'CKPT+first'
     """
@@ -61,7 +61,7 @@ class WholeCheckpointer(Checkpointer):
             The checkpoint; None but on the main process.
         """
         if if_main_process():
-            with whole_file(self.saving) as file:
+            with atomic_write(self.saving) as file:
                 for folder in self.checkpoints_dir.glob("CKPT+*"):
                     print(folder.name, file=file)
         checkpoint = super().save_checkpoint(*args, **options)

@@ -9,7 +9,7 @@ END = 64 * 1024  # bytes, by which files are told apart
 
 
 @contextmanager
-def whole_file(path, mode="w"):
+def atomic_write(path, mode="w"):
     """Opens a file for writing that takes its name when it is complete.
 
     A program that is killed, or fails, leaves what was there before.
@@ -29,7 +29,7 @@ def whole_file(path, mode="w"):
     Example
     -------
     >>> path = getfixture("tmp_path") / "votes.txt"
-    >>> with whole_file(path) as file:
+    >>> with atomic_write(path) as file:
     ...     print("angry 3", file=file)
     ...     path.exists()
     False
@@ -124,7 +124,7 @@ def clip_of(part):
     Arguments
     ---------
     part : pathlib.Path
-        One of `Parts.finished`.
+        One of `StagingArea.finished`.
 
     Returns
     -------

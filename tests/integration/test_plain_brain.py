@@ -54,7 +54,7 @@ classifier: !new:speechbrain.lobes.models.ECAPA_TDNN.Classifier
     out_neurons: !ref <out_n_neurons>
 """
 AUXFORMER = """
-embedding_model: !new:auxformer_lobes.models.unimodal.OneModality
+embedding_model: !new:auxformer_lobes.models.unimodal.UnimodalAuxFormer
     modality: audio
     auxformer: !new:auxformer_lobes.models.auxformer.AuxFormer
         audio_dim: !ref <n_mels>

@@ -89,7 +89,7 @@ def test_it_says_what_the_training_run_said(here, tmp_path):
     }
     extract_features(datasets, stores)
     task = hparams["task"]
-    dataset = add_features(datasets["test"], stores, task, least_quality=1)
+    dataset = add_features(datasets["test"], stores, task, min_face_quality=1)
     brain = AuxFormerBrain(modules=hparams["modules"])
     brain.modules.eval()
     task.temperature = 0.25

@@ -14,7 +14,7 @@ from crema_d_synthetic import make_demo_corpus
 
 from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.dataio.labels import class_names
-from auxformer_lobes.tasks import Categories
+from auxformer_lobes.tasks import CategoricalEmotion
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 
@@ -64,7 +64,7 @@ def test_metrics_have_all_inputs_heads_and_intervals(work, finished):
     metrics = json.loads((work / "run" / "metrics.json").read_text())
     for name in INPUTS:
         for head in ("combined", "main", "audio", "visual"):
-            for metric in Categories.metrics:
+            for metric in CategoricalEmotion.metrics:
                 figures = metrics["test"][name][head][metric]
                 assert 0 <= figures["low"] <= figures["value"]
                 assert figures["value"] <= figures["high"] <= 1

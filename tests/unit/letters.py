@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.utils.errors import MediaError
 
 CLIPS = {name: f"{name}.wav" for name in ["one", "two", "three", "four"]}
@@ -28,7 +28,7 @@ class Letters(Extractor):
             raise MediaError(f"{path}: damaged")
         codes = torch.tensor([float(ord(letter)) for letter in clip])
         vowels = torch.tensor([letter in "aeiou" for letter in clip])
-        return Reading(codes[:, None].repeat(1, 2), vowels.byte())
+        return ClipInput(codes[:, None].repeat(1, 2), vowels.byte())
 
     def encode(self, values):
         """Multiplies; is not asked for nothing."""

@@ -13,16 +13,20 @@ from auxformer_lobes import (
     SharedLoss,
 )
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
-from auxformer_lobes.utils.checkpoints import WholeCheckpointer
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 
 CLASSES = ["angry", "happy"]
 TASKS = {
-    "categories": lambda: Categories(CLASSES),
-    "votes": lambda: Categories(CLASSES, label_rule="D"),
-    "secondary": lambda: SecondaryEmotions(CLASSES),
-    "binary": lambda: SecondaryEmotions(CLASSES, binary=True),
-    "attributes": lambda: Attributes(["arousal", "valence"]),
+    "categories": lambda: CategoricalEmotion(CLASSES),
+    "votes": lambda: CategoricalEmotion(CLASSES, label_rule="D"),
+    "secondary": lambda: MultiLabelEmotion(CLASSES),
+    "binary": lambda: MultiLabelEmotion(CLASSES, binary=True),
+    "attributes": lambda: DimensionalEmotion(["arousal", "valence"]),
 }
 
 
@@ -84,7 +88,7 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
     hparams = {
         "seed": 0,
         "task": task,
-        "missing": "skip",
+        "missing": "mask",
         "select_by": "loss",
         "number_of_epochs": 3,
         "output_folder": str(folder),
@@ -103,7 +107,7 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
         torch.optim.Adam,
         {**hparams, "epoch_counter": counter},
         {"noprogressbar": True},
-        WholeCheckpointer(folder / "save", recoverables),
+        AtomicCheckpointer(folder / "save", recoverables),
     )
 
 

@@ -12,9 +12,9 @@ from auxformer_lobes.reporting.tables import collect_metrics
 from tests.unit.small_tasks import EMOTIONS, SCALES, random_predictions
 
 TASKS = {
-    "Categories": f"classes: [{', '.join(EMOTIONS)}]\n    label_rule: D",
-    "SecondaryEmotions": f"classes: [{', '.join(EMOTIONS)}]\n    binary: True",
-    "Attributes": f"names: [{', '.join(SCALES)}]",
+    "CategoricalEmotion": f"classes: [{', '.join(EMOTIONS)}]\n    label_rule: D",
+    "MultiLabelEmotion": f"classes: [{', '.join(EMOTIONS)}]\n    binary: True",
+    "DimensionalEmotion": f"names: [{', '.join(SCALES)}]",
 }
 # As in the recipes, but small. What can be computed there is computed here.
 YAML = """\
@@ -25,8 +25,7 @@ partition: 1
 select_by: loss
 data_folder: /home/jane_doe/corpus  # nobody else's business
 output_folder: /home/jane_doe/results
-least_quality: 1
-missing: skip
+min_face_quality: 1
 number_of_epochs: 3
 
 task: !new:auxformer_lobes.tasks.TASK
@@ -53,7 +52,7 @@ visual_norm: !new:auxformer_lobes.nnet.normalization.FeatureNorm
     dim: !ref <visual_features.dim>
     limit: null
 
-auxformer: !new:auxformer_lobes.models.auxformer.AuxFormer
+network: !new:auxformer_lobes.models.auxformer.AuxFormer
     audio_dim: !ref <audio_features.dim>
     visual_dim: !ref <visual_features.dim>
     audio_layers: !ref <audio_features.layers>
@@ -62,26 +61,26 @@ auxformer: !new:auxformer_lobes.models.auxformer.AuxFormer
     num_heads: 2
     num_layers: 1
     pooling: attentive
-    missing: !ref <missing>
+    missing: mask
 
-modality_dropout: !new:auxformer_lobes.augment.missing.ModalityDropout
+train_condition: !new:auxformer_lobes.augment.missing.ModalityDropout
 shared_loss: !new:auxformer_lobes.nnet.losses.SharedLoss
     criterion: !ref <task.criterion>
 
 modules:
     audio_norm: !ref <audio_norm>
     visual_norm: !ref <visual_norm>
-    modality_dropout: !ref <modality_dropout>
-    auxformer: !ref <auxformer>
+    train_condition: !ref <train_condition>
+    network: !ref <network>
     shared_loss: !ref <shared_loss>
 
 model: !new:torch.nn.ModuleList
-    - [!ref <audio_norm>, !ref <visual_norm>, !ref <auxformer>]
+    - [!ref <audio_norm>, !ref <visual_norm>, !ref <network>]
 
 opt_class: !name:torch.optim.Adam
     lr: 0.001
 
-checkpointer: !new:auxformer_lobes.utils.checkpoints.WholeCheckpointer
+checkpointer: !new:auxformer_lobes.utils.checkpoints.AtomicCheckpointer
     checkpoints_dir: /home/jane_doe/results/save
     recoverables:
         model: !ref <model>
@@ -109,7 +108,7 @@ def speech_features(**arguments):
     return FBANK, f"audio_features: !new:{name}\n{''.join(lines)}"
 
 
-def make_run(folder, task="Categories", overrides=None, changes=()):
+def make_run(folder, task="CategoricalEmotion", overrides=None, changes=()):
     """Makes a run; `changes` are pairs of texts in the YAML file.
 
     Returns the hyperparameters, with the weights of the best epoch.

@@ -5,7 +5,11 @@ import torch
 
 from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.evaluation.predictions import HEADS, Predictions
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 
 EMOTIONS = ("angry", "happy", "sad")
 SCALES = ("arousal", "valence", "dominance")
@@ -15,11 +19,11 @@ KINDS = ("categories", "votes", "secondary", "binary", "attributes")
 def make_task(kind):
     """Makes the task of one of `KINDS`, with three outputs."""
     return {
-        "categories": lambda: Categories(EMOTIONS),
-        "votes": lambda: Categories(EMOTIONS, label_rule="D"),
-        "secondary": lambda: SecondaryEmotions(EMOTIONS),
-        "binary": lambda: SecondaryEmotions(EMOTIONS, binary=True),
-        "attributes": lambda: Attributes(SCALES),
+        "categories": lambda: CategoricalEmotion(EMOTIONS),
+        "votes": lambda: CategoricalEmotion(EMOTIONS, label_rule="D"),
+        "secondary": lambda: MultiLabelEmotion(EMOTIONS),
+        "binary": lambda: MultiLabelEmotion(EMOTIONS, binary=True),
+        "attributes": lambda: DimensionalEmotion(SCALES),
     }[kind]()
 
 
@@ -63,7 +67,7 @@ def random_clips(task, count, seed=0, gaps=True):
 
 def perfect_outputs(task, truth):
     """Returns the outputs of a model that is always right and sure."""
-    if isinstance(task, Categories):
+    if isinstance(task, CategoricalEmotion):
         return np.eye(task.num_outputs)[truth[:, 0]]
     return truth.astype(float)
 

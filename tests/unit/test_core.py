@@ -286,7 +286,7 @@ def test_in_training_modalities_are_shut_off_and_in_validation_not(make_brain):
 
 
 @pytest.mark.parametrize(
-    "missing, asked", [("skip", [[True, False]] * 2), ("zeros", None)]
+    "missing, asked", [("mask", [[True, False]] * 2), ("zero_fill", None)]
 )
 def test_heads_are_not_asked_of_what_is_missing_or_all_are(
     make_brain, missing, asked

@@ -13,7 +13,7 @@ from auxformer_lobes.cli.options import number_from
 from auxformer_lobes.cli.predict import _find, _print_table
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.inference.results import Emotion
-from auxformer_lobes.tasks import Categories
+from auxformer_lobes.tasks import CategoricalEmotion
 from tests.unit.letters import CLIPS, Letters, same
 
 ENCODER = "!new:tests.unit.letters.Letters\n    factor: 1.0\n"
@@ -285,7 +285,7 @@ def test_a_table_has_names_of_files_as_they_are(capsys, monkeypatch):
     names = ["x[/b].wav", "y[red]a.wav", "long/" * 30 + "z.wav"]
     missing = {"audio": "silent", "visual": "dark"}
     emotion = Emotion("sad", {"sad": 1.0}, {}, {}, missing)
-    _print_table(dict.fromkeys(names, emotion), Categories(["sad"]))
+    _print_table(dict.fromkeys(names, emotion), CategoricalEmotion(["sad"]))
     lines = capsys.readouterr().out.splitlines()[3:]
     printed = "".join(x[1:].partition("│")[0].strip() for x in lines)
     assert all(name in printed for name in names)

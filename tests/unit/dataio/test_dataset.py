@@ -13,14 +13,18 @@ from auxformer_lobes.dataio.dataset import (
     load_manifests,
 )
 from auxformer_lobes.dataio.feature_store import FeatureStore
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.nnet.normalization import FeatureNorm
 from auxformer_lobes.processing.faces.tracker import Quality
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 from auxformer_lobes.utils.errors import UserError
 
 CLASSES = ("angry", "happy", "neutral", "sad")
-TASK = Categories(CLASSES)
+TASK = CategoricalEmotion(CLASSES)
 # Of frames in order; a clip without a face is a fallback throughout.
 QUALITIES = {"face.flv": [2, 1, 0, 2], "wall.flv": [0, 0, 0]}
 
@@ -29,7 +33,7 @@ class NamedFeatures(Extractor):
     """Frames that hold the length of the file's name."""
 
     def read(self, clip, path):
-        return Reading(torch.full((len(clip), self.dim), float(len(path))))
+        return ClipInput(torch.full((len(clip), self.dim), float(len(path))))
 
 
 class NumberedFaces(Extractor):
@@ -38,7 +42,7 @@ class NumberedFaces(Extractor):
     def read(self, clip, path):
         quality = torch.tensor(QUALITIES[path.split("/")[-1]])
         frames = torch.arange(float(len(quality)))
-        return Reading(frames[:, None].repeat(1, self.dim), quality.byte())
+        return ClipInput(frames[:, None].repeat(1, self.dim), quality.byte())
 
 
 def entry(wav, video, emotion="sad"):
@@ -122,10 +126,14 @@ def test_labels_are_indices_and_ties_are_marked(dataset):
 @pytest.mark.parametrize(
     "task, target, truth",
     [
-        (Categories(CLASSES, label_rule="D"), [0.0, 0.25, 0.0, 0.75], [3]),
-        (SecondaryEmotions(CLASSES), [0.0, 0.25, 0.0, 0.75], [0, 0, 0, 1]),
-        (SecondaryEmotions(CLASSES, binary=True), [0, 0, 0, 1], [0, 0, 0, 1]),
-        (Attributes(["valence", "arousal"], high=9), None, [1.0, 3.0]),
+        (
+            CategoricalEmotion(CLASSES, label_rule="D"),
+            [0.0, 0.25, 0.0, 0.75],
+            [3],
+        ),
+        (MultiLabelEmotion(CLASSES), [0.0, 0.25, 0.0, 0.75], [0, 0, 0, 1]),
+        (MultiLabelEmotion(CLASSES, binary=True), [0, 0, 0, 1], [0, 0, 0, 1]),
+        (DimensionalEmotion(["valence", "arousal"], high=9), None, [1.0, 3.0]),
     ],
     ids=["votes", "shares", "binary", "attributes"],
 )
@@ -184,9 +192,15 @@ def test_no_features_at_all_is_an_error(datasets, stores):
 @pytest.mark.parametrize(
     "task, message",
     [
-        (Categories(("angry", "happy")), r"emotions \['sad'\], not among"),
-        (SecondaryEmotions(("angry", "happy")), "votes on 4 emotions"),
-        (Attributes(["naturalness"]), "has no naturalness: attribute models"),
+        (
+            CategoricalEmotion(("angry", "happy")),
+            r"emotions \['sad'\], not among",
+        ),
+        (MultiLabelEmotion(("angry", "happy")), "votes on 4 emotions"),
+        (
+            DimensionalEmotion(["naturalness"]),
+            "has no naturalness: attribute models",
+        ),
     ],
     ids=["categories", "secondary", "attributes"],
 )
@@ -223,7 +237,7 @@ def faces(load, stores, tmp_path):
     ],
 )
 def test_frames_without_a_face_are_missing(faces, stores, least, frames):
-    clip = add_features(faces, stores, TASK, least_quality=least)[0]
+    clip = add_features(faces, stores, TASK, min_face_quality=least)[0]
     assert clip["visual"].tolist() == [[x, x] for x in frames]
     assert clip["present"].tolist() == [True, True]
 
@@ -238,7 +252,9 @@ def test_a_clip_without_any_face_stays_and_lacks_the_picture(
     faces, stores, require_both
 ):
     """It has a picture: the test is of the same clips, whatever is seen."""
-    dataset = add_features(faces, stores, TASK, require_both, least_quality=1)
+    dataset = add_features(
+        faces, stores, TASK, require_both, min_face_quality=1
+    )
     clips = {clip["id"]: clip for clip in dataset}
     assert [*clips] == ["face", "wall"] + ["sound"] * (not require_both)
     assert clips["wall"]["present"].tolist() == [True, False]
@@ -247,12 +263,12 @@ def test_a_clip_without_any_face_stays_and_lacks_the_picture(
 
 
 def test_sound_has_no_quality_and_is_never_missing_for_it(faces, stores):
-    for clip in add_features(faces, stores, TASK, least_quality=2):
+    for clip in add_features(faces, stores, TASK, min_face_quality=2):
         assert clip["present"][0]
 
 
 def test_norms_do_not_see_what_is_not_to_be_trusted(faces, stores):
-    dataset = add_features(faces, stores, TASK, least_quality=1)
+    dataset = add_features(faces, stores, TASK, min_face_quality=1)
     modules = {"audio_norm": FeatureNorm(3), "visual_norm": FeatureNorm(2)}
     fit_norms(dataset, modules)
     assert modules["visual_norm"].count == 3

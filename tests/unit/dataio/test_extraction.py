@@ -21,7 +21,7 @@ from auxformer_lobes.dataio.extraction_report import (
     print_report,
 )
 from auxformer_lobes.dataio.feature_store import Failure, FeatureStore
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.letters import CLIPS, Letters, in_a_process, same
 
@@ -101,7 +101,7 @@ def test_random_numbers_do_not_depend_on_what_is_extracted(tmp_path):
 def test_another_file_of_the_same_name_is_extracted_again(tmp_path):
     class Sizes(Extractor):
         def read(self, clip, path):
-            return Reading(torch.full((1, 1), float(path.stat().st_size)))
+            return ClipInput(torch.full((1, 1), float(path.stat().st_size)))
 
     path, store = tmp_path / "one.wav", FeatureStore(tmp_path, Sizes(dim=1))
     for size in (3, 5):
@@ -178,7 +178,7 @@ def test_clips_without_a_frame_to_trust_are_named(tmp_path):
 def test_an_extractor_without_quality_is_trusted(tmp_path):
     class Plain(Letters):
         def read(self, clip, path):
-            return Reading(super().read(clip, path).values)
+            return ClipInput(super().read(clip, path).values)
 
     store = FeatureStore(tmp_path, Plain())
     assert extract(store, CLIPS, num_workers=1).untrusted == []
@@ -475,7 +475,7 @@ class Endless(Letters):
         """Reads more than a pipe holds."""
         with open(self.log, "a") as file:
             file.write(f"{os.getpid()}\n")
-        return Reading(torch.zeros(1 << 20, 1))
+        return ClipInput(torch.zeros(1 << 20, 1))
 
     def encode(self, values):
         """Takes for ever."""

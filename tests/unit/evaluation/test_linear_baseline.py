@@ -7,10 +7,14 @@ import torch
 from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.evaluation.linear_baseline import (
     STRENGTHS,
-    linear_floor,
+    linear_baseline,
     pool,
 )
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 from tests.unit.small_tasks import KINDS, make_task
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +84,7 @@ def test_pooling_is_mean_and_deviation():
 @kinds
 def test_both_inputs_beat_each(kind):
     task = make_task(kind)
-    floor = linear_floor(datasets_of(task), task, num_samples=50)
+    floor = linear_baseline(datasets_of(task), task, num_samples=50)
     assert [*floor] == [*INPUTS]
     metric = "uar" if kind in ("categories", "votes") else task.metrics[0]
     both = floor["audio_visual"][metric]["value"]
@@ -93,7 +97,9 @@ def test_both_inputs_beat_each(kind):
 @kinds
 def test_it_is_scored_as_a_network_is(kind):
     task = make_task(kind)
-    for scores in linear_floor(datasets_of(task), task, num_samples=9).values():
+    for scores in linear_baseline(
+        datasets_of(task), task, num_samples=9
+    ).values():
         assert {*scores} == {*task.metrics, "per_output", "strength"}
         assert [*scores["per_output"]] == [*task.names]
         assert scores["strength"] in STRENGTHS
@@ -104,7 +110,7 @@ def test_it_is_scored_as_a_network_is(kind):
 
 def test_the_sound_tells_what_only_the_sound_shows():
     task = make_task("attributes")
-    floor = linear_floor(datasets_of(task), task, num_samples=9)
+    floor = linear_baseline(datasets_of(task), task, num_samples=9)
     heard = floor["audio_only"]["per_output"]
     seen = floor["visual_only"]["per_output"]
     assert heard["arousal"]["ccc"]["value"] > 0.8
@@ -123,12 +129,12 @@ def test_the_strength_is_the_best_on_the_development_set(kind, monkeypatch):
             "auxformer_lobes.evaluation.linear_baseline.STRENGTHS", (strength,)
         )
         # What it would have on the development set, fitted to that.
-        floor = linear_floor(
+        floor = linear_baseline(
             {**datasets, "test": datasets["valid"]}, task, num_samples=9
         )
         values[strength] = floor["audio_only"][task.metrics[0]]["value"]
     monkeypatch.undo()
-    chosen = linear_floor(datasets, task, num_samples=9)["audio_only"]
+    chosen = linear_baseline(datasets, task, num_samples=9)["audio_only"]
     assert values[chosen["strength"]] == max(values.values())
 
 
@@ -136,7 +142,7 @@ def test_the_strength_is_the_best_on_the_development_set(kind, monkeypatch):
 def test_the_networks_own_task_is_left_as_it_was_fitted(kind):
     task = make_task(kind)
     before = dict(task.settings)
-    linear_floor(datasets_of(task), task, num_samples=9)
+    linear_baseline(datasets_of(task), task, num_samples=9)
     assert task.settings == before
 
 
@@ -150,7 +156,7 @@ def test_the_test_set_decides_nothing(kind):
     datasets = datasets_of(task, shift=0.5)
     test = datasets["test"]
     whole, first, second = (
-        linear_floor({**datasets, "test": part}, task, num_samples=9)
+        linear_baseline({**datasets, "test": part}, task, num_samples=9)
         for part in (test, test[:30], test[30:])
     )
     for name in INPUTS:
@@ -176,7 +182,7 @@ def test_clips_without_a_modality_count_where_it_is_not_needed(task, datasets):
     for clip in datasets["test"][:10]:
         clip["present"] = torch.tensor([True, False])
         clip["visual"] = torch.full((1, 4), 1e6)
-    floor = linear_floor(datasets, task)
+    floor = linear_baseline(datasets, task)
     support = {name: sum(supports(scores)) for name, scores in floor.items()}
     assert support == {"audio_visual": 50, "audio_only": 60, "visual_only": 50}
 
@@ -184,7 +190,7 @@ def test_clips_without_a_modality_count_where_it_is_not_needed(task, datasets):
 def test_tied_clips_are_left_out(task, datasets):
     for clip in datasets["train"][::7] + datasets["test"][:5]:
         clip["truth"] = torch.tensor([-1])
-    assert sum(supports(linear_floor(datasets, task)["audio_only"])) == 55
+    assert sum(supports(linear_baseline(datasets, task)["audio_only"])) == 55
 
 
 def test_clips_of_which_an_attribute_is_not_known_are_left_out():
@@ -193,41 +199,41 @@ def test_clips_of_which_an_attribute_is_not_known_are_left_out():
     datasets = datasets_of(task)
     for clip in datasets["train"][::7] + datasets["test"][:5]:
         clip["truth"][1] = float("nan")
-    floor = linear_floor(datasets, task, num_samples=9)
+    floor = linear_baseline(datasets, task, num_samples=9)
     assert supports(floor["audio_only"]) == [55] * 3
 
 
 def test_classes_that_training_does_not_have_are_never_said(task, datasets):
     datasets["train"] = [c for c in datasets["train"] if c["truth"] != 2]
-    scores = linear_floor(datasets, task, num_samples=9)["audio_visual"]
+    scores = linear_baseline(datasets, task, num_samples=9)["audio_visual"]
     assert scores["per_output"]["sad"]["recall"]["value"] == 0
     assert scores["per_output"]["angry"]["recall"]["value"] == 1
 
 
 @pytest.mark.filterwarnings("error")
 def test_an_emotion_that_all_clips_have_or_none_is_no_trouble():
-    task = SecondaryEmotions(["angry", "happy", "sad"])
+    task = MultiLabelEmotion(["angry", "happy", "sad"])
     datasets = datasets_of(task)
     for dataset in datasets.values():
         for clip in dataset:
             clip["truth"] = torch.tensor([int(clip["truth"][0]), 1, 0])
-    scores = linear_floor(datasets, task, num_samples=9)["audio_only"]
+    scores = linear_baseline(datasets, task, num_samples=9)["audio_only"]
     assert supports(scores) == [20, 60, 0]
     assert scores["per_output"]["happy"]["f1"]["value"] == 1
 
 
 @pytest.mark.parametrize("names", [["arousal"], ["arousal", "valence"]])
 def test_attributes_may_be_one_or_several(names):
-    task = Attributes(names)
-    floor = linear_floor(datasets_of(task), task, num_samples=9)
+    task = DimensionalEmotion(names)
+    floor = linear_baseline(datasets_of(task), task, num_samples=9)
     assert [*floor["audio_only"]["per_output"]] == names
 
 
 def test_two_classes_are_enough():
-    task = Categories(["angry", "happy"])
+    task = CategoricalEmotion(["angry", "happy"])
     datasets = {
         name: [clip for clip in dataset if clip["truth"] < 2]
         for name, dataset in datasets_of(make_task("categories")).items()
     }
-    floor = linear_floor(datasets, task, num_samples=9)
+    floor = linear_baseline(datasets, task, num_samples=9)
     assert floor["audio_only"]["uar"]["value"] > 0.9

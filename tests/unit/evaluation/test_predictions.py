@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auxformer_lobes.evaluation.predictions import HEADS, Predictions, score
-from auxformer_lobes.tasks import Attributes, Categories
+from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from tests.unit.small_tasks import (
     KINDS,
     SCALES,
@@ -33,7 +33,7 @@ def speakers_of_a_task(task, num_speakers, clips_each, seed=0):
 
 def score_classes(truth, predicted, speakers, **options):
     return score(
-        Categories(CLASSES),
+        CategoricalEmotion(CLASSES),
         np.array(truth)[:, None],
         np.eye(3)[list(predicted)],
         speakers,
@@ -173,7 +173,7 @@ def test_a_speaker_of_whom_nothing_is_known_does_not_count(kind):
 
 
 def test_a_speaker_of_whom_something_is_known_counts_for_that():
-    task = Attributes(SCALES)
+    task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
     truth[:10, 1] = np.nan
     per_output = score(task, truth, outputs, speakers)["per_output"]
@@ -194,7 +194,7 @@ def test_what_a_single_speaker_shows_has_no_interval():
         {"value": 1 / 3, "low": 0.0, "high": 0.5}
     )
 
-    task = Attributes(SCALES)
+    task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 2, 10)
     truth[10:, 1] = np.nan
     per_output = score(task, truth, outputs, speakers)["per_output"]
@@ -212,7 +212,7 @@ def test_a_class_that_never_occurs_has_no_figures():
 
 
 def test_an_attribute_that_is_never_known_has_no_figures():
-    task = Attributes(SCALES)
+    task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
     truth[:, 1] = np.nan
     found = score(task, truth, outputs, speakers)["per_output"]["valence"]
@@ -221,7 +221,7 @@ def test_an_attribute_that_is_never_known_has_no_figures():
 
 
 def test_a_head_is_scored_by_its_likeliest_class():
-    task = Categories(CLASSES)
+    task = CategoricalEmotion(CLASSES)
     made = Predictions(["x", "y"], ["1", "2"], [[0], [2]])
     made.outputs["main"] = [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]
     assert made.metrics(task, "main")["accuracy"] == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auxformer_lobes.experiments.resume import check_same_run, run_folder
-from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.speech_models import features_of, save_model, tiny_model
 
@@ -79,7 +79,7 @@ def test_an_encoder_of_other_weights_is_another_network(tmp_path):
     for seed in (0, 1):
         save_model(tmp_path / f"speech{seed}", tiny_model(layers=1, seed=seed))
     first, other = (
-        TrainedEncoder(features_of(tmp_path / f"speech{seed}"))
+        FineTunedEncoder(features_of(tmp_path / f"speech{seed}"))
         for seed in (0, 1)
     )
     check_same_run(tmp_path / "save", {}, {}, first)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.features.base import Reading
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.features.face_base import FaceFeatures, FaceModelFeatures
 from auxformer_lobes.features.fbank import FbankFeatures
-from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.hog import HogFeatures
-from auxformer_lobes.features.raw import Unencoded
+from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 from auxformer_lobes.features.vision import (
     ImageModelFeatures,
@@ -55,7 +55,7 @@ def pad(clips):
 def test_it_gives_what_an_extraction_gives(speech):
     sounds = waveforms(8000, 12345, 4001)
     expected = speech.encode(sounds)
-    encoder = TrainedEncoder(speech).eval()
+    encoder = FineTunedEncoder(speech).eval()
     features, lens = encoder(*pad([sound[:, None] for sound in sounds]))
     for found, length, wanted in zip(features, lens, expected):
         frames = round(float(length) * len(found))
@@ -66,7 +66,7 @@ def test_no_layer_is_missing_where_all_are_mixed(tmp_path):
     """LayerDrop would leave some out, at random."""
     folder = save_model(tmp_path / "speech", tiny_model(layers=12))
     features = SpeechModelFeatures(folder, tmp_path, layer="all", device="cpu")
-    encoder = TrainedEncoder(features).train()
+    encoder = FineTunedEncoder(features).train()
     for _ in range(10):  # each would pass with a probability of 0.28
         found, _ = encoder(*pad([sound[:, None] for sound in waveforms(4000)]))
         assert found.shape[2] == features.dim == 13 * 32
@@ -79,7 +79,7 @@ def test_face_crops_go_in_as_they_are_stored(images):
         for n in (3, 5)
     ]
     crops = [clip.to(torch.uint8) for clip in crops]
-    encoder = TrainedEncoder(images).eval()
+    encoder = FineTunedEncoder(images).eval()
     features, lens = encoder(*pad([clip.flatten(1) for clip in crops]))
     assert lens.tolist() == pytest.approx([0.6, 1.0])
     for found, wanted in zip(features, images.encode(crops)):
@@ -100,13 +100,15 @@ def gradients(encoder):
 
 
 def test_all_of_it_is_trained_but_what_is_frozen(speech):
-    assert gradients(TrainedEncoder(speech)) == {
+    assert gradients(FineTunedEncoder(speech)) == {
         "feature_extractor",
         "feature_projection",
         "encoder",
     }
     speech.encoder.zero_grad()
-    assert gradients(TrainedEncoder(speech, frozen=["feature_extractor"])) == {
+    assert gradients(
+        FineTunedEncoder(speech, frozen=["feature_extractor"])
+    ) == {
         "feature_projection",
         "encoder",
     }
@@ -119,7 +121,7 @@ def test_whatever_is_trained_has_gradients(tmp_path):
     speech = SpeechModelFeatures(
         save_model(tmp_path, model), tmp_path, device="cpu"
     )
-    encoder = TrainedEncoder(speech).train()
+    encoder = FineTunedEncoder(speech).train()
     sounds = [sound[:, None] for sound in waveforms(8000, 6000)]
     encoder(*pad(sounds))[0].square().sum().backward()
     trained = [w for w in encoder.parameters() if w.requires_grad]
@@ -129,7 +131,7 @@ def test_whatever_is_trained_has_gradients(tmp_path):
 @pytest.mark.parametrize("kind", [FbankFeatures, HogFeatures])
 def test_features_without_a_model_cannot_be_trained(kind):
     with pytest.raises(UserError, match=f"{kind.__name__} cannot be trained"):
-        TrainedEncoder(kind())
+        FineTunedEncoder(kind())
 
 
 class TinyFaces(FaceModelFeatures):
@@ -152,18 +154,18 @@ class TinyNetwork(torch.nn.Sequential):
 
 
 def test_a_model_that_is_no_hugging_face_one_is_trained():
-    encoder = TrainedEncoder(TinyFaces(), frozen=["0"]).train()
+    encoder = FineTunedEncoder(TinyFaces(), frozen=["0"]).train()
     crops = torch.ones(2, 3, 12, dtype=torch.uint8)
     features, _ = encoder(crops, torch.tensor([1.0, 2 / 3]))
     assert features.shape == (2, 3, 5)
     features.sum().backward()
     assert all(weights.grad is not None for weights in encoder.parameters())
     with pytest.raises(UserError, match="set gradient_checkpointing: False"):
-        TrainedEncoder(TinyFaces(), gradient_checkpointing=True)
+        FineTunedEncoder(TinyFaces(), gradient_checkpointing=True)
 
 
 def test_a_frozen_encoder_stays_as_it_is(speech):
-    encoder = TrainedEncoder(speech, freeze=True).train()
+    encoder = FineTunedEncoder(speech, freeze=True).train()
     assert not any(module.training for module in encoder.modules())
     assert not any(weight.requires_grad for weight in encoder.parameters())
 
@@ -184,7 +186,7 @@ def test_checkpointing_changes_memory_and_nothing_else(tmp_path):
     sound = pad([sound[:, None] for sound in waveforms(8000, 6000)])
 
     def _step(**options):
-        encoder = TrainedEncoder(speech, **options).train()
+        encoder = FineTunedEncoder(speech, **options).train()
         encoder.zero_grad()
         encoder(*sound)[0].square().sum().backward()
         return {
@@ -202,24 +204,26 @@ def test_checkpointing_changes_memory_and_nothing_else(tmp_path):
 
 def test_a_part_that_is_not_there_is_named(speech):
     with pytest.raises(UserError, match="frozen: front is no part of Wav2Vec2"):
-        TrainedEncoder(speech, frozen=["front"])
+        FineTunedEncoder(speech, frozen=["front"])
 
 
 def test_its_weights_are_in_the_checkpoint(speech):
-    names = TrainedEncoder(speech).state_dict()
+    names = FineTunedEncoder(speech).state_dict()
     assert any("encoder.layers.1" in name for name in names)
 
 
 def test_a_missing_modality_is_a_sample_that_can_be_encoded(speech):
-    features, lens = TrainedEncoder(speech)(torch.zeros(2, 1, 1), torch.ones(2))
+    features, lens = FineTunedEncoder(speech)(
+        torch.zeros(2, 1, 1), torch.ones(2)
+    )
     assert features.isfinite().all() and features.shape[:2] == (2, 1)
     assert lens.tolist() == [1.0, 1.0]
 
 
 def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
     (sound,) = waveforms(5000)
-    monkeypatch.setattr(speech, "read", lambda clip, path: Reading(sound))
-    stored = Unencoded(speech)
+    monkeypatch.setattr(speech, "read", lambda clip, path: ClipInput(sound))
+    stored = RawInputs(speech)
     assert stored.modality == "audio" and stored.dim == 1
     assert torch.equal(stored("clip", "clip.wav")[:, 0], sound)
 
@@ -227,7 +231,7 @@ def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
 def test_encoders_that_are_given_the_same_share_what_is_stored(tmp_path):
     def _stored(kind, **options):
         features = kind(tmp_path / "model", tmp_path, device="cpu", **options)
-        return Unencoded(features).settings
+        return RawInputs(features).settings
 
     save_model(tmp_path / "model", tiny_model(layers=2))
     sound = _stored(SpeechModelFeatures)
@@ -243,7 +247,7 @@ def test_encoders_that_are_given_the_same_share_what_is_stored(tmp_path):
 
 
 def test_crops_of_every_face_are_stored_flat():
-    crops = Unencoded(OneFace())
+    crops = RawInputs(OneFace())
     ((place, reading),) = crops.read_each("two.mp4")
     assert place == "left"
     assert reading.values.shape == (5, crops.dim) == (5, 12)
@@ -261,7 +265,7 @@ def test_crops_for_a_video_model_have_a_quality_each(tmp_path, monkeypatch):
     monkeypatch.setattr(
         FaceTracker, "each", lambda tracker, path, rate, most=8: [faces]
     )
-    crops = Unencoded(features)
+    crops = RawInputs(features)
     ((_, each),) = crops.read_each("clip.mp4")
     for reading in (crops.read("clip", "clip.mp4"), each):
         assert reading.values.shape == (9, crops.dim)
@@ -279,4 +283,4 @@ class OneFace(FaceFeatures):
     def read_each(self, path):
         """Finds the face."""
         crops = torch.zeros(5, *self.input_shape, dtype=torch.uint8)
-        return [("left", Reading(crops, torch.full((5,), 2)))]
+        return [("left", ClipInput(crops, torch.full((5,), 2)))]

@@ -21,7 +21,7 @@ from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.extraction_inputs import load_encoder
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.base import Extractor
-from auxformer_lobes.features.precomputed import FeatureFile, FeatureFolder
+from auxformer_lobes.features.precomputed import HDF5Features, NumpyFeatures
 from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import grey_pictures, tone, write_media
 
@@ -50,7 +50,7 @@ def test_frames_are_sorted_by_their_number_not_their_name(tmp_path):
     for number in [10, 9, 2, 100]:
         name = f"clip000_frame{number}.npy"
         np.save(clip / name, np.full(3, number, dtype=np.float32))
-    features = FeatureFolder(tmp_path, dim=3)("clip", None)
+    features = NumpyFeatures(tmp_path, dim=3)("clip", None)
     assert features[:, 0].tolist() == [2, 9, 10, 100]
 
 
@@ -61,9 +61,9 @@ def test_a_whole_clip_in_one_file_is_read_as_float32(tmp_path, kind):
     np.savez(tmp_path / "zipped.npz", array)
     add(tmp_path / "all.h5", clip=array)
     for features in (
-        FeatureFolder(tmp_path, dim=4)("clip", None),
-        FeatureFolder(tmp_path, dim=4)("zipped", None),
-        FeatureFile(tmp_path / "all.h5", dim=4)("clip", None),
+        NumpyFeatures(tmp_path, dim=4)("clip", None),
+        NumpyFeatures(tmp_path, dim=4)("zipped", None),
+        HDF5Features(tmp_path / "all.h5", dim=4)("clip", None),
     ):
         assert features.dtype == torch.float32
         assert np.array_equal(features, array.astype(np.float32))
@@ -71,12 +71,12 @@ def test_a_whole_clip_in_one_file_is_read_as_float32(tmp_path, kind):
 
 def test_the_array_in_an_npz_file_may_have_a_name(tmp_path):
     np.savez_compressed(tmp_path / "clip.npz", face=ARRAY, pose=ARRAY[:, :2])
-    assert len(FeatureFolder(tmp_path, 4, name="face").read("clip").values) == 7
-    assert FeatureFolder(tmp_path, 2, name="pose")("clip", None).shape == (7, 2)
+    assert len(NumpyFeatures(tmp_path, 4, name="face").read("clip").values) == 7
+    assert NumpyFeatures(tmp_path, 2, name="pose")("clip", None).shape == (7, 2)
     with pytest.raises(MediaError, match="clip.npz: .*face, pose: set name"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")
     with pytest.raises(MediaError, match="clip.npz: .*face, pose: set name"):
-        FeatureFolder(tmp_path, dim=4, name="typo").read("clip")
+        NumpyFeatures(tmp_path, dim=4, name="typo").read("clip")
 
 
 def test_a_quality_may_lie_beside_the_features(tmp_path):
@@ -84,7 +84,7 @@ def test_a_quality_may_lie_beside_the_features(tmp_path):
     np.savez(tmp_path / "clip.npz", features=ARRAY, quality=quality)
     path = tmp_path / "all.h5"
     add(path, **{"features/clip": ARRAY, "quality/clip": quality})
-    for features in (FeatureFolder(tmp_path, 4), FeatureFile(path, 4)):
+    for features in (NumpyFeatures(tmp_path, 4), HDF5Features(path, 4)):
         reading = features.read("clip")
         assert reading.quality.dtype == torch.uint8
         assert reading.quality.tolist() == quality.tolist()
@@ -92,7 +92,7 @@ def test_a_quality_may_lie_beside_the_features(tmp_path):
     with pytest.raises(
         MediaError, match=r"quality of .*clip.npz: .*\[6\], not"
     ):
-        FeatureFolder(tmp_path, 4).read("clip")
+        NumpyFeatures(tmp_path, 4).read("clip")
 
 
 def test_a_store_can_be_given_to_somebody_else(tmp_path):
@@ -100,13 +100,13 @@ def test_a_store_can_be_given_to_somebody_else(tmp_path):
     for clip in ("clip", "session 1/clip"):
         store.add(clip, "clip.mp4", torch.from_numpy(ARRAY))
     store.merge()
-    features = FeatureFile(store.path, dim=4)
+    features = HDF5Features(store.path, dim=4)
     assert np.array_equal(features("clip", None), ARRAY)
     assert np.array_equal(features("session 1/clip", None), ARRAY)
 
 
 def test_clips_of_an_hdf5_file_may_lie_in_groups(h5_file):
-    features = FeatureFile(h5_file, dim=4)
+    features = HDF5Features(h5_file, dim=4)
     assert np.array_equal(features("session1/clip", None), 2 * ARRAY)
 
 
@@ -127,11 +127,11 @@ def test_what_is_no_features_is_named(tmp_path, array, reason):
     np.savez(tmp_path / "zipped.npz", array)
     add(tmp_path / "all.h5", clip=array)
     with pytest.raises(MediaError, match=f"clip.npy: .*{reason}"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")
     with pytest.raises(MediaError, match=f"zipped.npz: .*{reason}"):
-        FeatureFolder(tmp_path, dim=4).read("zipped")
+        NumpyFeatures(tmp_path, dim=4).read("zipped")
     with pytest.raises(MediaError, match=f"all.h5: clip: .*{reason}"):
-        FeatureFile(tmp_path / "all.h5", dim=4).read("clip")
+        HDF5Features(tmp_path / "all.h5", dim=4).read("clip")
 
 
 class Evil:
@@ -151,7 +151,7 @@ def test_pickles_are_never_opened(tmp_path):
     (tmp_path / "raw.npy").write_bytes(pickle.dumps(evil))
     for clip in ("clip", "zipped", "raw"):
         with pytest.raises(MediaError, match="not an array of numbers"):
-            FeatureFolder(tmp_path, dim=4).read(clip)
+            NumpyFeatures(tmp_path, dim=4).read(clip)
     assert not (tmp_path / "ran").exists()
 
 
@@ -187,9 +187,9 @@ def test_damaged_files_give_numbers_or_are_named(
     path.write_bytes(data)
     try:
         if kind == "h5":
-            values = FeatureFile(path, dim=4)("clip", None)
+            values = HDF5Features(path, dim=4)("clip", None)
         else:
-            values = FeatureFolder(tmp_path, dim=4)("clip", None)
+            values = NumpyFeatures(tmp_path, dim=4)("clip", None)
         assert values.shape[1] == 4 and values.isfinite().all()
     except UserError as error:
         assert path.name in str(error) and "\n" not in str(error)
@@ -200,31 +200,31 @@ def test_a_wrong_frame_is_named(tmp_path):
     np.save(tmp_path / "clip" / "1.npy", np.zeros(4))
     np.save(tmp_path / "clip" / "2.npy", np.zeros(3))
     with pytest.raises(MediaError, match=r"2.npy: its shape is \[3\]"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")
     np.save(tmp_path / "clip" / "first.npy", np.zeros(4))
     with pytest.raises(MediaError, match="first.npy: no frame number"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")
 
 
 def test_a_clip_that_is_missing_is_named(tmp_path, h5_file):
     tmp_path.joinpath("clip").mkdir()
     with pytest.raises(MediaError, match="has no features of clip, neither"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")
     for clip in ("typo", "session1", "session1/typo", "typo/clip"):
         with pytest.raises(MediaError, match=f"has no features of {clip},"):
-            FeatureFile(h5_file, dim=4).read(clip)
+            HDF5Features(h5_file, dim=4).read(clip)
 
 
 def test_a_wrong_place_is_told_at_once(tmp_path):
     with pytest.raises(UserError, match="typo: no such folder"):
-        FeatureFolder(tmp_path / "typo", dim=4)
+        NumpyFeatures(tmp_path / "typo", dim=4)
     with pytest.raises(UserError, match="typo.h5: No such file"):
-        FeatureFile(tmp_path / "typo.h5", dim=4)
+        HDF5Features(tmp_path / "typo.h5", dim=4)
     (tmp_path / "text.h5").write_text("features")
     with pytest.raises(UserError, match="text.h5: no HDF5 file"):
-        FeatureFile(tmp_path / "text.h5", dim=4)
+        HDF5Features(tmp_path / "text.h5", dim=4)
     with pytest.raises(UserError, match="modality: sound: not audio or visual"):
-        FeatureFolder(tmp_path, dim=4, modality="sound")
+        NumpyFeatures(tmp_path, dim=4, modality="sound")
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_features_last_as_long_as_the_file(
     tmp_path, media, modality, rate, second
 ):
     path = media[modality]
-    features = FeatureFolder(
+    features = NumpyFeatures(
         tmp_path,
         dim=4,
         modality=modality,
@@ -281,8 +281,8 @@ def test_features_last_as_long_as_the_file(
 
 def test_the_length_is_checked_only_where_it_can_be(tmp_path, media):
     np.save(tmp_path / "clip.npy", np.zeros((9, 4)))
-    known = FeatureFolder(tmp_path, 4, frames_per_second=30)
-    unknown = FeatureFolder(tmp_path, 4)
+    known = NumpyFeatures(tmp_path, 4, frames_per_second=30)
+    unknown = NumpyFeatures(tmp_path, 4)
     for features, path in [
         (known, None),
         (known, tmp_path / "typo.mp4"),
@@ -295,7 +295,7 @@ def test_the_length_is_checked_only_where_it_can_be(tmp_path, media):
 
 
 def test_workers_open_the_file_for_themselves(h5_file):
-    features = FeatureFile(h5_file, dim=4)
+    features = HDF5Features(h5_file, dim=4)
     features("clip", None)
     assert len(pickle.dumps(features)) < 1000
     sent = pickle.loads(pickle.dumps(features))
@@ -320,13 +320,13 @@ def test_encoder_files_take_another_folder(tmp_path):
 
 
 def test_settings_name_the_place_and_the_array(tmp_path, h5_file):
-    settings = FeatureFolder(tmp_path, dim=4).settings
+    settings = NumpyFeatures(tmp_path, dim=4).settings
     assert settings["path"] == str(tmp_path)
     # What a check of the length has let pass is checked anew.
-    assert FeatureFolder(tmp_path, 4, tolerance=1).settings != settings
-    assert FeatureFolder(tmp_path, 4, name="face").settings != settings
-    assert FeatureFolder(tmp_path, 5).settings != settings
-    assert FeatureFile(h5_file, 4).settings["path"] == str(h5_file)
+    assert NumpyFeatures(tmp_path, 4, tolerance=1).settings != settings
+    assert NumpyFeatures(tmp_path, 4, name="face").settings != settings
+    assert NumpyFeatures(tmp_path, 5).settings != settings
+    assert HDF5Features(h5_file, 4).settings["path"] == str(h5_file)
 
 
 def test_features_that_have_changed_are_read_again(tmp_path):
@@ -335,7 +335,7 @@ def test_features_that_have_changed_are_read_again(tmp_path):
     (tmp_path / "frames").mkdir()
     for number, frame in enumerate(ARRAY):
         np.save(tmp_path / "frames" / f"{number}.npy", frame)
-    features = FeatureFolder(tmp_path, dim=4)
+    features = NumpyFeatures(tmp_path, dim=4)
     clips = dict.fromkeys(["npy", "npz", "frames"])
     store = FeatureStore(tmp_path / "stores", features, "float32")
     assert extract(store, clips).extracted == sorted(clips)
@@ -348,7 +348,7 @@ def test_features_that_have_changed_are_read_again(tmp_path):
 
 
 def test_an_hdf5_file_that_has_changed_is_read_again(h5_file, tmp_path):
-    features = FeatureFile(h5_file, dim=4)
+    features = HDF5Features(h5_file, dim=4)
     store = FeatureStore(tmp_path / "stores", features, "float32")
     assert extract(store, {"clip": None}).extracted == ["clip"]
     h5_file.unlink()
@@ -362,4 +362,4 @@ def test_two_frames_of_one_number_are_refused(tmp_path):
     for number in (1, 2):
         np.save(tmp_path / "clip" / f"{number}_exp50.npy", ARRAY[0])
     with pytest.raises(MediaError, match="frame 50 is 1_exp50.npy, too"):
-        FeatureFolder(tmp_path, dim=4).read("clip")
+        NumpyFeatures(tmp_path, dim=4).read("clip")

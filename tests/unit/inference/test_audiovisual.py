@@ -8,13 +8,17 @@ import soundfile
 import torch
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
-from auxformer_lobes.features.base import Extractor, Reading
-from auxformer_lobes.features.finetuned import TrainedEncoder
+from auxformer_lobes.features.base import ClipInput, Extractor
+from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.sharing.export import export
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 from tests.unit.small_runs import make_run
@@ -67,10 +71,10 @@ class Given(Extractor):
         """Fails where there are no pictures."""
         next(iter(read_frames(path)))
         values = torch.arange(1.0, len(self.quality) + 1)[:, None] / 3
-        return Reading(values, self.quality)
+        return ClipInput(values, self.quality)
 
 
-def build(task, audio=None, visual=None, encoder=None, missing="skip", **more):
+def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
     """A model of one's own, of these extractors."""
     torch.manual_seed(0)
     modules = {
@@ -93,7 +97,7 @@ def build(task, audio=None, visual=None, encoder=None, missing="skip", **more):
         "audio_features": audio,
         "visual_features": visual,
         "feature_dtype": {"audio": "float32", "visual": "float16"},
-        "least_quality": 1,
+        "min_face_quality": 1,
         "missing": missing,
         **more,
     }
@@ -207,9 +211,11 @@ def test_the_embedding_is_what_the_main_head_goes_by(recognizer):
 def test_labels_are_what_the_task_has(media):
     path = media / "picture.flv"
     visual = Given([2, 2])
-    attributes = build(Attributes(SCALES), visual=visual).classify_file(path)
+    attributes = build(DimensionalEmotion(SCALES), visual=visual).classify_file(
+        path
+    )
     assert attributes.label is None and [*attributes.outputs] == [*SCALES]
-    several = SecondaryEmotions(EMOTIONS, binary=True)
+    several = MultiLabelEmotion(EMOTIONS, binary=True)
     several.threshold = 0.01
     assert build(several, visual=visual).classify_file(path).label == [
         *EMOTIONS
@@ -220,19 +226,23 @@ def test_labels_are_what_the_task_has(media):
 
 def test_frames_that_cannot_be_trusted_are_left_out(media):
     path = media / "picture.flv"
-    some = build(Categories(EMOTIONS), visual=Given([0, 1, 2, 0]))
+    some = build(CategoricalEmotion(EMOTIONS), visual=Given([0, 1, 2, 0]))
     emotion = some.classify_file(path)
     assert emotion.quality == {"visual": 0.5}
     kept = (torch.tensor([[[2.0], [3.0]]]) / 3).half().float()  # as stored
     (expected,) = some.classify_batch(visual=kept)
     assert emotion.outputs == pytest.approx(expected.outputs, abs=1e-6)
-    some = build(Categories(EMOTIONS), visual=Given([1, 1]), least_quality=2)
+    some = build(
+        CategoricalEmotion(EMOTIONS), visual=Given([1, 1]), min_face_quality=2
+    )
     with pytest.raises(MediaError, match="no frame of enough quality"):
         some.classify_file(path)
 
 
 def test_a_model_that_is_given_zeros_asks_all_heads(media):
-    model = build(Categories(EMOTIONS), visual=Given([2]), missing="zeros")
+    model = build(
+        CategoricalEmotion(EMOTIONS), visual=Given([2]), missing="zero_fill"
+    )
     emotion = model.classify_file(media / "picture.flv")
     assert [*emotion.heads] == ["main", "audio", "visual"]
     assert [*emotion.quality] == ["visual"]
@@ -243,8 +253,10 @@ def test_an_encoder_that_was_trained_is_used(media, tmp_path):
 
     def _model(is_trained):
         speech = SpeechModelFeatures(folder, tmp_path, device="cpu")
-        encoder = TrainedEncoder(speech) if is_trained else None
-        return build(Categories(EMOTIONS), audio=speech, encoder=encoder)
+        encoder = FineTunedEncoder(speech) if is_trained else None
+        return build(
+            CategoricalEmotion(EMOTIONS), audio=speech, encoder=encoder
+        )
 
     paths = [media / "sound.wav", media / "picture.flv", media / "both.flv"]
     for (path, one), (_, other) in zip(
@@ -258,7 +270,7 @@ def test_an_encoder_that_was_trained_is_used(media, tmp_path):
 
 
 def test_features_that_came_with_a_corpus_cannot_be_made(media):
-    model = build(Categories(EMOTIONS))
+    model = build(CategoricalEmotion(EMOTIONS))
     with pytest.raises(UserError, match="give them to classify_batch"):
         model.classify_file(media / "both.flv")
     (emotion,) = model.classify_batch(visual=torch.randn(1, 3, 4))

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
 from auxformer_lobes.inference import timeline as timeline_module
@@ -20,7 +20,7 @@ from auxformer_lobes.inference.timeline import LONGEST_SECTION
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.reporting import figures
-from auxformer_lobes.tasks import Attributes, Categories
+from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
 
@@ -44,7 +44,7 @@ class Brightness(Extractor):
         gc.collect()
         self.alive.add(values)
         self.most = max(self.most, sum(map(len, self.alive)))
-        return Reading(values, (values[:, 0] > 0.1).byte() * 2)
+        return ClipInput(values, (values[:, 0] > 0.1).byte() * 2)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def recognizer():
         ),
     }
     hparams = {
-        "task": Categories(["angry", "happy", "sad"]),
+        "task": CategoricalEmotion(["angry", "happy", "sad"]),
         "audio_features": fbank,
         "visual_features": brightness,
         "feature_dtype": {"audio": "float32", "visual": "float32"},
-        "least_quality": 1,
-        "missing": "skip",
+        "min_face_quality": 1,
+        "missing": "mask",
     }
     return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
 
@@ -82,12 +82,12 @@ def face_recognizer():
         ),
     }
     hparams = {
-        "task": Categories(["angry", "happy", "sad"]),
+        "task": CategoricalEmotion(["angry", "happy", "sad"]),
         "audio_features": fbank,
         "visual_features": hog,
         "feature_dtype": {"audio": "float32", "visual": "float16"},
-        "least_quality": 1,
-        "missing": "skip",
+        "min_face_quality": 1,
+        "missing": "mask",
     }
     return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
 
@@ -427,7 +427,9 @@ def test_a_model_that_looks_at_no_faces_has_no_choice_of_them(
 def test_attributes_are_curves():
     calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
     windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
-    figure = figures.timeline(windows, Attributes(["arousal", "valence"]))
+    figure = figures.timeline(
+        windows, DimensionalEmotion(["arousal", "valence"])
+    )
     above = figure.axes[0]
     assert [line.get_label() for line in above.lines] == ["arousal", "valence"]
     assert above.get_xlim() == (0, 2.5) and above.get_ylim() == (1, 5)

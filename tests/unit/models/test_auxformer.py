@@ -9,14 +9,14 @@ from hypothesis import (
 )
 
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.nnet.attention import Encoder, attention_mask
+from auxformer_lobes.nnet.attention import TransformerStack, attention_mask
 
 SIZES = {"audio_dim": 12, "visual_dim": 7, "model_dim": 20, "num_layers": 2}
 CHOICES = [
     {},
     {"causal": False},
     {"pooling": "attentive"},
-    {"missing": "zeros"},
+    {"missing": "zero_fill"},
     {"shared_auxiliary_head": False, "auxiliary_passes": 1},
 ]
 
@@ -113,7 +113,7 @@ def test_length_zero_means_missing():
 
 
 def test_zeros_is_what_the_published_network_makes_of_a_lost_modality():
-    model = build(missing="zeros")
+    model = build(missing="zero_fill")
     audio, visual = draw(1, 6, 4)
     absent = torch.tensor([[True, False]])
     assert_same(model(audio, visual, present=absent), model(audio, 0 * visual))
@@ -135,8 +135,8 @@ def test_weights_are_returned_on_request_and_change_nothing(model):
     for name, expected in {
         "audio_from_visual": (6, 4),
         "visual_from_audio": (4, 6),
-        "audio_memory": (6, 6),
-        "visual_memory": (4, 4),
+        "audio_temporal": (6, 6),
+        "visual_temporal": (4, 4),
         "audio_auxiliary_0": (6, 6),
         "visual_auxiliary_0": (4, 4),
     }.items():
@@ -169,7 +169,7 @@ def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_without_keys_attention_adds_nothing(causal):
-    encoder = Encoder(20, 2, 1, positions=True, causal=causal).eval()
+    encoder = TransformerStack(20, 2, 1, positions=True, causal=causal).eval()
     x, none = torch.randn(1, 3, 20), torch.zeros(1, dtype=torch.long)
     frames = torch.tensor([3])
     seen = [

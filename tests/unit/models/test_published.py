@@ -60,7 +60,7 @@ def variant(request):
 
 @pytest.fixture(scope="module")
 def models():
-    return {v: AuxFormer.from_reference(published_weights(v)) for v in VARIANTS}
+    return {v: AuxFormer.from_published(published_weights(v)) for v in VARIANTS}
 
 
 @pytest.mark.parametrize("variant, case", CASES)
@@ -96,7 +96,7 @@ def test_a_checkpoint_on_disk_gives_the_same_network(models, tmp_path):
     variant = "wav2vec2_emoca"
     path = tmp_path / "final_head.pt"
     torch.save(published_weights(variant), path)
-    loaded = AuxFormer.from_reference(path).state_dict()
+    loaded = AuxFormer.from_published(path).state_dict()
     for name, weight in models[variant].state_dict().items():
         assert torch.equal(loaded[name], weight)
 
@@ -108,19 +108,19 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
     torch.save({"weight": Payload()}, tmp_path / "final_head.pt")
     with pytest.raises(UserError, match="final_head.pt"):
-        AuxFormer.from_reference(tmp_path / "final_head.pt")
+        AuxFormer.from_published(tmp_path / "final_head.pt")
     assert not (tmp_path / "executed").exists()
 
 
 def test_what_is_no_published_checkpoint_is_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        AuxFormer.from_reference(tmp_path / "nowhere.pt")
+        AuxFormer.from_published(tmp_path / "nowhere.pt")
     (tmp_path / "text.pt").write_text("not weights")
     with pytest.raises(UserError, match="text.pt: not a file of weights"):
-        AuxFormer.from_reference(tmp_path / "text.pt")
+        AuxFormer.from_published(tmp_path / "text.pt")
     with pytest.raises(UserError, match="not a published AuxFormer head"):
-        AuxFormer.from_reference({"weight": torch.zeros(3)})
+        AuxFormer.from_published({"weight": torch.zeros(3)})
     incomplete = published_weights("wav2vec2_emoca")
     del incomplete["a_mem.layers.3.fc1.bias"]
     with pytest.raises(UserError, match="audio_auxiliary.layers.3"):
-        AuxFormer.from_reference(incomplete)
+        AuxFormer.from_published(incomplete)

@@ -9,7 +9,7 @@ from hypothesis import (
 )
 
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.nnet.layer_sum import LayerMix
+from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
 
 
 def tiny(**options):
@@ -29,14 +29,14 @@ def tiny(**options):
 @given(layers=st.integers(1, 6), dim=st.integers(1, 5))
 def test_at_first_it_is_the_mean_of_the_layers(layers, dim):
     states = torch.randn(2, 3, layers, dim)
-    mixed = LayerMix(layers)(states.flatten(2))
+    mixed = WeightedLayerSum(layers)(states.flatten(2))
     assert mixed.shape == (2, 3, dim)
     # Sums in another order.
     assert torch.allclose(mixed, states.mean(2), atol=1e-6)
 
 
 def test_layers_are_weighed_by_a_softmax():
-    mix = LayerMix(2)
+    mix = WeightedLayerSum(2)
     mix.weights.data = torch.tensor([0.0, 3.0]).log()  # 0 and all
     x = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]])
     assert mix(x).tolist() == [[[3.0, 4.0]]]
@@ -44,7 +44,7 @@ def test_layers_are_weighed_by_a_softmax():
 
 def test_weights_learn_which_layer_counts():
     torch.manual_seed(0)
-    mix = LayerMix(3)
+    mix = WeightedLayerSum(3)
     optimizer = torch.optim.Adam(mix.parameters(), lr=0.1)
     x = torch.randn(4, 10, 3 * 5)
     for _ in range(100):
@@ -64,8 +64,8 @@ def test_the_network_mixes_layers_before_it_projects_them():
         missing = plain.load_state_dict(model.state_dict(), strict=False)
         expected = plain(audio.mean(2), visual.mean(2))
     assert missing.unexpected_keys == [
-        "audio_mix.weights",
-        "visual_mix.weights",
+        "audio_layer_sum.weights",
+        "visual_layer_sum.weights",
     ]
     assert missing.missing_keys == []
     for ours, theirs in zip(logits, expected):
@@ -77,7 +77,7 @@ def test_the_weights_of_layers_are_trained_with_the_network():
     model = tiny(audio_layers=3, visual_layers=2)
     logits = model(torch.randn(2, 7, 24), torch.randn(2, 5, 12))
     logits.main.square().sum().backward()
-    for mix in (model.audio_mix, model.visual_mix):
+    for mix in (model.audio_layer_sum, model.visual_layer_sum):
         assert mix.weights.grad.abs().max() > 0
 
 

@@ -1,4 +1,4 @@
-"""Reading sound and pictures."""
+"""Reading audio and video."""
 
 import numpy as np
 import pytest

@@ -11,17 +11,21 @@ from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.evaluation.predictions import HEADS, LOSSES, Predictions
 from auxformer_lobes.reporting import figures as plots
-from auxformer_lobes.tasks import Attributes, Categories, SecondaryEmotions
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 
 SECONDARY = (
     "depressed frustrated angry sad disgust excited fear neutral surprise happy"
 ).split()
 CLIP = "MSP-IMPROV-S01A-F01-P-FM01"
 TASKS = {
-    "six classes": (Categories(class_names(6)), [4]),
-    "ten emotions": (SecondaryEmotions(SECONDARY), [1] * 4 + [0] * 6),
-    "attributes": (Attributes(), [3.25, 1.0, 4.5]),
-    "one attribute": (Attributes(["arousal"]), [3.25]),
+    "six classes": (CategoricalEmotion(class_names(6)), [4]),
+    "ten emotions": (MultiLabelEmotion(SECONDARY), [1] * 4 + [0] * 6),
+    "attributes": (DimensionalEmotion(), [3.25, 1.0, 4.5]),
+    "one attribute": (DimensionalEmotion(["arousal"]), [3.25]),
 }
 
 

@@ -14,7 +14,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from safetensors import safe_open
 
-from auxformer_lobes.features.base import Extractor, Reading
+from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.sharing import export as export_module
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import info, load, push
@@ -164,8 +164,8 @@ def test_weights_hold_the_statistics_too(finished):
 def test_it_says_how_features_were_stored_and_used(finished):
     model = load(finished[2])
     assert model["feature_dtype"] == {"audio": "float32", "visual": "float16"}
-    assert model["least_quality"] == 1
-    assert model["missing"] == "skip"
+    assert model["min_face_quality"] == 1
+    assert model["missing"] == "mask"
     assert model["visual_features"].faces.size == 16
 
 
@@ -250,7 +250,7 @@ def test_released_features_are_told_and_left_out(tmp_path):
         "visual.HogFeatures\n    faces: !new:auxformer_lobes.processing.faces.tracker."
         "FaceTracker\n        size: 16\n    frames_per_second: 10\n"
     )
-    released = f"released.FeatureFolder\n    folder: {folder}\n    dim: 50\n"
+    released = f"released.NumpyFeatures\n    folder: {folder}\n    dim: 50\n"
     hparams = make_run(tmp_path / "run", changes=[(hog, released)])
     model = export(tmp_path / "run", tmp_path / "model")
     loaded = load(model)
@@ -327,7 +327,7 @@ def test_an_encoder_that_was_trained_is_in_the_weights(tmp_path):
     trained = (
         "modules:\n    audio_norm",
         "audio_encoder: !new:auxformer_lobes.features.finetuned."
-        "TrainedEncoder\n    features: !ref <audio_features>\n"
+        "FineTunedEncoder\n    features: !ref <audio_features>\n"
         "modules:\n    audio_encoder: !ref <audio_encoder>\n    audio_norm",
     )
     changes = [
@@ -359,7 +359,7 @@ class Silence(Extractor):
 
     def read(self, clip, path):
         """Hears nothing."""
-        return Reading(torch.zeros(1, 4))
+        return ClipInput(torch.zeros(1, 4))
 
 
 def test_features_of_ones_own_load_by_trust_only(tmp_path, caplog):
@@ -391,7 +391,7 @@ def test_overrides_change_what_is_made(finished):
         ({"missing": {"a": 1}}, "nothing to set"),
         ({"audio_features": {"n_mel": 3}}, "FbankFeatures: .*n_mel"),
         ({"audio_features": {"n_mels": 8}}, "audio_features give 8 numbers"),
-        ({"task": None}, "overrides: task is not Categories"),
+        ({"task": None}, "overrides: task is not CategoricalEmotion"),
         ({"auxformer": "x"}, "overrides: auxformer is not AuxFormer"),
         ({"modules": []}, "overrides: modules is not names and values"),
     ],

@@ -175,9 +175,9 @@ def test_licences_of_encoders_are_named(config, case):
 @pytest.mark.parametrize(
     "task, words",
     [
-        ("Categories", "the probabilities of angry, happy, sad"),
-        ("SecondaryEmotions", "which of these emotions there are"),
-        ("Attributes", "numbers on the raters' scale"),
+        ("CategoricalEmotion", "the probabilities of angry, happy, sad"),
+        ("MultiLabelEmotion", "which of these emotions there are"),
+        ("DimensionalEmotion", "numbers on the raters' scale"),
     ],
 )
 def test_it_says_what_comes_out(config, task, words):

@@ -119,8 +119,8 @@ TAG_ATTACKS = {
     "eval": ("!new:builtins.eval ['1']", "!new:builtins.eval"),
     "hub": ("!new:torch.hub.load [a, b]", "!new:torch.hub.load"),
     "ours, but not for models": (
-        "!new:auxformer_lobes.features.precomputed.FeatureFolder {folder: /}",
-        "!new:auxformer_lobes.features.precomputed.FeatureFolder",
+        "!new:auxformer_lobes.features.precomputed.NumpyFeatures {folder: /}",
+        "!new:auxformer_lobes.features.precomputed.NumpyFeatures",
     ),
     "a checkpointer": (
         "!new:speechbrain.utils.checkpoints.Checkpointer [SENTINEL]",
@@ -185,11 +185,11 @@ MALFORMED = {
     "a directive": ("# AuxFormer", "%TAG ! !new:os.\n---\n# AuxFormer"),
     "a version": ("# AuxFormer", "%YAML 1.1\n---\n# AuxFormer"),
     "a second document": ("modules:\n", "---\nmodules:\n"),
-    "an anchor": ("missing: skip", "missing: &a skip"),
-    "an alias": ("missing: skip", "missing: *a"),
-    "a key twice": ("missing: skip\n", "missing: skip\nmissing: zeros\n"),
+    "an anchor": ("missing: mask", "missing: &a skip"),
+    "an alias": ("missing: mask", "missing: *a"),
+    "a key twice": ("missing: mask\n", "missing: mask\nmissing: zero_fill\n"),
     "an argument twice": ("  dim: 4\n", "  dim: 4\n  dim: 5\n"),
-    "a merge": ("modules:\n", "<<: {missing: zeros}\nmodules:\n"),
+    "a merge": ("modules:\n", "<<: {missing: zero_fill}\nmodules:\n"),
     "another key": ("modules:\n", "device: cuda\nmodules:\n"),
     "an option of the interface": ("modules:\n", "compile: True\nmodules:\n"),
     "an attribute": ("!ref <auxformer>", "!ref <auxformer.__class__>"),
@@ -205,12 +205,12 @@ MALFORMED = {
     ),
     "a list as key": ("modules:\n", "? [a, b]\n: 1\nmodules:\n"),
     "an octal number": ("  dim: 4", "  dim: 0o4"),
-    "a date": ("missing: skip", "missing: 2026-01-01"),
-    "depth": ("missing: skip", f"missing: {'[' * 30000}"),
-    "depth in blocks": ("missing: skip", f"missing: {'? ' * 20000}x"),
+    "a date": ("missing: mask", "missing: 2026-01-01"),
+    "depth": ("missing: mask", f"missing: {'[' * 30000}"),
+    "depth in blocks": ("missing: mask", f"missing: {'? ' * 20000}x"),
     "a number of many digits": ("  dim: 4", f"  dim: {'9' * 60000}"),
-    "no end": ("missing: skip", "missing: 'skip"),
-    "a control character": ("missing: skip", "missing: \x1b[2J"),
+    "no end": ("missing: mask", "missing: 'skip"),
+    "a control character": ("missing: mask", "missing: \x1b[2J"),
 }
 
 
@@ -570,7 +570,7 @@ def test_a_version_is_told_in_short(model):
 
 
 def test_a_tag_is_told_in_short(model):
-    change(model, "missing: skip", f"missing: !{'x' * 10**4} skip")
+    change(model, "missing: mask", f"missing: !{'x' * 10**4} skip")
     assert len(refusal(model)) < 1000
 
 
@@ -785,5 +785,5 @@ def test_trusted_or_not_an_export_is_the_same(model):
     assert all(map(torch.equal, safe, trusted))
     for key in ("audio_features", "visual_features"):
         assert loaded[0][key].settings == loaded[1][key].settings
-    for key in ("feature_dtype", "least_quality", "missing", "config"):
+    for key in ("feature_dtype", "min_face_quality", "missing", "config"):
         assert loaded[0][key] == loaded[1][key]

@@ -14,7 +14,7 @@ from hypothesis import (
 
 from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.evaluation.predictions import Predictions, score
-from auxformer_lobes.tasks import Attributes, Categories
+from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import (
     KINDS,
@@ -206,10 +206,12 @@ def test_what_learns_votes_is_not_given_others(kind, votes):
 
 def test_each_attribute_has_its_weight():
     with pytest.raises(UserError, match="weights: 2 of them, for 3"):
-        Attributes(weights=[1.0, 1.0])
+        DimensionalEmotion(weights=[1.0, 1.0])
 
 
 def test_where_nothing_is_true_of_any_clip_nothing_is_said():
-    found = score(Categories("ab"), np.array([[-1]]), np.eye(2)[:1], "x")
+    found = score(
+        CategoricalEmotion("ab"), np.array([[-1]]), np.eye(2)[:1], "x"
+    )
     nothing = {"value": None, "low": None, "high": None}
     assert found["accuracy"] == nothing and found["f1_macro"] == nothing

@@ -11,7 +11,7 @@ from hypothesis import (
 from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
-from auxformer_lobes.tasks import Categories
+from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.tasks.categorical import confusion_metrics
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_predictions
@@ -24,7 +24,7 @@ PAIRS = st.lists(
 
 @pytest.fixture
 def task():
-    return Categories(CLASSES)
+    return CategoricalEmotion(CLASSES)
 
 
 def clips(truth, predicted):
@@ -33,7 +33,7 @@ def clips(truth, predicted):
 
 
 def measure(truth, predicted):
-    task = Categories(CLASSES)
+    task = CategoricalEmotion(CLASSES)
     return task.measure(task.statistics(*clips(truth, predicted)).sum(0))
 
 
@@ -85,12 +85,14 @@ def test_statistics_are_the_confusion_matrix(task):
 
 @pytest.mark.parametrize("rule", ["P", "M"])
 def test_the_target_is_the_class(rule):
-    target, truth = Categories(CLASSES, rule).labels("sad", [0.0, 0.3, 0.7])
+    target, truth = CategoricalEmotion(CLASSES, rule).labels(
+        "sad", [0.0, 0.3, 0.7]
+    )
     assert target.tolist() == truth.tolist() == [2]
 
 
 def test_under_rule_d_the_target_is_what_the_raters_say():
-    task = Categories(CLASSES, label_rule="D")
+    task = CategoricalEmotion(CLASSES, label_rule="D")
     target, truth = task.labels("sad", [0.0, 0.3, 0.7])
     torch.testing.assert_close(target, torch.tensor([0.0, 0.3, 0.7]))
     assert truth.tolist() == [2]
@@ -106,7 +108,9 @@ def test_outputs_are_probabilities_in_any_precision(task):
 
 def test_weights_and_smoothing_are_those_of_the_loss():
     weights = [1.0, 2.0, 3.0]
-    task = Categories(CLASSES, class_weights=weights, label_smoothing=0.1)
+    task = CategoricalEmotion(
+        CLASSES, class_weights=weights, label_smoothing=0.1
+    )
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 1])
     expected = torch.nn.CrossEntropyLoss(
         weight=torch.tensor(weights), label_smoothing=0.1

@@ -12,7 +12,7 @@ from hypothesis import (
 from sklearn.metrics import root_mean_squared_error
 
 from auxformer_lobes.nnet.losses import ConcordanceLoss
-from auxformer_lobes.tasks import Attributes
+from auxformer_lobes.tasks import DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_clips, random_predictions
 
@@ -21,7 +21,7 @@ ENTRY = {"arousal": 5.0, "valence": 2.0, "dominance": 3.0}
 
 @pytest.fixture
 def task():
-    return Attributes()
+    return DimensionalEmotion()
 
 
 def concordance(x, y):
@@ -46,7 +46,7 @@ def test_metrics_are_those_of_other_formulas(pairs):
     truth, outputs = np.array(pairs).T[:, :, None]
     # Where nothing varies, no formula has a value.
     assume(np.ptp(pairs) > 0)
-    overall, details = measure(Attributes(["arousal"]), truth, outputs)
+    overall, details = measure(DimensionalEmotion(["arousal"]), truth, outputs)
     ccc, rmse = overall["ccc"], overall["rmse"]
     # Sums of squares up to 4 have 15 digits, and the least spread that
     # ratings of two digits have, over 30 clips, is 3e-6.
@@ -62,7 +62,7 @@ def test_where_nothing_varies_there_is_no_concordance(count):
     """A ratio of two rounding errors would be any number."""
     truth = np.tile([1.0, 1.1, 3.0, 3.3, 4.7], (count, 1))
     for outputs in (truth, truth + 1e-9):
-        _, details = measure(Attributes("abcde"), truth, outputs)
+        _, details = measure(DimensionalEmotion("abcde"), truth, outputs)
         assert np.isnan(details["ccc"]).all()
         # The root of a rounding error.
         np.testing.assert_allclose(details["rmse"], 0, atol=1e-7)
@@ -111,7 +111,7 @@ def test_an_attribute_that_no_clip_has_is_not_in_the_mean(task):
 @settings(deadline=None, max_examples=50)
 @given(st.lists(RATINGS, min_size=3, max_size=3))
 def test_ratings_are_scaled_and_back(ratings):
-    task = Attributes()
+    task = DimensionalEmotion()
     target, truth = task.labels(dict(zip(task.names, ratings)))
     torch.testing.assert_close(truth, torch.tensor(ratings))
     # Rounded twice, to seven digits.
@@ -121,7 +121,7 @@ def test_ratings_are_scaled_and_back(ratings):
 
 
 def test_the_network_learns_a_scale_of_width_1():
-    task = Attributes(["arousal", "valence"], low=-3, high=7)
+    task = DimensionalEmotion(["arousal", "valence"], low=-3, high=7)
     target, truth = task.labels({"arousal": -3.0, "valence": 7.0})
     assert target[1] - target[0] == 1
     assert truth.tolist() == [-3, 7]
@@ -130,7 +130,7 @@ def test_the_network_learns_a_scale_of_width_1():
 
 
 def test_attributes_are_in_the_order_of_the_names():
-    task = Attributes(["dominance", "arousal"])
+    task = DimensionalEmotion(["dominance", "arousal"])
     assert task.labels(ENTRY)[1].tolist() == [3, 5]
 
 
@@ -159,7 +159,7 @@ def test_the_loss_is_concordance_as_it_is_reported(task):
 
 
 def test_weights_are_those_of_the_loss():
-    task = Attributes(weights=[1.0, 0.0, 3.0])
+    task = DimensionalEmotion(weights=[1.0, 0.0, 3.0])
     torch.testing.assert_close(
         task.criterion.weights, torch.tensor([1.0, 0.0, 3.0])
     )
@@ -170,7 +170,7 @@ def test_the_floor_is_a_ridge_regression():
     features = rng.normal(size=(40, 5))
     for number in (1, 3):
         names = ["arousal", "valence", "dominance"][:number]
-        task = Attributes(names)
+        task = DimensionalEmotion(names)
         truth = features[:, :number] + 3
         truth = truth[:, 0] if number == 1 else truth
         model = task.linear_model(1e6).fit(features, truth)

@@ -11,7 +11,7 @@ from hypothesis import (
 )
 from sklearn import metrics as sklearn_metrics
 
-from auxformer_lobes.tasks import SecondaryEmotions
+from auxformer_lobes.tasks import MultiLabelEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_predictions
 
@@ -20,7 +20,7 @@ CLASSES = ["angry", "excited", "happy", "sad"]
 
 @pytest.fixture
 def task():
-    return SecondaryEmotions(CLASSES)
+    return MultiLabelEmotion(CLASSES)
 
 
 # Clips, each with what is there and how likely it seems, in tenths.
@@ -44,10 +44,10 @@ def test_metrics_are_scikit_learns(clips, tenths):
     """But for an emotion that neither is there nor is said to be.
 
     scikit-learn gives it an F1 of 0, or with `zero_division` nan leaves it
-    out of the mean; ours is always left out, as in `Categories`.
+    out of the mean; ours is always left out, as in `CategoricalEmotion`.
     """
     truth, outputs = clips
-    task = SecondaryEmotions("abc")
+    task = MultiLabelEmotion("abc")
     task.threshold = tenths / 10
     predicted = outputs > task.threshold
     overall, details = measure(task, truth, outputs)
@@ -92,7 +92,7 @@ def test_a_test_without_any_emotion_has_no_micro_f1(task):
 @given(CLIPS)
 def test_no_threshold_is_better_on_the_development_set(clips):
     truth, outputs = clips
-    task = SecondaryEmotions("abc")
+    task = MultiLabelEmotion("abc")
     task.fit(truth, outputs)
     fitted = measure(task, truth, outputs)[0]["f1_macro"]
     # All decisions there are: a threshold in each gap, and beyond the ends.
@@ -125,7 +125,7 @@ def test_what_was_fitted_decides_as_it_did_when_it_was_fitted(task, dtype):
 
 def test_before_it_is_fitted_the_threshold_is_that_of_chance(task):
     assert task.threshold == 0.25
-    assert SecondaryEmotions(CLASSES, binary=True).threshold == 0.5
+    assert MultiLabelEmotion(CLASSES, binary=True).threshold == 0.5
 
 
 def test_an_emotion_is_there_if_more_perceive_it_than_by_chance(task):
@@ -136,7 +136,7 @@ def test_an_emotion_is_there_if_more_perceive_it_than_by_chance(task):
 
 def test_even_votes_on_ten_emotions_say_nothing_in_particular():
     """0.1 as a sum of floats is a little more, or less, than a tenth."""
-    task = SecondaryEmotions("abcdefghij")
+    task = MultiLabelEmotion("abcdefghij")
     for tenth in (0.1, 0.3 - 0.2, 0.1 + 1e-16, 0.7 + 0.1 - 0.7):
         assert task.labels([tenth] * 10)[1].tolist() == [0] * 10
     assert task.say_truth([0] * 10) == "nothing in particular"
@@ -151,7 +151,7 @@ def test_shares_are_learnt_by_cross_entropy(task):
 
 
 def test_whether_each_is_there_is_learnt_by_binary_cross_entropy():
-    task = SecondaryEmotions(CLASSES, binary=True)
+    task = MultiLabelEmotion(CLASSES, binary=True)
     target, truth = task.labels([0.1, 0.2, 0.3, 0.4])
     assert target.tolist() == truth.tolist() == [0, 0, 1, 1]
     logits = torch.tensor([[1.0, 0.0, -1.0, 2.0]])
@@ -206,7 +206,7 @@ def test_votes_on_other_emotions_are_refused(task):
 
 
 def test_the_figure_is_the_f1_of_each_emotion():
-    task = SecondaryEmotions(CLASSES[:3])
+    task = MultiLabelEmotion(CLASSES[:3])
     made = random_predictions(task)
     axis = task.figures(made)["emotions"].axes[0]
     shown = [bar.get_height() for bars in axis.containers for bar in bars]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
-from auxformer_lobes.utils.checkpoints import WholeCheckpointer
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 
 
 class Killed(Exception):
@@ -23,7 +23,7 @@ def model():
 
 
 def make(folder, model, **options):
-    return WholeCheckpointer(folder, recoverables={"model": model}, **options)
+    return AtomicCheckpointer(folder, recoverables={"model": model}, **options)
 
 
 def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, model):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from auxformer_lobes.utils.files import whole_file
+from auxformer_lobes.utils.files import atomic_write
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text("before")
     with pytest.raises(KeyboardInterrupt):
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write("half")
             raise KeyboardInterrupt
     assert path.read_text() == "before"
@@ -17,6 +17,6 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
 
 
 def test_bytes_are_written_as_they_are(tmp_path):
-    with whole_file(tmp_path / "x", "wb") as file:
+    with atomic_write(tmp_path / "x", "wb") as file:
         file.write(b"\r\n\x00")
     assert (tmp_path / "x").read_bytes() == b"\r\n\x00"
