@@ -10,7 +10,7 @@ _HOMES = {
     "FeatureStore": "auxformer_lobes.dataio.feature_store",
     "ModalityDropout": "auxformer_lobes.augment.missing",
     "SharedLoss": "auxformer_lobes.nnet.losses",
-    "combine_heads": "auxformer_lobes.augment.missing",
+    "combine_heads": "auxformer_lobes.models.base",
 }
 
 __all__ = list(_HOMES)

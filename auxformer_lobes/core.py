@@ -1,6 +1,5 @@
-"""What the Brains of all recipes share: records, selection, evaluation."""
+"""The Brain that recipes share: statistics, selection and evaluation."""
 
-import json
 import os
 from collections import defaultdict
 
@@ -8,170 +7,195 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataio import length_to_mask
 
-from auxformer_lobes.augment.missing import INPUTS, combine_heads
-from auxformer_lobes.evaluation.predictions import LOSSES, Predictions
+from auxformer_lobes.augment.missing import AUDIO_VISUAL, Stream, presence
+from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.nnet.schedulers import set_rate
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.random import stream_seed
 
 
 class AuxFormerBrain(sb.Brain):
-    """A Brain that records losses and predictions of AuxFormer's heads.
+    """A Brain that records the losses and predictions of a network's heads.
 
-    A recipe's own Brain says what the logits cost (`compute_objectives`), and
-    calls `record` there. Its modules are those of the recipes' YAML files:
-    `auxformer`, `audio_norm`, `visual_norm`, `modality_dropout` and, where
-    encoders are trained too, `audio_encoder` or `visual_encoder`, for which
-    there are `hparams.lr` and `hparams.encoder_lr`. It needs `hparams.task`,
-    `hparams.missing` (of `AuxFormer`), `hparams.seed`,
-    `hparams.number_of_epochs`, `hparams.select_by` (one of
-    `evaluation.LOSSES` or the task's metrics), `hparams.train_logger` and
+    A recipe's own Brain computes the loss in `compute_objectives`, and calls
+    `record` there. Its modules are those of the recipes' YAML files:
+    `network` (an `AudioVisualNetwork`), `audio_norm`, `visual_norm`,
+    `train_condition` and, where encoders are trained too, `audio_encoder` or
+    `visual_encoder`, with learning rates `hparams.lr` and
+    `hparams.encoder_lr`. It needs `hparams.network`, `hparams.task`,
+    `hparams.seed`, `hparams.number_of_epochs`, `hparams.select_by` (a loss or
+    one of the task's metrics), `hparams.train_logger` and
     `hparams.output_folder`; a learning rate schedule may be
     `hparams.step_schedule`, called before each step, or
     `hparams.epoch_schedule`, called with each development loss.
     """
 
-    inputs = INPUTS["audio_visual"]
+    condition = AUDIO_VISUAL
 
     def compute_forward(self, batch, stage):
-        """From features to the logits of the three heads.
+        """Computes the logits of each head.
 
         Arguments
         ---------
         batch : PaddedBatch
             The clips.
         stage : sb.Stage
-            The stage of the experiment.
+            In training, `modules.train_condition` draws what is lost; else
+            `condition` does.
 
         Returns
         -------
-        logits : Logits
-            What the heads say.
-        asked : torch.Tensor or None
-            Of which modalities each sample's heads are asked, boolean
-            `[batch, 2]`; None is all, where the network tells a missing
-            modality by zeros, as published.
+        logits : dict of torch.Tensor
+            Head → `[batch, classes]`.
+        head_mask : torch.Tensor
+            Which heads contribute, boolean `[batch, heads]`.
         """
         batch = batch.to(self.device)
-        present = self.visible(batch.present.data, stage)
-        asked = None if self.hparams.missing == "zero_fill" else present
-        return self.logits(batch, present), asked
-
-    def visible(self, present, stage):
-        """What the network is given of what is present.
-
-        Arguments
-        ---------
-        present : torch.Tensor
-            Whether each sample has (audio, visual), boolean `[batch, 2]`.
-        stage : sb.Stage
-            In training `modules.modality_dropout` has its say, else the
-            input that is evaluated.
-
-        Returns
-        -------
-        torch.Tensor
-            Boolean `[batch, 2]`.
-        """
+        streams = self.streams(batch)
         if stage == sb.Stage.TRAIN:
-            return self.modules.modality_dropout(present)
-        return present & torch.tensor(self.inputs, device=present.device)
+            streams = self.modules.train_condition(streams, batch.id)
+        else:
+            streams = self.condition(streams, batch.id)
+        # Not of `modules`, where DistributedDataParallel may hide it.
+        head_mask = self.hparams.network.head_mask(presence(streams))
+        return self.logits(streams), head_mask
 
-    def logits(self, batch, present, **options):
-        """Runs the network on what a batch has of sound and picture.
+    def streams(self, batch):
+        """Normalised features of a batch, and which frames are there.
 
         Where `modules` has an `audio_encoder` or a `visual_encoder`, which is
-        trained too, features come out of it; then they are normalised.
+        trained too, features come out of it.
 
         Arguments
         ---------
         batch : PaddedBatch
-            The clips, with their `audio` and `visual` features.
-        present : torch.Tensor
-            What the network is given of them, boolean `[batch, 2]`.
-        **options
-            Further arguments of `AuxFormer.forward`.
+            The clips, with their `audio` and `visual` features, and whether
+            these are `present`.
 
         Returns
         -------
-        Logits
-            What `AuxFormer.forward` returns.
+        dict of Stream
+            "audio" and "visual".
         """
-        audio, audio_lens = self._encode("audio", *batch.audio)
-        visual, visual_lens = self._encode("visual", *batch.visual)
-        return self.modules.auxformer(
-            audio, visual, audio_lens, visual_lens, present, **options
-        )
+        streams = {}
+        for modality, there in zip(MODALITIES, batch.present.data.T):
+            x, lens = batch[modality]
+            if f"{modality}_encoder" in self.modules:
+                x, lens = self.modules[f"{modality}_encoder"](x, lens)
+            frames = (lens * x.shape[1]).round()
+            mask = length_to_mask(frames, x.shape[1], dtype=torch.bool)
+            x = self.modules[f"{modality}_norm"](x)
+            streams[modality] = Stream(x, lens, mask & there[:, None])
+        return streams
 
-    def _encode(self, modality, x, lens):
-        if f"{modality}_encoder" in self.modules:
-            x, lens = self.modules[f"{modality}_encoder"](x, lens)
-        return self.modules[f"{modality}_norm"](x), lens
+    def logits(self, streams, **options):
+        """Runs the network.
+
+        Arguments
+        ---------
+        streams : dict of Stream
+            "audio" and "visual".
+        **options
+            Further arguments of the network.
+
+        Returns
+        -------
+        dict of torch.Tensor
+            What the network returns.
+        """
+        audio, visual = (streams[modality] for modality in MODALITIES)
+        return self.modules.network(
+            audio.data,
+            visual.data,
+            audio.lens,
+            visual.lens,
+            presence(streams),
+            audio.mask,
+            visual.mask,
+            **options,
+        )
 
     @torch.no_grad()
     def cross_attention(self, clip):
-        """Which visual frame each audio frame of a clip looks at.
+        """Which visual frame each audio frame of a clip attends to.
 
         Arguments
         ---------
         clip : dict
-            An item of a dataset of `dataio.add_features`.
+            An item of a dataset of `add_features`.
 
         Returns
         -------
         torch.Tensor
-            Mean over layers and heads, `[audio_time, visual_time]`.
+            Mean over layers and heads, `[audio_time, visual_time]`; None if
+            the network has no such attention.
         """
+        if not hasattr(self.hparams.network, "audio_from_visual"):
+            return None
         self.modules.eval()
         batch = PaddedBatch([clip]).to(self.device)
-        _, seen = self.logits(batch, batch.present.data, return_attention=True)
+        _, seen = self.logits(self.streams(batch), return_attention=True)
         return seen["audio_from_visual"].mean((0, 2))[0].cpu()
 
-    def record(self, batch, loss, logits, asked, stage):
-        """Keeps the parts of the loss and, in evaluation, the predictions.
+    def record(self, batch, loss, logits, head_mask, stage):
+        """Records the parts of the loss and, in evaluation, the predictions.
 
         Arguments
         ---------
         batch : PaddedBatch
             The clips, with their `truth` and `spk_id`.
         loss : LossParts
-            What they cost.
-        logits : Logits
-            What the heads say of them.
-        asked : torch.Tensor or None
-            Which heads have a say, boolean `[batch, 2]`; None is all.
+            Their loss.
+        logits : dict of torch.Tensor
+            Head → `[batch, classes]`.
+        head_mask : torch.Tensor
+            Which heads contribute, boolean `[batch, heads]`.
         stage : sb.Stage
             The stage of the experiment.
         """
-        for name, part in loss._asdict().items():
-            self.losses[name].append(part.detach())
+        self.losses["loss"].append(loss.total.detach())
+        for head, part in loss.heads.items():
+            self.losses[f"loss_{head}"].append(part.detach())
         if stage != sb.Stage.TRAIN:
-            self.record_predictions(batch, logits, asked)
+            self.record_predictions(batch, logits, head_mask)
 
-    def record_predictions(self, batch, logits, asked):
-        """Keeps what is predicted of a batch.
+    def record_predictions(self, batch, logits, head_mask):
+        """Records the predictions of the heads that contribute.
 
         Arguments
         ---------
         batch : PaddedBatch
             The clips, with their `truth` and `spk_id`.
-        logits : Logits
-            What the heads say of them.
-        asked : torch.Tensor or None
-            Which heads have a say, boolean `[batch, 2]`; None is all.
+        logits : dict of torch.Tensor
+            Head → `[batch, classes]`.
+        head_mask : torch.Tensor
+            Which heads contribute, boolean `[batch, heads]`.
         """
-        heads = {"combined": combine_heads(logits, asked)}
-        heads.update(logits._asdict())
-        self.predictions.clips += batch.id
-        self.predictions.speakers += batch.spk_id
-        self.predictions.truth += batch.truth.data.tolist()
-        for head, scores in heads.items():
-            outputs = self.hparams.task.outputs(scores).tolist()
-            self.predictions.outputs[head] += outputs
+        logits = {
+            "combined": combine_heads(logits, head_mask),
+            **{head: logits[head] for head in self._active_heads()},
+        }
+        task = self.hparams.task
+        self.predictions.add(
+            batch.id,
+            batch.spk_id,
+            batch.truth.data,
+            {head: task.outputs(scores) for head, scores in logits.items()},
+        )
+
+    def _active_heads(self):
+        """The heads that contribute under the condition, if there are some."""
+        heads = self.hparams.network.heads
+        given = {*self.condition.modalities}
+        return [h for h in heads if len(heads) > 1 and given & {*heads[h]}]
 
     def on_stage_start(self, stage, epoch=None):
-        """Starts the records of a stage.
+        """Starts the statistics of a stage.
 
         Arguments
         ---------
@@ -184,7 +208,8 @@ class AuxFormerBrain(sb.Brain):
         self.predictions = Predictions()
         if stage == sb.Stage.TRAIN:
             # A run that was interrupted draws what it would have drawn.
-            torch.manual_seed(self.hparams.seed + epoch)
+            rank = int(os.environ.get("RANK", 0))
+            torch.manual_seed(stream_seed(self.hparams.seed, epoch, rank))
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """After validation, logs the epoch and saves a checkpoint.
@@ -201,9 +226,7 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TEST:
             return
         stats = {
-            "loss" if name == "total" else f"loss_{name}": torch.stack(parts)
-            .mean()
-            .item()
+            name: torch.stack(parts).mean().item()
             for name, parts in self.losses.items()
         }
         if stage == sb.Stage.TRAIN:
@@ -218,13 +241,16 @@ class AuxFormerBrain(sb.Brain):
                 [self.optimizer], epoch, stats["loss"]
             )
             set_rate(self.optimizer, lr)
-        self._add_to_history(
-            {**meta, "train": self.train_stats, "valid": stats}
-        )
+        self._write_epoch({**meta, "train": self.train_stats, "valid": stats})
+        direction = self.hparams.task.direction(self.hparams.select_by)
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, **stats},
-            **{f"{self._extreme}_keys": [self.hparams.select_by]},
+            **{f"{direction}_keys": [self.hparams.select_by]},
         )
+
+    @sb.utils.distributed.main_process_only
+    def _write_epoch(self, entry):
+        Run(self.hparams.output_folder).write_epoch(entry)
 
     def init_optimizers(self):
         """Makes the optimiser; encoders have a learning rate of their own."""
@@ -251,14 +277,18 @@ class AuxFormerBrain(sb.Brain):
             )
 
     def on_fit_start(self):
-        """Refuses a choice of the best epoch that would fail at its end.
+        """Refuses an unknown `hparams.select_by` before the first epoch.
 
         Raises
         ------
         UserError
             If `hparams.select_by` is unknown.
         """
-        known = (*LOSSES, *self.hparams.task.metrics)
+        known = [
+            "loss",
+            *(f"loss_{head}" for head in self.hparams.network.heads),
+        ]
+        known += self.hparams.task.metrics
         if self.hparams.select_by not in known:
             raise UserError(
                 f"select_by {self.hparams.select_by!r} is unknown: choose "
@@ -318,72 +348,62 @@ class AuxFormerBrain(sb.Brain):
             self.total_steps = steps * self.hparams.number_of_epochs
         return loader
 
-    def predict_all(self, valid_set, test_set, loader_kwargs):
-        """Predicts the test set from each input, with the best checkpoint.
+    def predict_conditions(
+        self, valid_set, test_set, conditions, loader_kwargs
+    ):
+        """Predicts the test set under each condition, by the best checkpoint.
 
-        What turns outputs into decisions, a threshold for example, is fitted
-        on the development set, given both modalities.
+        A threshold or a temperature is fitted on the development set, with
+        both modalities given; the combined outputs are calibrated.
 
         Arguments
         ---------
         valid_set : DynamicItemDataset
-            The development set.
+            The development set; None to leave the task as it was fitted.
         test_set : DynamicItemDataset
             The test set.
+        conditions : sequence of Condition
+            What the network is given in turn.
         loader_kwargs : dict
             Arguments of the data loader.
 
         Returns
         -------
         dict of Predictions
-            For each of `INPUTS`, what was predicted.
+            By name of the condition.
 
         Raises
         ------
         UserError
             If there is no checkpoint.
         """
-        self._predict(valid_set, "audio_visual", loader_kwargs)
-        self._fit_task()
-        return self.predict_each_input(test_set, loader_kwargs)
-
-    def predict_each_input(self, dataset, loader_kwargs):
-        """Predicts a dataset from each input, with the best checkpoint.
-
-        Arguments
-        ---------
-        dataset : DynamicItemDataset
-            The clips.
-        loader_kwargs : dict
-            Arguments of the data loader.
-
-        Returns
-        -------
-        dict of Predictions
-            For each of `INPUTS`, what was predicted.
-
-        Raises
-        ------
-        UserError
-            If there is no checkpoint.
-        """
+        if valid_set is not None:
+            self._predict(valid_set, AUDIO_VISUAL, loader_kwargs)
+            self._fit_task()
         return {
-            name: self._predict(dataset, name, loader_kwargs) for name in INPUTS
+            condition.name: self._predict(
+                test_set, condition, loader_kwargs
+            ).calibrated(self.hparams.task)
+            for condition in conditions
         }
 
-    def _predict(self, dataset, name, loader_kwargs):
+    def _predict(self, dataset, condition, loader_kwargs):
         if self.checkpointer.find_checkpoint() is None:
             raise UserError(
                 f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
                 "train first"
             )
-        self.inputs = INPUTS[name]
-        self.evaluate(
-            dataset,
-            test_loader_kwargs=loader_kwargs,
-            **{f"{self._extreme}_key": self.hparams.select_by},
-        )
-        self.inputs = INPUTS["audio_visual"]
+        select_by = self.hparams.select_by
+        direction = self.hparams.task.direction(select_by)
+        self.condition = condition.eval()
+        try:
+            self.evaluate(
+                dataset,
+                test_loader_kwargs=loader_kwargs,
+                **{f"{direction}_key": select_by},
+            )
+        finally:
+            self.condition = AUDIO_VISUAL
         return self.predictions
 
     def _fit_task(self):
@@ -391,32 +411,3 @@ class AuxFormerBrain(sb.Brain):
             np.array(self.predictions.truth),
             np.array(self.predictions.outputs["combined"]),
         )
-
-    def history(self):
-        """What was logged so far.
-
-        Returns
-        -------
-        list of dict
-            For each epoch, `epoch`, `lr`, and the `train` and `valid` stats.
-        """
-        if not os.path.exists(self._history_file):
-            return []
-        with open(self._history_file, encoding="utf-8") as file:
-            return json.load(file)
-
-    @property
-    def _history_file(self):
-        return os.path.join(self.hparams.output_folder, "history.json")
-
-    @sb.utils.distributed.main_process_only
-    def _add_to_history(self, entry):
-        """Adds an epoch; epochs that are run again replace themselves."""
-        before = [e for e in self.history() if e["epoch"] < entry["epoch"]]
-        with atomic_write(self._history_file) as file:
-            json.dump([*before, entry], file, indent=1)
-
-    @property
-    def _extreme(self):
-        small = (*LOSSES, *self.hparams.task.lower_is_better)
-        return "min" if self.hparams.select_by in small else "max"

@@ -1,79 +1,197 @@
-"""What is present and what is missing, in training and in evaluation."""
+"""What is lost of a clip: conditions, for evaluation and training alike.
 
+A condition is an object that changes a batch, is deterministic for its seed,
+and has a name. A new one is a subclass of `Condition` that says in `forward`
+which frames are lost; it goes into `test_conditions` or `train_condition` of
+a recipe's YAML file.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn as nn
 
-# What they are to people.
-WORDS = {"audio": "sound", "visual": "picture"}
-# What the model is given in evaluation: (audio, visual).
-INPUTS = {
-    "audio_visual": (True, True),
-    "audio_only": (True, False),
-    "visual_only": (False, True),
-}
+from auxformer_lobes.utils.modalities import MODALITIES
 
 
-def heads_of(name):
-    """The heads that have something to say to one of `INPUTS`.
+class Stream(NamedTuple):
+    """One modality of a batch.
+
+    Arguments
+    ---------
+    data : torch.Tensor
+        Features, `[batch, time, channels]`.
+    lens : torch.Tensor
+        Relative lengths, `[batch]`.
+    mask : torch.Tensor
+        Boolean `[batch, time]`: frames that are neither padding nor lost. A
+        clip without any lacks the modality.
+    """
+
+    data: torch.Tensor
+    lens: torch.Tensor
+    mask: torch.Tensor
+
+
+class Condition(nn.Module):
+    """What a network is given of a batch.
+
+    `modalities` are those that may be present under the condition: heads that
+    need none of them do not contribute.
 
     Arguments
     ---------
     name : str
-        A key of `INPUTS`.
-
-    Returns
-    -------
-    list of str
-        Names of the heads.
+        Its name in tables and files.
+    seed : int
+        Seed of what it draws in evaluation.
 
     Example
     -------
-    >>> heads_of("audio_only")
-    ['combined', 'main', 'audio']
+    >>> class FirstHalf(Condition):
+    ...     def forward(self, streams, clips):
+    ...         half = lambda mask: mask.cumsum(1) <= mask.sum(1, True) / 2
+    ...         return {
+    ...             name: stream._replace(mask=stream.mask & half(stream.mask))
+    ...             for name, stream in streams.items()
+    ...         }
+    >>> mask = torch.ones(1, 4, dtype=torch.bool)
+    >>> audio = Stream(torch.rand(1, 4, 2), torch.ones(1), mask)
+    >>> FirstHalf("first_half")({"audio": audio}, ["clip"])["audio"].mask
+    tensor([[ True,  True, False, False]])
     """
-    audio, visual = INPUTS[name]
-    return ["combined", "main"] + ["audio"] * audio + ["visual"] * visual
+
+    modalities = MODALITIES
+
+    def __init__(self, name, seed=0):
+        super().__init__()
+        self.name = name
+        self.seed = seed
+
+    def forward(self, streams, clips):
+        """Changes a batch.
+
+        Arguments
+        ---------
+        streams : dict of Stream
+            "audio" and "visual".
+        clips : list of str
+            Names of the clips.
+
+        Returns
+        -------
+        dict of Stream
+            A lost frame keeps its place in time; its mask is False.
+        """
+        raise NotImplementedError
+
+    def rng(self, clip):
+        """Random generator for one clip.
+
+        In evaluation it depends on the seed and the clip alone, so that what
+        is lost does not depend on the batch; in training, each call draws
+        anew from torch's generator.
+
+        Arguments
+        ---------
+        clip : str
+            Its name.
+
+        Returns
+        -------
+        np.random.Generator
+        """
+        if self.training:
+            return np.random.default_rng(torch.randint(2**62, ()).item())
+        return np.random.default_rng([self.seed, zlib.crc32(clip.encode())])
 
 
-class ModalityDropout(nn.Module):
-    """Shuts a modality off in training, so that the model learns to do without.
+class Available(Condition):
+    """Some modalities of every clip, the others wholly lost.
 
-    Audio with one probability, else the visual features with another, never
-    both. A sample that has a single modality keeps it.
+    Arguments
+    ---------
+    modalities : list of str
+        Those that are there.
+
+    Example
+    -------
+    >>> Available(["audio"]).name, Available().name
+    ('audio_only', 'audio_visual')
+    """
+
+    def __init__(self, modalities=MODALITIES):
+        modalities = tuple(modalities)
+        if not modalities or {*modalities} - {*MODALITIES}:
+            raise ValueError(
+                f"modalities {[*modalities]}: choose among {[*MODALITIES]}"
+            )
+        super().__init__(
+            "audio_visual" if len(modalities) > 1 else f"{modalities[0]}_only"
+        )
+        self.modalities = modalities
+
+    def forward(self, streams, clips):
+        """Masks the modalities that are lost, see `Condition.forward`."""
+        return {
+            name: stream
+            if name in self.modalities
+            else stream._replace(mask=torch.zeros_like(stream.mask))
+            for name, stream in streams.items()
+        }
+
+
+class ModalityDropout(Condition):
+    """Drops one modality of some clips in training; nothing in evaluation.
+
+    Audio with one probability, else the visual modality with another, never
+    both. A clip with a single modality keeps it.
 
     Arguments
     ---------
     audio : float
-        Probability to shut the audio off.
+        Probability that the audio is dropped.
     visual : float
-        Probability to shut the visual features off.
+        Probability that the visual modality is dropped.
     per_batch : bool
-        Whether one draw holds for the whole batch, as published, or each
-        sample has its own.
+        Whether one draw holds for the whole batch, as published, or each clip
+        has its own.
 
     Example
     -------
     >>> dropout = ModalityDropout(audio=1.0, visual=0.0)
-    >>> dropout(torch.tensor([[True, True], [True, False]]))
+    >>> dropout.draw(torch.tensor([[True, True], [True, False]]))
     tensor([[False,  True],
             [ True, False]])
-    >>> dropout.eval()(torch.tensor([[True, True]]))
+    >>> dropout.eval().draw(torch.tensor([[True, True]]))
     tensor([[True, True]])
     """
 
     def __init__(self, audio=0.2, visual=0.2, per_batch=False):
-        super().__init__()
+        super().__init__("modality_dropout")
         if min(audio, visual) < 0 or audio + visual > 1:
             raise ValueError(
-                f"shut-off probabilities {audio} and {visual} are negative "
+                f"probabilities audio {audio} and visual {visual}: negative, "
                 "or more than 1 together"
             )
         self.audio = audio
         self.visual = visual
         self.per_batch = per_batch
 
-    def forward(self, present):
-        """Draws what is left.
+    def forward(self, streams, clips):
+        """Masks what is dropped, see `Condition.forward`."""
+        kept = self.draw(presence(streams))
+        return {
+            name: streams[name]._replace(
+                mask=streams[name].mask & kept[:, i, None]
+            )
+            for i, name in enumerate(MODALITIES)
+        }
+
+    def draw(self, present):
+        """Draws which modalities are kept.
 
         Arguments
         ---------
@@ -83,52 +201,39 @@ class ModalityDropout(nn.Module):
         Returns
         -------
         torch.Tensor
-            What it has left, boolean `[batch, 2]`.
+            What it keeps, boolean `[batch, 2]`.
         """
         if not self.training:
             return present
         draw = torch.rand(
             1 if self.per_batch else len(present), device=present.device
         )
-        off = torch.stack(
+        dropped = torch.stack(
             [
                 draw < self.audio,
                 (draw >= self.audio) & (draw < self.audio + self.visual),
             ],
             dim=1,
         )
-        return present & ~(off & present.all(1, keepdim=True))
+        return present & ~(dropped & present.all(1, keepdim=True))
 
 
-def combine_heads(logits, present=None):
-    """The prediction of the whole: the mean of the heads' logits.
+def presence(streams):
+    """Which modalities each sample has.
 
     Arguments
     ---------
-    logits : Logits
-        What the three heads say, each `[batch, classes]`.
-    present : torch.Tensor
-        Whether each sample has (audio, visual), boolean `[batch, 2]`. The
-        head of a modality that is missing has no say. By default each has.
+    streams : dict of Stream
+        "audio" and "visual".
 
     Returns
     -------
     torch.Tensor
-        Logits, `[batch, classes]`.
-
-    Example
-    -------
-    >>> from auxformer_lobes.models.auxformer import Logits
-    >>> logits = Logits(*torch.tensor([[[0.0]], [[2.0]], [[7.0]]]))
-    >>> combine_heads(logits)
-    tensor([[3.]])
-    >>> combine_heads(logits, torch.tensor([[True, False]]))
-    tensor([[1.]])
+        Boolean `[batch, 2]`.
     """
-    stacked = torch.stack(logits, dim=1)
-    # [batch, 3, classes]
-    if present is None:
-        return stacked.mean(1)
-    says = torch.cat([torch.ones_like(present[:, :1]), present], 1)
-    says = says.unsqueeze(-1).to(stacked)
-    return (stacked * says).sum(1) / says.sum(1)
+    return torch.stack([streams[m].mask.any(1) for m in MODALITIES], 1)
+
+
+# The conditions of the recipes.
+AUDIO_VISUAL = Available()
+CONDITIONS = (AUDIO_VISUAL, Available(["audio"]), Available(["visual"]))

@@ -114,6 +114,8 @@ def _print_table(found, task):
     from rich.markup import escape
     from rich.table import Column, Table
 
+    from auxformer_lobes.reporting.tables import format_prediction
+
     file = Column("file", overflow="fold")
     table = Table(file, "emotion", "sound", "picture")
     for file, emotion in found.items():
@@ -123,6 +125,6 @@ def _print_table(found, task):
             else emotion.missing[m]
             for m in ("audio", "visual")
         ]
-        said = task.say([*emotion.outputs.values()])
+        said = format_prediction(task, [*emotion.outputs.values()])
         table.add_row(escape(file), said, *used)
     Console().print(table)

@@ -54,6 +54,7 @@ def timeline(parser):
 
 def _timeline(options):
     from auxformer_lobes.reporting import figures
+    from auxformer_lobes.reporting.tables import format_prediction
 
     if options.plot:
         # Told before the work is done.
@@ -80,7 +81,7 @@ def _timeline(options):
             face = emotion.face or ""
             table.writerow([*times, face, *cells(task, emotion)])
             continue
-        said = task.say([*emotion.outputs.values()]) or "?"
+        said = format_prediction(task, [*emotion.outputs.values()]) or "?"
         missing = ", ".join(
             f"no {word}: {emotion.missing[modality]}"
             for modality, word in (("audio", "sound"), ("visual", "picture"))

@@ -1,4 +1,4 @@
-"""The floor that a network must beat: a linear model on pooled features.
+"""The linear baseline: a linear model on features pooled over time.
 
 Logistic regression for classes, ridge regression for attributes; each clip is
 the mean and the standard deviation of its features over time.
@@ -6,17 +6,28 @@ the mean and the standard deviation of its features over time.
 
 import warnings
 from copy import copy
+from functools import singledispatch
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from auxformer_lobes.augment.missing import INPUTS
-from auxformer_lobes.evaluation.predictions import score
+from auxformer_lobes.augment.missing import AUDIO_VISUAL, CONDITIONS, Stream
+from auxformer_lobes.evaluation.metrics import bootstrap_metrics
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 
-# Strengths of the model, the inverse of regularisation, to choose from.
-STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
+CHOICES_OF_C = (0.0001, 0.001, 0.01, 0.1)  # inverse of the regularisation
 
 
 def pool(features):
@@ -30,96 +41,216 @@ def pool(features):
     Returns
     -------
     np.ndarray
-        `[2 * channels]`.
+        `[2 * channels]`; NaN if there is no frame.
+
+    Example
+    -------
+    >>> pool(torch.tensor([[1.0], [3.0]])).tolist()
+    [2.0, 1.0]
     """
+    if len(features) == 0:
+        return np.full(2 * features.shape[1], np.nan)
     return np.concatenate(
         [features.mean(0).numpy(), features.std(0, correction=0).numpy()]
     )
 
 
-def linear_baseline(datasets, task, **bootstrap):
-    """Fits and scores the floor for each input, and for both.
+def linear_baseline(datasets, task, conditions=CONDITIONS, **bootstrap):
+    """Fits the linear baseline, and scores it under each condition.
 
-    Clips that lack a modality that is asked for, or of which the truth is
-    not known, are left out. The strength is chosen on the development set.
+    It is fitted to the training clips that have a label and the modalities of
+    the condition, with C chosen on the development set, and scored on all test
+    clips, as a network is: a modality that is lost is replaced by its mean
+    over the training clips.
 
     Arguments
     ---------
     datasets : dict
-        "train", "valid" and "test": the datasets of `dataio.add_features`.
+        "train", "valid" and "test": the datasets of `add_features`.
     task : Task
         What is predicted.
+    conditions : sequence of Condition
+        Conditions of the test.
     **bootstrap
-        Further arguments of `evaluation.score`.
+        Further arguments of `bootstrap_metrics`.
 
     Returns
     -------
     dict
-        For each of `INPUTS`, what `evaluation.score` returns, and the
-        `strength` that was chosen.
+        Name of the condition → what `bootstrap_metrics` returns, and the
+        chosen `C`.
+
+    Raises
+    ------
+    UserError
+        If no training clip has the modalities of a condition.
     """
-    splits = {name: _table(dataset) for name, dataset in datasets.items()}
-    floor = {}
-    for name, wanted in INPUTS.items():
-        train, valid, test = (
-            _select(splits[split], wanted, task)
-            for split in ("train", "valid", "test")
-        )
-        # Its own copy, since thresholds are fitted to each model.
-        judges = {strength: copy(task) for strength in STRENGTHS}
-        models, values = {}, {}
-        for strength, judge in judges.items():
-            models[strength] = _fit(train, judge.linear_model(strength))
-            said = judge.linear_outputs(models[strength], valid[0])
-            judge.fit(valid[1], said)
-            overall, _ = judge.measure(judge.statistics(valid[1], said).sum(0))
-            values[strength] = overall[task.metrics[0]]
-        best = max(STRENGTHS, key=values.get)
-        said = judges[best].linear_outputs(models[best], test[0])
-        floor[name] = score(judges[best], test[1], said, test[2], **bootstrap)
-        floor[name]["strength"] = best
-    return floor
+    train, valid = (
+        _table(datasets[split], [AUDIO_VISUAL]) for split in ("train", "valid")
+    )
+    test = _table(datasets["test"], conditions)
+    fitted, results = {}, {}
+    for condition in conditions:
+        modalities = condition.modalities
+        if modalities not in fitted:
+            fitted[modalities] = _fit_best(train, valid, modalities, task)
+        model, own_task, C = fitted[modalities]
+        features = _columns(test, condition, modalities)
+        results[condition.name] = {
+            **bootstrap_metrics(
+                own_task,
+                test["truth"],
+                linear_outputs(own_task, model, features),
+                test["speaker"],
+                **bootstrap,
+            ),
+            "C": C,
+        }
+    return results
 
 
-def _table(dataset):
+def _table(dataset, conditions):
     """Pooled features and labels of all clips of a split."""
+    rows, pooled = [], []
     # Pooled one by one: all frames of a corpus may not fit into memory.
-    rows = [
-        {**clip, "audio": pool(clip["audio"]), "visual": pool(clip["visual"])}
-        for clip in dataset
-    ]
+    for clip in dataset:
+        rows.append((clip["truth"].numpy(), clip["spk_id"]))
+        streams = {
+            modality: Stream(
+                clip[modality][None],
+                torch.ones(1),
+                there.expand(1, len(clip[modality])),
+            )
+            for modality, there in zip(MODALITIES, clip["present"])
+        }
+        pooled.append({})
+        for condition in conditions:
+            left = condition.eval()(streams, [clip["id"]])
+            for modality in condition.modalities:
+                stream = left[modality]
+                pooled[-1][condition.name, modality] = pool(
+                    stream.data[stream.mask]
+                )
+    truth, speakers = zip(*rows)
     return {
-        "features": [
-            np.stack([row[name] for row in rows])
-            for name in ("audio", "visual")
-        ],
-        "present": np.stack([row["present"].numpy() for row in rows]),
-        "truth": np.stack([row["truth"].numpy() for row in rows]),
-        "speaker": np.array([row["spk_id"] for row in rows]),
+        "truth": np.stack(truth),
+        "speaker": speakers,
+        **{key: np.stack([row[key] for row in pooled]) for key in pooled[0]},
     }
 
 
-def _select(table, wanted, task):
-    """Features, truth and speakers of the clips that have what is wanted."""
-    usable = table["present"][:, list(wanted)].all(1)
-    usable &= task.known(table["truth"])
-    columns = [x for x, want in zip(table["features"], wanted) if want]
-    return (
-        np.concatenate(columns, axis=1)[usable],
-        table["truth"][usable],
-        table["speaker"][usable],
-    )
+def _columns(table, condition, modalities):
+    return np.concatenate([table[condition.name, m] for m in modalities], 1)
 
 
-def _fit(train, model):
-    """One linear model on standardised columns."""
-    features, truth, _ = train
-    model = make_pipeline(StandardScaler(), model)
-    with warnings.catch_warnings():
-        # A fit that is stopped early is as good a floor; and an emotion that
-        # all clips have, or none, is said to be there always, or never.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "Label", UserWarning)
-        return model.fit(
-            features, truth[:, 0] if truth.shape[1] == 1 else truth
+def _fit_best(train, valid, modalities, task):
+    """The model, the task with what was fitted for it, and C."""
+    features = _columns(train, AUDIO_VISUAL, modalities)
+    usable = ~np.isnan(features).any(1) & task.has_label(train["truth"])
+    if not usable.any():
+        raise UserError(
+            "linear baseline: no labelled training clip has "
+            f"{' and '.join(modalities)} features"
         )
+    truth = train["truth"][usable]
+    truth = truth[:, 0] if truth.shape[1] == 1 else truth
+    best = None
+    for C in CHOICES_OF_C:
+        # Missing modalities become the mean; 0 if there is none.
+        model = make_pipeline(
+            SimpleImputer(keep_empty_features=True),
+            StandardScaler(),
+            linear_model(task, C),
+        )
+        with warnings.catch_warnings():
+            # A fit that is stopped early is as good a baseline; an emotion
+            # that all training clips have, or none, is predicted always, or
+            # never.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "Label", UserWarning)
+            model.fit(features[usable], truth)
+        # Its own copy, since thresholds are fitted to each model.
+        own_task = copy(task)
+        outputs = linear_outputs(
+            own_task, model, _columns(valid, AUDIO_VISUAL, modalities)
+        )
+        own_task.fit(valid["truth"], outputs)
+        statistics = own_task.sufficient_statistics(valid["truth"], outputs)
+        overall, _ = own_task.compute_metrics(statistics.sum(0))
+        value = overall[task.metrics[0]]
+        if best is None or value > best[0]:
+            best = value, model, own_task, C
+    return best[1:]
+
+
+@singledispatch
+def linear_model(task, C):
+    """The linear model of a task.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+    C : float
+        Inverse of the regularisation.
+
+    Returns
+    -------
+    sklearn estimator
+        To be fitted to standardised features.
+
+    Example
+    -------
+    >>> linear_model(DimensionalEmotion(), 0.1)
+    Ridge(alpha=10.0)
+    """
+    raise NotImplementedError(f"no linear model for {type(task).__name__}")
+
+
+@linear_model.register
+def _(task: CategoricalEmotion, C):
+    return LogisticRegression(C=C, max_iter=300)
+
+
+@linear_model.register
+def _(task: MultiLabelEmotion, C):
+    return OneVsRestClassifier(LogisticRegression(C=C, max_iter=300))
+
+
+@linear_model.register
+def _(task: DimensionalEmotion, C):
+    return Ridge(alpha=1 / C)
+
+
+@singledispatch
+def linear_outputs(task, model, features):
+    """Predictions of a linear model, in the form of a head's outputs.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+    model : sklearn estimator
+        A fitted pipeline that ends in a `linear_model`.
+    features : np.ndarray
+        `[clips, columns]`.
+
+    Returns
+    -------
+    np.ndarray
+        `[clips, outputs]`.
+    """
+    return model.predict(features).reshape(len(features), -1)
+
+
+@linear_outputs.register
+def _(task: CategoricalEmotion, model, features):
+    # 0 for a class that is not in the training set.
+    outputs = np.zeros((len(features), task.num_outputs))
+    outputs[:, model.classes_] = model.predict_proba(features)
+    return outputs
+
+
+@linear_outputs.register
+def _(task: MultiLabelEmotion, model, features):
+    return model.predict_proba(features)

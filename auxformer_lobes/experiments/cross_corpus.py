@@ -1,10 +1,11 @@
-"""A trained run on another manifest, of another corpus perhaps."""
+"""Evaluates a trained run on another manifest, perhaps of another corpus."""
 
-import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.dataio.dataset import DynamicItemDataset
 
@@ -15,25 +16,25 @@ from auxformer_lobes.dataio.dataset import (
     extract_features,
     load_manifests,
 )
-from auxformer_lobes.evaluation.predictions import HEADS, Predictions
-from auxformer_lobes.experiments.recipe import stores_of
+from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.experiments.recipe import save_figures, stores_of
+from auxformer_lobes.reporting.figures import figures_of_test
 from auxformer_lobes.reporting.tables import (
     collect_metrics,
     print_table,
-    write_report,
+    write_predictions,
 )
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
 
 
-class _JudgedBrain(AuxFormerBrain):
-    """Predicts; what it would have cost to learn does not matter."""
+class EvaluationBrain(AuxFormerBrain):
+    """Records predictions, and computes no loss."""
 
     def compute_objectives(self, predictions, batch, stage):
-        """Keeps the predictions, see `AuxFormerBrain`."""
-        logits, asked = predictions
-        self.record_predictions(batch, logits, asked)
-        return logits.main.new_zeros(())
+        """Records the predictions, see `AuxFormerBrain`."""
+        self.record_predictions(batch, *predictions)
+        return torch.zeros(())
 
 
 def evaluate_run(
@@ -48,9 +49,9 @@ def evaluate_run(
     """Evaluates the best checkpoint of a run on any manifest.
 
     Features are extracted as in the run, unless they are stored. Classes that
-    the model or the manifest does not have are left out, with their clips: the
-    model then chooses among those that both have. The floor of the run is not
-    there, since it is not kept.
+    the model or the manifest lacks are excluded, with their clips: the model
+    then chooses among those that both have. There is no linear baseline, since
+    a run does not keep its own.
 
     Arguments
     ---------
@@ -62,8 +63,8 @@ def evaluate_run(
     data_folder : str
         What `{data_root}` in the manifest stands for.
     output_folder : str, optional
-        Where to write metrics, predictions and pictures; by default a folder
-        in the run, named after the manifest and the folder that it lies in.
+        Where to write metrics, predictions and figures; by default a folder in
+        the run, named after the manifest and its folder.
     num_workers : int
         Processes that read media files.
     run_opts : dict, optional
@@ -75,43 +76,43 @@ def evaluate_run(
     Returns
     -------
     dict
-        What was written to metrics.json.
+        The content of metrics.json.
 
     Raises
     ------
     UserError
-        If the folder is no finished run, the manifest cannot be read, fewer
-        than two classes are common, or the output folder has other results.
+        If the run is not finished, the manifest cannot be read, the corpora
+        share fewer than two classes, or the output folder has other results.
     """
     if not Path(data_folder).is_dir():
         raise UserError(f"--data_root {data_folder}: no such folder")
-    run, manifest = Path(run), Path(manifest)
+    run, manifest = Run(run), Path(manifest)
     name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
-    output_folder = Path(output_folder or run / name)
-    _keep_others(output_folder, manifest)
+    output = Run(output_folder or run.folder / name)
+    _check_unused(output, manifest)
     hparams, fitted = _load(run, feature_folder)
     task = hparams["task"]
     for setting, value in fitted.items():
         setattr(task, setting, value)
 
     dataset = _load_clips(manifest, data_folder)
-    left_out = Counter()
+    excluded = Counter()
     if isinstance(task, CategoricalEmotion):
-        judged = CategoricalEmotion(
+        common = CategoricalEmotion(
             _common_classes(task, dataset.data, manifest)
         )
-        judged.temperature = task.temperature
+        common.temperature = task.temperature
         task.label_rule = "P"  # votes may be on other emotions
-        left_out.update(
+        excluded.update(
             entry.get("emotion") or "tied"
             for entry in dataset.data.values()
-            if entry.get("emotion") not in judged.names
+            if entry.get("emotion") not in common.names
         )
         dataset = DynamicItemDataset(
             {
                 clip: entry
                 for clip, entry in dataset.data.items()
-                if entry.get("emotion") in judged.names
+                if entry.get("emotion") in common.names
             }
         )
     stores = stores_of(hparams)
@@ -119,68 +120,70 @@ def evaluate_run(
     dataset = add_features(
         dataset, stores, task, min_face_quality=hparams["min_face_quality"]
     )
-    brain = _JudgedBrain(
+    brain = EvaluationBrain(
         modules=hparams["modules"],
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    predictions = brain.predict_each_input(
-        dataset, hparams["test_dataloader_opts"]
+    predictions = brain.predict_conditions(
+        None,
+        dataset,
+        hparams["test_conditions"],
+        hparams["test_dataloader_opts"],
     )
     if isinstance(task, CategoricalEmotion):
         predictions = {
-            name: _restrict(made, task, judged)
-            for name, made in predictions.items()
+            condition: _restrict(made, task, common)
+            for condition, made in predictions.items()
         }
-        task = judged
+        task = common
     metrics = {
-        "run": str(run.resolve()),
+        "run": str(run.folder.resolve()),
         "manifest": str(manifest.resolve()),
-        "left_out": dict(left_out),
+        "excluded": dict(excluded),
         **collect_metrics(
-            predictions, {}, task, num_samples=hparams["bootstrap_samples"]
+            predictions, task, num_samples=hparams["bootstrap_samples"]
         ),
     }
-    output_folder.mkdir(parents=True, exist_ok=True)
-    write_report(
-        output_folder, metrics, predictions, task, task.figures(predictions)
-    )
+    output.folder.mkdir(parents=True, exist_ok=True)
+    output.write_metrics(metrics)
+    write_predictions(output.predictions_file, predictions, task)
+    save_figures(output, figures_of_test(task, predictions))
     print_table(metrics, task)
-    if left_out:
-        told = ", ".join(f"{n} {name}" for name, n in left_out.most_common())
-        print(f"left out, since not all know these emotions: {told}")
-    print(f"results: {output_folder.resolve()}")
+    if excluded:
+        counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())
+        print(f"excluded, as the model or the manifest lacks them: {counts}")
+    print(f"results: {output.folder.resolve()}")
     return metrics
 
 
-def _keep_others(output_folder, manifest):
+def _check_unused(output, manifest):
     """Refuses a folder with the results on another manifest."""
-    metrics = output_folder / "metrics.json"
-    if metrics.exists():
-        other = json.loads(metrics.read_text("utf-8")).get("manifest")
+    if output.metrics_file.exists():
+        other = output.metrics().get("manifest")
         if other != str(manifest.resolve()):
             raise UserError(
-                f"{output_folder}: has the results on {other or 'a run'}: "
-                "give another --output_folder"
+                f"{output.folder}: has the results on {other or 'a run'}: "
+                "name another --output_folder"
             )
 
 
 def _load(run, feature_folder):
-    """A run's hyperparameters, and what its task was fitted to."""
+    """A run's hyperparameters, and what was fitted on its development set."""
+    fitted = run.metrics().get("fitted", {})
     try:
-        fitted = json.loads((run / "metrics.json").read_text("utf-8"))["fitted"]
         # The run may have been moved, or made from another folder.
-        overrides = {"checkpointer": {"checkpoints_dir": str(run / "save")}}
+        overrides = {"checkpointer": {"checkpoints_dir": str(run.checkpoints)}}
         if feature_folder is not None:
             for store in ("audio_store", "visual_store"):
                 overrides[store] = {"folder": str(feature_folder)}
-        with open(run / "hyperparams.yaml", encoding="utf-8") as file:
+        with open(run.hyperparams, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, overrides)
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{run}: not the output folder of a finished run: {reason}"
+            f"{run.folder}: not the output folder of a finished run: {reason}"
         )
     return hparams, fitted
 
@@ -195,7 +198,9 @@ def _load_clips(manifest, data_folder):
     except (AttributeError, IndexError):  # no entries in it
         entries = ()
     if not entries:
-        raise UserError(f"{manifest}: has no clips: name one of a recipe")
+        raise UserError(
+            f"{manifest}: has no clips: name a manifest that a recipe prepared"
+        )
     for clip, entry in entries:
         missing = {*MEDIA.values(), "spk_id"} - {*entry}
         if missing:
@@ -213,17 +218,17 @@ def _common_classes(task, entries, manifest):
         raise UserError(
             f"{manifest}: has the emotions "
             f"{sorted(filter(None, emotions))}, the model "
-            f"{list(task.names)}: fewer than two are common"
+            f"{list(task.names)}: they share fewer than two"
         )
     return common
 
 
-def _restrict(made, task, judged):
-    """Predictions among fewer classes, their shares among each other."""
-    columns = [task.names.index(name) for name in judged.names]
+def _restrict(made, task, common):
+    """Predictions among fewer classes, with renormalised probabilities."""
+    columns = [task.names.index(name) for name in common.names]
     outputs = {}
-    for head in HEADS:
-        shares = np.array(made.outputs[head])[:, columns]
+    for head, rows in made.outputs.items():
+        shares = np.array(rows)[:, columns]
         outputs[head] = (shares / shares.sum(1, keepdims=True)).tolist()
     truth = [[columns.index(index)] for (index,) in made.truth]
-    return Predictions(made.clips, made.speakers, truth, outputs)
+    return replace(made, truth=truth, outputs=outputs)

@@ -1,10 +1,11 @@
-"""From the command line to the report: what the scripts of recipes share."""
+"""From the command line to the report: shared by the recipes' scripts."""
 
-import os
+from contextlib import contextmanager
 
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAMLError
 from speechbrain.utils.distributed import ddp_init_group, run_on_main
+from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.dataset import (
     add_features,
@@ -12,6 +13,7 @@ from auxformer_lobes.dataio.dataset import (
     fit_norms,
     load_manifests,
 )
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
@@ -19,10 +21,17 @@ from auxformer_lobes.reporting.tables import (
     collect_metrics,
     print_prediction,
     print_table,
-    write_report,
+    write_predictions,
 )
 from auxformer_lobes.utils.devices import check_device
-from auxformer_lobes.utils.errors import UserError, one_line_errors
+from auxformer_lobes.utils.errors import (
+    UserError,
+    is_debugging,
+    one_line_errors,
+)
+from auxformer_lobes.utils.files import atomic_write
+
+logger = get_logger(__name__)
 
 
 def load_hparams(path, run_opts, overrides):
@@ -101,7 +110,7 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         SpeechBrain's own options.
     """
     datasets = make_datasets(hparams)
-    with one_line_errors(TypeError, ValueError):  # options that cannot be
+    with one_line_errors(TypeError, ValueError):  # invalid options
         brain = brain_class(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],
@@ -116,18 +125,21 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         train_loader_kwargs=hparams["train_dataloader_opts"],
         valid_loader_kwargs=hparams["test_dataloader_opts"],
     )
-    predictions = brain.predict_all(
-        datasets["valid"], datasets["test"], hparams["test_dataloader_opts"]
+    predictions = brain.predict_conditions(
+        datasets["valid"],
+        datasets["test"],
+        hparams["test_conditions"],
+        hparams["test_dataloader_opts"],
     )
     metric = hparams["task"].metrics[0]
     hparams["train_logger"].log_stats(
         {"epoch loaded": hparams["epoch_counter"].current},
         test_stats={
-            f"{name} {metric}": made.metrics(hparams["task"])[metric]
-            for name, made in predictions.items()
+            f"{condition} {metric}": made.metrics(hparams["task"])[metric]
+            for condition, made in predictions.items()
         },
     )
-    run_on_main(_report, args=[hparams, brain, datasets, predictions])
+    run_on_main(report, args=[hparams, brain, datasets, predictions])
 
 
 def manifests_of(hparams):
@@ -183,8 +195,7 @@ def stores_of(hparams):
 def make_datasets(hparams):
     """Makes the datasets, and extracts the features that are missing.
 
-    Statistics of the features are fitted on the training split, unless they
-    come with a checkpoint.
+    The norms are fitted on the training split, unless a checkpoint has them.
 
     Arguments
     ---------
@@ -205,8 +216,8 @@ def make_datasets(hparams):
             dataset,
             stores,
             hparams["task"],
-            # Selection and test are on clips that have both.
-            require_both=hparams["require_both"] or split != "train",
+            # Which clips are tested is decided by the manifest alone.
+            require_both=hparams["require_both"] and split == "train",
             min_face_quality=hparams["min_face_quality"],
         )
         for split, dataset in datasets.items()
@@ -216,28 +227,97 @@ def make_datasets(hparams):
     return datasets
 
 
-def _report(hparams, brain, datasets, predictions):
-    """What the run has come to, next to the floor."""
-    task, folder = hparams["task"], hparams["output_folder"]
+def report(hparams, brain, datasets, predictions):
+    """Writes metrics, predictions and figures, and prints the tables.
+
+    Metrics and predictions come first; whatever fails after them costs one
+    line, not the result.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+    brain : AuxFormerBrain
+        The trained one.
+    datasets : dict
+        "train", "valid" and "test" -> `DynamicItemDataset`.
+    predictions : dict of Predictions
+        By name of the condition.
+    """
+    task, run = hparams["task"], Run(hparams["output_folder"])
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
-    # Pixels and samples, which encoders are trained on, are no features.
-    encoded = not any(
+    metrics = collect_metrics(predictions, task, **bootstrap)
+    run.write_metrics(metrics)
+    write_predictions(run.predictions_file, predictions, task)
+    # Pixels and samples are no features to pool.
+    is_raw = any(
         isinstance(store.features, RawInputs)
         for store in stores_of(hparams).values()
     )
-    floor = linear_baseline(datasets, task, **bootstrap) if encoded else {}
-    metrics = collect_metrics(predictions, floor, task, **bootstrap)
+    if not is_raw:
+        with logged_failure("linear baseline"):
+            metrics["linear_baseline"] = linear_baseline(
+                datasets, task, hparams["test_conditions"], **bootstrap
+            )
+            run.write_metrics(metrics)
     example = datasets["test"][0]
-    pictures = {
-        **task.figures(predictions),
-        "learning_curves": figures.learning_curves(
-            brain.history(), hparams["select_by"], task
-        ),
-        "prediction": figures.prediction(
-            example["id"], predictions, task, brain.cross_attention(example)
-        ),
-    }
-    write_report(folder, metrics, predictions, task, pictures)
+    with logged_failure("figures"):
+        save_figures(
+            run,
+            {
+                **figures.figures_of_test(task, predictions),
+                "learning_curves": figures.learning_curves(
+                    run.history(),
+                    hparams["select_by"],
+                    run.best_epoch(hparams["select_by"], task),
+                    task,
+                ),
+                "prediction": figures.prediction(
+                    example["id"],
+                    predictions,
+                    task,
+                    brain.cross_attention(example),
+                ),
+            },
+        )
     print_table(metrics, task)
     print_prediction(example["id"], predictions, task)
-    print(f"results: {os.path.abspath(folder)}")
+    print(f"results: {run.folder.resolve()}")
+
+
+def save_figures(run, made):
+    """Writes figures into a run folder.
+
+    Arguments
+    ---------
+    run : Run
+        The run.
+    made : dict of matplotlib.figure.Figure
+        By name.
+    """
+    for name, figure in made.items():
+        with atomic_write(run.figure(name), "wb") as file:
+            figure.savefig(file, format="png", dpi=110)
+
+
+@contextmanager
+def logged_failure(step):
+    """Turns a failure into one line of the log; the run goes on.
+
+    Arguments
+    ---------
+    step : str
+        What is tried.
+
+    Example
+    -------
+    >>> with logged_failure("figures"):
+    ...     raise ValueError("no clip")
+    """
+    try:
+        yield
+    # Any: a finished training must not be lost to whatever fails after it.
+    except Exception as error:
+        logger.warning(
+            f"{step}: {type(error).__name__}: {error}", exc_info=is_debugging()
+        )

@@ -1,28 +1,25 @@
-"""A run goes on only with what it was started with."""
+"""A run is resumed only with the data and the network it was started with."""
 
 import hashlib
 import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from auxformer_lobes.dataio.manifests import REPORT
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.recipe import manifests_of, stores_of
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
 
-FILE = "trained_on.json"
-
 
 @contextmanager
-def run_folder(hparams):
-    """Has a run's folder filled, and makes sure that it is of the same run.
+def prepared_run(hparams):
+    """Fills the run folder inside of a `with`, unless it holds another run.
 
-    Hyperparameters and manifests are written inside of this; where they turn
-    out to be of another run than the checkpoints, all is as it was before.
+    Hyperparameters and manifests are written inside of it; where they turn
+    out to differ from those of the checkpoints, the folder is restored.
 
     Arguments
     ---------
@@ -32,11 +29,11 @@ def run_folder(hparams):
     Raises
     ------
     UserError
-        If the folder has another run, or there are no manifests.
+        If the folder holds another run, or manifests are missing.
     """
-    folder = Path(hparams["output_folder"])
+    run = Run(hparams["output_folder"])
     manifests = manifests_of(hparams)
-    files = [folder / "hyperparams.yaml", folder / REPORT]
+    files = [run.hyperparams, run.prepare_report]
     files += map(Path, manifests.values())
     before = {}
     if if_main_process():
@@ -46,7 +43,7 @@ def run_folder(hparams):
         run_on_main(
             check_same_run,
             args=[
-                hparams["checkpointer"].checkpoints_dir,
+                run,
                 manifests,
                 stores_of(hparams),
                 hparams["model"],
@@ -56,8 +53,8 @@ def run_folder(hparams):
         _write(before)
         raise
     if if_main_process():
-        # A folder that is complete, wherever the user's own manifests lie.
-        own = {folder / f"{s}.json": Path(p) for s, p in manifests.items()}
+        # The folder is complete, wherever the user's own manifests are.
+        own = {run.manifest(s): Path(p) for s, p in manifests.items()}
         _write(
             {
                 path: source.read_bytes()
@@ -67,29 +64,28 @@ def run_folder(hparams):
         )
 
 
-def check_same_run(folder, manifests, stores, model):
-    """Makes sure that a checkpoint is not trained, or tested, on other data.
+def check_same_run(run, manifests, stores, model):
+    """Checks that a run is not resumed, or tested, on other data.
 
-    A run that was finished on one partition would else be tested on another
-    one, of which it knows the speakers.
+    A run that was finished on one partition would otherwise be tested on
+    speakers it was trained on.
 
     Arguments
     ---------
-    folder : str
-        Folder of the checkpoints; what they are trained on is noted there.
+    run : Run
+        The run; digests of its data are written beside its checkpoints.
     manifests : dict
         Split -> path of its JSON manifest.
     stores : dict
         Modality -> `FeatureStore`.
     model : torch.nn.Module
-        What is trained.
+        The modules that are trained.
 
     Raises
     ------
     UserError
-        If a manifest is missing, or the folder has checkpoints of other
-        clips, labels or features, or of a network of other dimensions or
-        pretrained encoders.
+        If a manifest is missing, or the run has checkpoints of other clips,
+        labels, features or encoders, or of a network of other dimensions.
     """
     shapes = {
         name: list(weight.shape) for name, weight in model.state_dict().items()
@@ -105,25 +101,24 @@ def check_same_run(folder, manifests, stores, model):
         **{modality: store.path.stem for modality, store in stores.items()},
         "network": hashlib.sha256(network.encode()).hexdigest(),
     }
-    path = os.path.join(folder, FILE)
-    if os.path.exists(path) and list(Path(folder).glob("CKPT+*")):
-        with open(path, encoding="utf-8") as file:
-            before = json.load(file)
+    path = run.trained_on
+    if path.exists() and any(run.checkpoints.glob("CKPT+*")):
+        before = run.read_json(path, "name another output_folder")
         changed = [name for name in now if now[name] != before.get(name)]
         if changed:
             raise UserError(
-                f"{folder}: holds a run with other data or another network "
+                f"{run.folder}: holds a run with other data or another network "
                 f"(changed: {', '.join(changed)}): name another "
                 "output_folder, or delete this one"
             )
     else:
-        os.makedirs(folder, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             json.dump(now, file, indent=1)
 
 
 def _write(files):
-    """Gives files their contents, each at once."""
+    """Writes each file atomically."""
     for path, content in files.items():
         with atomic_write(path, "wb") as file:
             file.write(content)

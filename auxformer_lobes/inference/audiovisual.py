@@ -6,12 +6,13 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.augment.missing import WORDS, combine_heads
 from auxformer_lobes.inference.clip_input import ClipFeatures
 from auxformer_lobes.inference.results import Clip, Emotion
 from auxformer_lobes.inference.timeline import timeline
+from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.sharing import hub
 from auxformer_lobes.utils.errors import MediaError
+from auxformer_lobes.utils.modalities import MODALITIES
 
 
 class AudioVisualEmotionRecognizer(Pretrained):
@@ -42,7 +43,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
     >>> modules = {
     ...     "audio_norm": torch.nn.Identity(),
     ...     "visual_norm": torch.nn.Identity(),
-    ...     "auxformer": AuxFormer(fbank.dim, hog.dim, num_classes=2),
+    ...     "network": AuxFormer(fbank.dim, hog.dim, num_classes=2),
     ... }
     >>> hparams = {
     ...     "task": CategoricalEmotion(["angry", "happy"]),
@@ -50,7 +51,6 @@ class AudioVisualEmotionRecognizer(Pretrained):
     ...     "visual_features": hog,
     ...     "feature_dtype": {"audio": "float16", "visual": "float16"},
     ...     "min_face_quality": 1,
-    ...     "missing": "mask",
     ... }
     >>> recognizer = AudioVisualEmotionRecognizer(modules, hparams)
     >>> (emotion,) = recognizer.classify_batch(
@@ -62,14 +62,13 @@ class AudioVisualEmotionRecognizer(Pretrained):
     torch.Size([3, 100])
     """
 
-    MODULES_NEEDED = ["audio_norm", "visual_norm", "auxformer"]
+    MODULES_NEEDED = ["audio_norm", "visual_norm", "network"]
     HPARAMS_NEEDED = [
         "task",
         "audio_features",
         "visual_features",
         "feature_dtype",
         "min_face_quality",
-        "missing",
     ]
 
     def __init__(
@@ -238,8 +237,8 @@ class AudioVisualEmotionRecognizer(Pretrained):
         logits, present = self._run(audio, visual, audio_lens, visual_lens)
         clips = []
         for has in present.tolist():
-            quality = {m: 1.0 for m, there in zip(WORDS, has) if there}
-            missing = {m: "not given" for m in WORDS if m not in quality}
+            quality = {m: 1.0 for m, there in zip(MODALITIES, has) if there}
+            missing = {m: "not given" for m in MODALITIES if m not in quality}
             clips.append(Clip("", {}, missing, quality))
         return self._emotions(clips, logits, present)
 
@@ -268,7 +267,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
             `[batch, 2 * model_dim]`.
         """
         seen = []
-        layer = self.mods.auxformer.main_head.output
+        layer = self.mods.network.embedding_layer
         hook = layer.register_forward_pre_hook(lambda _, x: seen.extend(x))
         try:
             self._run(audio, visual, audio_lens, visual_lens)
@@ -290,19 +289,19 @@ class AudioVisualEmotionRecognizer(Pretrained):
         list of Emotion or MediaError
         """
         clips = list(clips)
-        features = {m: self.features(m, clips) for m in WORDS}
-        rest = [clip for clip in clips if len(clip.missing) < len(WORDS)]
+        features = {m: self.features(m, clips) for m in MODALITIES}
+        rest = [clip for clip in clips if len(clip.missing) < len(MODALITIES)]
         told = {}
         if rest:
             batch = []
             for modality, found in features.items():
-                nothing = torch.zeros(1, self.mods.auxformer.dims[modality])
+                nothing = torch.zeros(1, self.mods.network.dims[modality])
                 batch.append([found.get(id(c), nothing) for c in rest])
             (audio, audio_lens), (visual, visual_lens) = (
                 batch_pad_right(x) for x in batch
             )
             present = torch.tensor(
-                [[m not in clip.missing for m in WORDS] for clip in rest]
+                [[m not in clip.missing for m in MODALITIES] for clip in rest]
             )
             logits, present = self._run(
                 audio, visual, audio_lens, visual_lens, present
@@ -325,7 +324,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
             is_given = x is not None
             if not is_given:
                 x = torch.zeros(
-                    len(given[0]), 1, self.mods.auxformer.dims[modality]
+                    len(given[0]), 1, self.mods.network.dims[modality]
                 )
             if lens is None:
                 lens = torch.ones(len(x))
@@ -336,25 +335,27 @@ class AudioVisualEmotionRecognizer(Pretrained):
         if present is None:
             present = torch.stack(there, 1)
         present = present.to(self.device)
-        return self.mods.auxformer(*inputs, *relative, present), present
+        return self.mods.network(*inputs, *relative, present), present
 
     def _emotions(self, clips, logits, present):
         """What the logits mean, clip by clip."""
         task = self.hparams.task
-        # As in the training, heads that are given zeros have a say.
-        asked = None if self.hparams.missing == "zero_fill" else present
-        outputs = task.calibrate(task.outputs(combine_heads(logits, asked)))
-        says = present if asked is not None else torch.ones_like(present)
-        says = [{"main": True, **dict(zip(WORDS, x))} for x in says.tolist()]
-        heads = {
-            name: task.outputs(head).tolist()
-            for name, head in logits._asdict().items()
-        }
+        head_mask = self.mods.network.head_mask(present)
+        combined = combine_heads(logits, head_mask)
+        combined = task.calibrate(task.outputs(combined)).tolist()
+        heads = {h: task.outputs(x).tolist() for h, x in logits.items()}
         return [
             Emotion.of(
-                task, clip, out, {n: heads[n][i] for n in heads if has[n]}
+                task,
+                clip,
+                combined[i],
+                {
+                    h: heads[h][i]
+                    for h, there in zip(heads, contributes)
+                    if there
+                },
             )
-            for i, (clip, out, has) in enumerate(
-                zip(clips, outputs.tolist(), says)
+            for i, (clip, contributes) in enumerate(
+                zip(clips, head_mask.tolist())
             )
         ]

@@ -3,12 +3,12 @@
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.augment.missing import WORDS
 from auxformer_lobes.dataio.media_check import SAMPLE_RATE, SILENCE
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.inference.results import Clip, reason_of
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 
 
 class ClipFeatures:
@@ -48,10 +48,12 @@ class ClipFeatures:
     """
 
     def __init__(self, modules, hparams, device):
-        self.extractors = {m: getattr(hparams, f"{m}_features") for m in WORDS}
+        self.extractors = {
+            m: getattr(hparams, f"{m}_features") for m in MODALITIES
+        }
         self.encoders = {
             m: modules[f"{m}_encoder"]
-            for m in WORDS
+            for m in MODALITIES
             if f"{m}_encoder" in modules
         }
         self.hparams = hparams
@@ -73,7 +75,7 @@ class ClipFeatures:
         Clip
         """
         clip = Clip(str(path))
-        for modality in WORDS:
+        for modality in MODALITIES:
             try:
                 clip.readings[modality] = self.read(modality, str(path))
             except MediaError as error:

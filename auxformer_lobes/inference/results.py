@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
-from auxformer_lobes.augment.missing import WORDS
-from auxformer_lobes.tasks import CategoricalEmotion, MultiLabelEmotion
 from auxformer_lobes.utils.errors import MediaError
 
 
@@ -57,14 +55,8 @@ class Emotion(NamedTuple):
         -------
         Emotion
         """
-        label = None
-        if isinstance(task, CategoricalEmotion):
-            label = task.names[outputs.index(max(outputs))]
-        elif isinstance(task, MultiLabelEmotion):
-            pairs = zip(task.names, outputs)
-            label = [name for name, share in pairs if share > task.threshold]
         return cls(
-            label,
+            task.decide(outputs),
             dict(zip(task.names, outputs)),
             {head: dict(zip(task.names, x)) for head, x in heads.items()},
             clip.quality,
@@ -116,7 +108,7 @@ class Clip:
         -------
         MediaError
         """
-        reasons = [f"{WORDS[m]}: {why}" for m, why in self.missing.items()]
+        reasons = [f"{m}: {why}" for m, why in self.missing.items()]
         if len({*self.missing.values()}) == 1:
             reasons = self.missing.values()
         return MediaError(f"{self.path}: {', '.join(dict.fromkeys(reasons))}")

@@ -17,11 +17,11 @@ import soundfile
 import torch
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.augment.missing import WORDS
 from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.inference.results import Clip, Emotion, reason_of
 from auxformer_lobes.processing.media import mono, open_media
 from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 
 logger = get_logger(__name__)
 
@@ -118,13 +118,13 @@ def _clips(path, sounds, pictures):
         faces = picture if isinstance(picture, dict) else {None: picture}
         for face, seen in faces.items():
             clip = Clip(str(path), face=face)
-            for modality, reading in zip(WORDS, (sound, seen)):
+            for modality, reading in zip(MODALITIES, (sound, seen)):
                 if isinstance(reading, ClipInput):
                     clip.readings[modality] = reading
                 else:
                     clip.missing[modality] = reading
             ends = [isinstance(why, _Ending) for why in clip.missing.values()]
-            if len(ends) == len(WORDS) and all(ends):
+            if len(ends) == len(MODALITIES) and all(ends):
                 if number == 0:
                     raise clip.error()
                 return

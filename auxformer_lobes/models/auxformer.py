@@ -6,11 +6,11 @@ other; two auxiliary networks, one a modality, share its loss.
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn as nn
 
+from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.models.published import read_published
 from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
@@ -21,14 +21,6 @@ POOLING = {
     "last": lambda dim: LastFrame(),
     "attentive": AttentiveStatistics,
 }
-
-
-class Logits(NamedTuple):
-    """What the three heads of AuxFormer say, each `[batch, classes]`."""
-
-    main: torch.Tensor
-    audio: torch.Tensor
-    visual: torch.Tensor
 
 
 class Head(nn.Module):
@@ -99,7 +91,7 @@ def _projection(name, dim, model_dim, wanted):
     return nn.Identity()
 
 
-class AuxFormer(nn.Module):
+class AuxFormer(AudioVisualNetwork):
     """The fusion network and the two auxiliary networks.
 
     Every default is the published value, but for `missing` (see
@@ -141,8 +133,8 @@ class AuxFormer(nn.Module):
     auxiliary_passes : int
         How often each auxiliary encoder is applied in a row.
     missing : str
-        What a modality that is not present is. "mask": nothing, no stream
-        looks at it. "zero_fill": frames of zeros, as published.
+        How a missing modality or a lost frame is treated. "mask": no stream
+        attends to it. "zero_fill": its frames are zeros, as published.
     embedding_dropout : float
         Dropout of the inputs of the encoders.
     attention_dropout : float
@@ -161,9 +153,15 @@ class AuxFormer(nn.Module):
     >>> model = AuxFormer(audio_dim=120, visual_dim=30, num_layers=2)
     >>> audio, visual = torch.rand(2, 40, 120), torch.rand(2, 25, 30)
     >>> logits = model(audio, visual, audio_lens=torch.tensor([1.0, 0.5]))
-    >>> logits.main.shape
+    >>> logits["main"].shape
     torch.Size([2, 6])
     """
+
+    heads = {
+        "main": ("audio", "visual"),
+        "audio": ("audio",),
+        "visual": ("visual",),
+    }
 
     def __init__(
         self,
@@ -199,6 +197,7 @@ class AuxFormer(nn.Module):
         self.auxiliary_passes = auxiliary_passes
         self.missing = missing
         self.dims = {"audio": audio_dim, "visual": visual_dim}
+        self.num_classes = num_classes
 
         audio_dim, self.audio_layer_sum = _layer_sum(
             "audio", audio_dim, audio_layers
@@ -212,7 +211,7 @@ class AuxFormer(nn.Module):
         self.visual_projection = _projection(
             "visual", visual_dim, model_dim, visual_projection
         )
-        encoder = partial(
+        stack = partial(
             TransformerStack,
             model_dim,
             num_heads,
@@ -222,16 +221,16 @@ class AuxFormer(nn.Module):
             relu_dropout=relu_dropout,
             residual_dropout=residual_dropout,
         )
-        cross_encoder = partial(
-            encoder, positions=True, attention_dropout=cross_attention_dropout
+        cross_stack = partial(
+            stack, positions=True, attention_dropout=cross_attention_dropout
         )
-        self_encoder = partial(encoder, attention_dropout=attention_dropout)
-        self.audio_from_visual = cross_encoder()
-        self.visual_from_audio = cross_encoder()
-        self.audio_temporal = self_encoder(learned_scaling=True)
-        self.visual_temporal = self_encoder(learned_scaling=True)
-        self.audio_auxiliary = self_encoder()
-        self.visual_auxiliary = self_encoder()
+        self_stack = partial(stack, attention_dropout=attention_dropout)
+        self.audio_from_visual = cross_stack()
+        self.visual_from_audio = cross_stack()
+        self.audio_temporal = self_stack(learned_scaling=True)
+        self.visual_temporal = self_stack(learned_scaling=True)
+        self.audio_auxiliary = self_stack()
+        self.visual_auxiliary = self_stack()
 
         # Main audio, main visual, auxiliary audio, auxiliary visual.
         self.poolings = nn.ModuleList(
@@ -282,6 +281,11 @@ class AuxFormer(nn.Module):
             raise UserError(f"not a published AuxFormer head: {reason}")
         return model.eval()
 
+    @property
+    def embedding_layer(self):
+        """The layer that is given the fused embedding, `[batch, 2 * dim]`."""
+        return self.main_head.output
+
     def forward(
         self,
         audio,
@@ -289,6 +293,8 @@ class AuxFormer(nn.Module):
         audio_lens=None,
         visual_lens=None,
         present=None,
+        audio_mask=None,
+        visual_mask=None,
         return_attention=False,
     ):
         """Recognises the emotion of each sample.
@@ -307,14 +313,19 @@ class AuxFormer(nn.Module):
             Whether each sample has (audio, visual), boolean `[batch, 2]`; by
             default, what has a length. A modality may be missing, and both
             may: the logits are finite.
+        audio_mask : torch.Tensor
+            Frames that were not lost, boolean `[batch, time]`; all by
+            default. A lost frame keeps its place in time.
+        visual_mask : torch.Tensor
+            Likewise.
         return_attention : bool
             Whether to return the attention weights too, which otherwise are
             not materialised.
 
         Returns
         -------
-        logits : Logits
-            Named tuple `(main, audio, visual)` of `[batch, classes]`.
+        logits : dict of torch.Tensor
+            "main", "audio" and "visual" → `[batch, classes]`.
         attention : dict of torch.Tensor
             Only with `return_attention`. For each encoder, by name, the
             weights `[layers, batch, heads, queries, keys]`; the name of an
@@ -322,59 +333,68 @@ class AuxFormer(nn.Module):
         """
         if present is None:
             present = audio.new_ones(len(audio), 2, dtype=torch.bool)
-        audio, audio_frames = self._admit(audio, audio_lens, present[:, 0])
-        visual, visual_frames = self._admit(visual, visual_lens, present[:, 1])
+        audio, audio_frames, audio_mask = self._admit(
+            audio, audio_lens, present[:, 0], audio_mask
+        )
+        visual, visual_frames, visual_mask = self._admit(
+            visual, visual_lens, present[:, 1], visual_mask
+        )
         audio = self.audio_projection(self.audio_layer_sum(audio))
         visual = self.visual_projection(self.visual_layer_sum(visual))
 
         wanted = {"return_weights": return_attention}
         seen = {}
         audio_main, seen["audio_from_visual"] = self.audio_from_visual(
-            audio, audio_frames, visual, visual_frames, **wanted
+            audio, audio_frames, visual, visual_frames, visual_mask, **wanted
         )
         audio_main, seen["audio_temporal"] = self.audio_temporal(
-            audio_main, audio_frames, **wanted
+            audio_main, audio_frames, key_mask=audio_mask, **wanted
         )
         visual_main, seen["visual_from_audio"] = self.visual_from_audio(
-            visual, visual_frames, audio, audio_frames, **wanted
+            visual, visual_frames, audio, audio_frames, audio_mask, **wanted
         )
         visual_main, seen["visual_temporal"] = self.visual_temporal(
-            visual_main, visual_frames, **wanted
+            visual_main, visual_frames, key_mask=visual_mask, **wanted
         )
         for i in range(self.auxiliary_passes):
             audio, seen[f"audio_auxiliary_{i}"] = self.audio_auxiliary(
-                audio, audio_frames, **wanted
+                audio, audio_frames, key_mask=audio_mask, **wanted
             )
             visual, seen[f"visual_auxiliary_{i}"] = self.visual_auxiliary(
-                visual, visual_frames, **wanted
+                visual, visual_frames, key_mask=visual_mask, **wanted
             )
 
         audio_main, visual_main, audio, visual = (
-            pool(x, frames)
-            for pool, x, frames in zip(
+            pool(x, frames, mask)
+            for pool, x, frames, mask in zip(
                 self.poolings,
                 (audio_main, visual_main, audio, visual),
                 (audio_frames, visual_frames) * 2,
+                (audio_mask, visual_mask) * 2,
             )
         )
-        logits = Logits(
-            main=self.main_head(torch.cat([audio_main, visual_main], 1)),
-            audio=self.auxiliary_heads[0](audio),
-            visual=self.auxiliary_heads[-1](visual),
-        )
+        logits = {
+            "main": self.main_head(torch.cat([audio_main, visual_main], 1)),
+            "audio": self.auxiliary_heads[0](audio),
+            "visual": self.auxiliary_heads[-1](visual),
+        }
         return (logits, seen) if return_attention else logits
 
-    def _admit(self, x, lens, present):
-        """Frames that count of each sample, all others set to zero."""
+    def _admit(self, x, lens, present, mask):
+        """Valid frames, all others set to zero; their number; what was lost."""
         if x.shape[1] == 0:
             x = x.new_zeros(len(x), 1, x.shape[2])
-            present = torch.zeros_like(present)
+            present, mask = torch.zeros_like(present), None
         num_frames = x.shape[1]
         frames = torch.full_like(present, num_frames, dtype=torch.long)
         if lens is not None:
             frames = (lens * num_frames).round().long()
         seen = frames * present
         valid = torch.arange(num_frames, device=x.device) < seen[:, None]
+        if mask is not None:
+            valid = valid & mask
         # Not a product: the padding may hold anything, NaN too.
         x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
-        return x, seen if self.missing == "mask" else frames
+        if self.missing == "zero_fill":
+            return x, frames, None
+        return x, seen, mask if mask is None else valid

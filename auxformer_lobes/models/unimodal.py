@@ -2,7 +2,8 @@
 
 import torch
 
-from auxformer_lobes.augment.missing import combine_heads
+from auxformer_lobes.models.base import combine_heads
+from auxformer_lobes.utils.modalities import MODALITIES
 
 
 class UnimodalAuxFormer(torch.nn.Module):
@@ -31,7 +32,7 @@ class UnimodalAuxFormer(torch.nn.Module):
 
     def __init__(self, auxformer, modality="audio"):
         super().__init__()
-        if modality not in ("audio", "visual"):
+        if modality not in MODALITIES:
             raise ValueError(f"modality {modality!r}: not audio or visual")
         self.auxformer = auxformer
         self.modality = modality
@@ -66,4 +67,4 @@ class UnimodalAuxFormer(torch.nn.Module):
                 other: nothing,
             },
         )
-        return combine_heads(logits, present)
+        return combine_heads(logits, self.auxformer.head_mask(present))

@@ -43,11 +43,13 @@ def sinusoidal_positions(num_frames, dim, device=None):
     return F.pad(torch.cat([angles.sin(), angles.cos()], 1), (0, dim % 2))
 
 
-def attention_mask(query_frames, key_frames, num_queries, num_keys, causal):
+def attention_mask(
+    query_frames, key_frames, num_queries, num_keys, causal, key_mask=None
+):
     """Which key each query may see, by the lengths of each sample.
 
-    Every query sees the first key at least, be it padding: a softmax over
-    no key is not a number.
+    A query that may see no key is shown the first one, since a softmax over no
+    key is not a number; `has_key` tells to discard what comes of it.
 
     Arguments
     ---------
@@ -61,27 +63,36 @@ def attention_mask(query_frames, key_frames, num_queries, num_keys, causal):
         Padded length of the keys.
     causal : bool
         Whether query i sees only keys j <= i + |T_q - T_k|.
+    key_mask : torch.Tensor
+        Keys that were not lost, boolean `[batch, num_keys]`; all by default.
 
     Returns
     -------
-    torch.Tensor
+    mask : torch.Tensor
         True where the key is seen, `[batch, 1, num_queries, num_keys]`.
+    has_key : torch.Tensor
+        Whether a query may see a key, `[batch, num_queries or 1, 1]`.
 
     Example
     -------
-    >>> attention_mask(torch.tensor([2]), torch.tensor([3]), 2, 4, True).int()
+    >>> frames = torch.tensor([2]), torch.tensor([3])
+    >>> attention_mask(*frames, 2, 4, causal=True)[0].int()
     tensor([[[[1, 1, 0, 0],
               [1, 1, 1, 0]]]], dtype=torch.int32)
     """
     keys = torch.arange(num_keys, device=key_frames.device)
-    visible = keys < key_frames.clamp(min=1)[:, None, None, None]
+    visible = keys < key_frames[:, None, None, None]
+    if key_mask is not None:
+        visible = visible & key_mask[:, None, None]
     if causal:
         queries = torch.arange(num_queries, device=key_frames.device)
         offset = (query_frames - key_frames).abs()
         # [batch, 1, num_queries, 1]
         last = queries[:, None] + offset[:, None, None, None]
         visible = visible & (keys <= last)
-    return visible.expand(-1, -1, num_queries, -1)
+    has_key = visible.any(-1, keepdim=True)
+    visible = visible | (~has_key & (keys == 0))
+    return visible.expand(-1, -1, num_queries, -1), has_key.squeeze(1)
 
 
 class MultiheadAttention(nn.Module):
@@ -229,8 +240,8 @@ class TransformerLayer(nn.Module):
         mask : torch.Tensor
             True where a key is seen, `[batch, 1, num_queries, num_keys]`.
         has_key : torch.Tensor
-            Whether a sample has keys to look at, `[batch, 1, 1]`; without,
-            only the feed-forward network changes it.
+            Whether a query may see a key, `[batch, num_queries or 1, 1]`;
+            without, only the feed-forward network changes it.
         return_weights : bool
             Whether to return the attention weights.
 
@@ -335,7 +346,13 @@ class TransformerStack(nn.Module):
         return self.dropout(embedded)
 
     def forward(
-        self, x, frames, other=None, other_frames=None, return_weights=False
+        self,
+        x,
+        frames,
+        other=None,
+        other_frames=None,
+        key_mask=None,
+        return_weights=False,
     ):
         """Encodes `x`, looking at itself or at another modality.
 
@@ -350,6 +367,9 @@ class TransformerStack(nn.Module):
             layers. Without it, `x` looks at itself.
         other_frames : torch.Tensor
             Valid frames of each sample of `other`, `[batch]`.
+        key_mask : torch.Tensor
+            Frames looked at (of `other`, or else of `x`) that were not lost,
+            boolean `[batch, time]`; all by default.
         return_weights : bool
             Whether to return the attention weights.
 
@@ -367,10 +387,9 @@ class TransformerStack(nn.Module):
             num_keys = other.shape[1]
             # Dropout is drawn for each of the two.
             key, value = self.embed(other), self.embed(other)
-        mask = attention_mask(
-            frames, other_frames, x.shape[1], num_keys, self.causal
+        mask, has_key = attention_mask(
+            frames, other_frames, x.shape[1], num_keys, self.causal, key_mask
         )
-        has_key = (other_frames > 0)[:, None, None]
         x = self.embed(x)
         weights = []
         for layer in self.layers:
@@ -378,5 +397,5 @@ class TransformerStack(nn.Module):
             weights.append(seen)
         x = self.norm(x)
         if return_weights:
-            return x, torch.stack(weights) * has_key.unsqueeze(-1)
+            return x, torch.stack(weights) * has_key.unsqueeze(1)
         return x, None

@@ -6,91 +6,94 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from auxformer_lobes.utils.errors import UserError
+
 
 class LossParts(NamedTuple):
-    """A shared loss and what it is made of, each a scalar tensor."""
-
-    total: torch.Tensor
-    main: torch.Tensor
-    audio: torch.Tensor
-    visual: torch.Tensor
-
-
-class SharedLoss(nn.Module):
-    """Weighted sum of the losses of AuxFormer's three heads.
-
-    Goncalves and Busso, ICASSP 2022, eq. 1, where each weight is one third
-    and the loss of a head is the cross-entropy.
+    """A shared loss and its parts.
 
     Arguments
     ---------
-    main : float
-        Weight of the main head.
-    audio : float
-        Weight of the auxiliary head of the audio.
-    visual : float
-        Weight of the auxiliary head of the visual features.
+    total : torch.Tensor
+        Scalar.
+    heads : dict of torch.Tensor
+        Loss of each head, scalars.
+    """
+
+    total: torch.Tensor
+    heads: dict
+
+
+class SharedLoss(nn.Module):
+    """Weighted sum of the losses of a network's heads.
+
+    Goncalves and Busso, ICASSP 2022, eq. 1, where each of three weights is one
+    third and the loss of a head is the cross-entropy.
+
+    Arguments
+    ---------
+    weights : dict of float
+        Head → weight; equal weights that sum to 1 by default.
     criterion : torch.nn.Module
         Loss of one head, of `[batch, outputs]` and targets; by default
         `CrossEntropy()`.
 
     Example
     -------
-    >>> from auxformer_lobes.models.auxformer import Logits
-    >>> logits = Logits(*torch.zeros(3, 2, 4))
-    >>> loss = SharedLoss()(logits, torch.tensor([0, 3]))
-    >>> loss.total
+    >>> logits = {head: torch.zeros(2, 4) for head in ("main", "audio")}
+    >>> SharedLoss()(logits, torch.tensor([0, 3])).total
     tensor(1.3863)
     >>> votes = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
-    >>> SharedLoss()(logits, votes).audio
+    >>> SharedLoss()(logits, votes).heads["audio"]
     tensor(1.3863)
     """
 
-    def __init__(self, main=1 / 3, audio=1 / 3, visual=1 / 3, criterion=None):
+    def __init__(self, weights=None, criterion=None):
         super().__init__()
-        self.weights = {"main": main, "audio": audio, "visual": visual}
+        self.weights = None if weights is None else dict(weights)
         self.criterion = CrossEntropy() if criterion is None else criterion
 
-    def forward(self, logits, targets, present=None):
+    def forward(self, logits, targets, head_mask=None):
         """Computes the loss and its parts.
 
         Arguments
         ---------
-        logits : Logits
-            What the three heads say, each `[batch, outputs]`.
+        logits : dict of torch.Tensor
+            Head → `[batch, outputs]`.
         targets : torch.Tensor
-            What the criterion takes, `[batch, ...]`.
-        present : torch.Tensor
-            Whether each sample has (audio, visual), boolean `[batch, 2]`. A
-            head is not asked about samples whose modality is missing. By
-            default it is.
+            Targets of the criterion, `[batch, ...]`.
+        head_mask : torch.Tensor
+            Which heads contribute for each sample, boolean `[batch, heads]`;
+            all by default.
 
         Returns
         -------
         LossParts
-            The total and the loss of each head; zero for a head that no
-            sample of the batch asks.
-        """
-        asked = {"main": None, "audio": None, "visual": None}
-        if present is not None:
-            asked = {
-                "main": present.any(1),
-                "audio": present[:, 0],
-                "visual": present[:, 1],
-            }
-        parts = {
-            name: self._part(getattr(logits, name), targets, samples)
-            for name, samples in asked.items()
-        }
-        total = sum(self.weights[name] * part for name, part in parts.items())
-        return LossParts(total, **parts)
+            The total, and the loss of each head; zero for a head that
+            contributes for no sample.
 
-    def _part(self, logits, targets, samples):
-        if samples is not None:
-            logits, targets = logits[samples], targets[samples]
-        if len(logits) == 0:
-            return logits.sum()
-        return self.criterion(logits, targets)
+        Raises
+        ------
+        UserError
+            If `weights` does not name the heads of the network.
+        """
+        weights = self.weights or dict.fromkeys(logits, 1 / len(logits))
+        if weights.keys() != logits.keys():
+            raise UserError(
+                f"shared_loss: weights of {', '.join(weights)}, but the "
+                f"network has the heads {', '.join(logits)}: name these"
+            )
+        parts = {}
+        for i, (head, scores) in enumerate(logits.items()):
+            rows = slice(None) if head_mask is None else head_mask[:, i]
+            scores = scores[rows]
+            parts[head] = (
+                self.criterion(scores, targets[rows])
+                if len(scores)
+                else scores.sum()
+            )
+        total = sum(weights[head] * part for head, part in parts.items())
+        return LossParts(total, parts)
 
 
 class CrossEntropy(nn.Module):
@@ -184,16 +187,16 @@ class ConcordanceLoss(nn.Module):
 
     Lin, "A concordance correlation coefficient to evaluate reproducibility",
     Biometrics 1989. Its value is between 0 and 2, and depends on the batch:
-    one of less than two clips says nothing and costs nothing but its error. It
-    is almost flat far from the truth, so that a head that knows nothing drifts
-    off the scale, and takes the mean of the heads along; some square error
-    holds it.
+    a batch of fewer than two clips contributes only its square error. The loss
+    is almost flat far from the truth, so that a head without information drifts
+    off the scale and takes the mean of the heads along; some square error
+    prevents that.
 
     Arguments
     ---------
     weights : list of float
         Weight of each attribute; by default all the same.
-    error : float
+    mse_weight : float
         Weight of the mean square error that is added.
 
     Example
@@ -204,9 +207,9 @@ class ConcordanceLoss(nn.Module):
     0.000 2.000
     """
 
-    def __init__(self, weights=None, error=0.0):
+    def __init__(self, weights=None, mse_weight=0.0):
         super().__init__()
-        self.error = error
+        self.mse_weight = mse_weight
         if weights is not None:
             weights = torch.tensor(weights, dtype=torch.float)
         self.register_buffer("weights", weights)
@@ -240,7 +243,7 @@ class ConcordanceLoss(nn.Module):
         concordance = 2 * both / spread.clamp(min=1e-8)
         cost = self._mean(1 - concordance, count > 1)
         # What is left of the spread is the mean square error.
-        return cost + self.error * self._mean(spread - 2 * both, count > 0)
+        return cost + self.mse_weight * self._mean(spread - 2 * both, count > 0)
 
     def _mean(self, cost, counts):
         """The weighted mean over those attributes that count."""

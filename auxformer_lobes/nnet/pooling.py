@@ -14,7 +14,7 @@ class LastFrame(nn.Module):
     tensor([[2., 3.]])
     """
 
-    def forward(self, x, frames):
+    def forward(self, x, frames, mask=None):
         """Picks the last valid frame; a sample without any gets zeros.
 
         Arguments
@@ -23,6 +23,8 @@ class LastFrame(nn.Module):
             `[batch, time, dim]`.
         frames : torch.Tensor
             Valid frames of each sample, `[batch]`.
+        mask : torch.Tensor
+            Frames that were not lost, boolean `[batch, time]`; all by default.
 
         Returns
         -------
@@ -30,6 +32,9 @@ class LastFrame(nn.Module):
             `[batch, dim]`.
         """
         samples = torch.arange(len(x), device=x.device)
+        if mask is not None:  # the last one that was not lost
+            places = torch.arange(1, x.shape[1] + 1, device=x.device)
+            frames = (places * mask).amax(1).minimum(frames)
         last = x[samples, (frames - 1).clamp(min=0)]
         return last * (frames > 0).unsqueeze(1)
 
@@ -61,7 +66,7 @@ class AttentiveStatistics(nn.Module):
         )
         self.output = nn.Linear(2 * dim, dim)
 
-    def forward(self, x, frames):
+    def forward(self, x, frames, mask=None):
         """Pools the valid frames; a sample without any gets zeros.
 
         Arguments
@@ -70,6 +75,8 @@ class AttentiveStatistics(nn.Module):
             `[batch, time, dim]`.
         frames : torch.Tensor
             Valid frames of each sample, `[batch]`.
+        mask : torch.Tensor
+            Frames that were not lost, boolean `[batch, time]`; all by default.
 
         Returns
         -------
@@ -77,6 +84,8 @@ class AttentiveStatistics(nn.Module):
             `[batch, dim]`.
         """
         valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
+        if mask is not None:
+            valid = valid & mask
         scores = self.attention(x).squeeze(-1)
         # The lowest finite number, since a sample may have no valid frame.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)

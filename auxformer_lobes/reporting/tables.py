@@ -1,19 +1,20 @@
-"""What a run leaves behind: metrics, predictions, pictures, a table."""
+"""Metrics, predictions and tables of a run."""
 
 import csv
-import json
-import os
+from functools import singledispatch
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from auxformer_lobes.augment.missing import heads_of
-from auxformer_lobes.evaluation.predictions import HEADS
-from auxformer_lobes.reporting import figures
+from auxformer_lobes.tasks import (
+    CategoricalEmotion,
+    DimensionalEmotion,
+    MultiLabelEmotion,
+)
 from auxformer_lobes.utils.files import atomic_write
 
-TITLES = {
+METRIC_TITLES = {
     "f1_macro": "F1-macro",
     "f1_micro": "F1-micro",
     "uar": "UAR",
@@ -22,75 +23,96 @@ TITLES = {
 }
 
 
-def collect_metrics(predictions, floor, task, **bootstrap):
-    """All figures of a run.
+def title_of(condition):
+    """The title of a condition, for tables and figures.
+
+    Arguments
+    ---------
+    condition : str
+        Its name.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> title_of("audio_visual"), title_of("audio_only")
+    ('audio + visual', 'audio only')
+    """
+    title = condition.replace("audio_visual", "audio + visual")
+    return title.replace("_", " ")
+
+
+def collect_metrics(predictions, task, **bootstrap):
+    """All metrics of a test.
 
     Arguments
     ---------
     predictions : dict of Predictions
-        What was predicted from each of `modalities.INPUTS`.
-    floor : dict
-        What `floor.linear_baseline` returns.
+        By name of the condition.
     task : Task
         What was predicted.
     **bootstrap
-        Further arguments of `evaluation.score`.
+        Further arguments of `bootstrap_metrics`.
 
     Returns
     -------
     dict
-        `test.<input>.<head>.<metric>` and `floor.<input>.<metric>`, each
-        `{value, low, high}`, and what they were measured on.
+        `test.<condition>.<head>.<metric>`, each `{value, low, high}`; the
+        outputs, what was fitted on the development set, the number of clips
+        and of clips without a label, and the speakers.
     """
-    everything = predictions["audio_visual"]
-    known = task.known(np.array(everything.truth))
+    first = next(iter(predictions.values()))
+    labelled = task.has_label(np.array(first.truth))
     return {
         "test": {
-            name: {head: made.scores(task, head, **bootstrap) for head in HEADS}
-            for name, made in predictions.items()
+            condition: {
+                head: made.scores(task, head, **bootstrap)
+                for head in made.outputs
+            }
+            for condition, made in predictions.items()
         },
-        "floor": floor,
         "outputs": list(task.names),
         "fitted": task.settings,
-        "test_clips": len(everything.clips),
-        "test_clips_unlabelled": int((~known).sum()),
-        "test_speakers": sorted(set(everything.speakers)),
+        "test_clips": len(first.clips),
+        "test_clips_unlabelled": int((~labelled).sum()),
+        "test_speakers": sorted(set(first.speakers)),
     }
 
 
-def write_report(folder, metrics, predictions, task, figures):
-    """Writes metrics, predictions and pictures into the run folder.
+def write_predictions(path, predictions, task):
+    """Writes a CSV table: a row per condition, head and clip.
 
     Arguments
     ---------
-    folder : str
-        The run folder.
-    metrics : dict
-        What `collect_metrics` returns, as `metrics.json`.
+    path : Path
+        The file.
     predictions : dict of Predictions
-        What was predicted from each of `modalities.INPUTS`, as
-        `predictions.csv`.
+        By name of the condition.
     task : Task
         What was predicted.
-    figures : dict of matplotlib.figure.Figure
-        Pictures by name.
     """
-    with atomic_write(os.path.join(folder, "metrics.json")) as file:
-        json.dump(metrics, file, indent=1)
-    with atomic_write(os.path.join(folder, "predictions.csv")) as file:
-        _write_predictions(file, predictions, task)
-    for name, figure in figures.items():
-        with atomic_write(os.path.join(folder, f"{name}.png"), "wb") as file:
-            figure.savefig(file, format="png", dpi=110)
+    with atomic_write(path) as file:
+        writer = csv.writer(file)
+        names = ("clip", "speaker", "condition", "head")
+        writer.writerow([*names, *csv_header(task)])
+        for condition, made in predictions.items():
+            for head, rows in made.outputs.items():
+                for clip, speaker, truth, outputs in zip(
+                    made.clips, made.speakers, made.truth, rows
+                ):
+                    cells = csv_row(task, truth, outputs)
+                    writer.writerow([clip, speaker, condition, head, *cells])
 
 
 def print_table(metrics, task):
-    """Prints the figures of a run on the terminal.
+    """Prints the metrics of a test on the terminal.
 
     Arguments
     ---------
     metrics : dict
-        What `collect_metrics` returns.
+        What `collect_metrics` returns, and perhaps `linear_baseline`.
     task : Task
         What was predicted.
     """
@@ -100,76 +122,244 @@ def print_table(metrics, task):
         f"{len(metrics['test_speakers'])} speakers{unit} "
         "with 95 % intervals over speakers"
     )
-    table.add_column("input")
+    table.add_column("condition")
     table.add_column("head")
     for metric in task.metrics:
-        title = TITLES.get(metric, metric)
+        title = METRIC_TITLES.get(metric, metric)
         table.add_column(title, justify="right", no_wrap=True)
 
-    def _add_row(name, head, scores):
-        cells = [_figure(scores[m], task.scale) for m in task.metrics]
-        table.add_row(figures.TITLES[name], head, *cells)
+    def _add_row(condition, head, scores):
+        cells = [format_metric(scores[m], task.scale) for m in task.metrics]
+        table.add_row(title_of(condition), head, *cells)
 
-    for name, heads in metrics["test"].items():
-        for head in heads_of(name):
-            _add_row(name, head, heads[head])
+    for condition, heads in metrics["test"].items():
+        for head, scores in heads.items():
+            _add_row(condition, head, scores)
         table.add_section()
-    for name, scores in metrics["floor"].items():
-        _add_row(name, "(linear model)", scores)
+    for condition, scores in metrics.get("linear_baseline", {}).items():
+        _add_row(condition, "(linear baseline)", scores)
     Console(width=None if Console().is_terminal else 110).print(table)
 
 
 def print_prediction(clip, predictions, task):
-    """Prints what is said of one clip, in a line an input.
+    """Prints the predictions for one clip, a line per condition.
 
     Arguments
     ---------
     clip : str
         Its name.
     predictions : dict of Predictions
-        What was predicted from each of `modalities.INPUTS`.
+        By name of the condition.
     task : Task
         What was predicted.
 
     Example
     -------
     >>> from auxformer_lobes.evaluation.predictions import Predictions
-    >>> from auxformer_lobes.tasks import CategoricalEmotion
-    >>> made = Predictions(["x"], ["1001"], [[1]])
-    >>> made.outputs["combined"] = [[0.25, 0.75]]
+    >>> made = Predictions(["x"], ["1001"], [[1]], {"combined": [[0.25, 0.75]]})
     >>> task = CategoricalEmotion(["angry", "happy"])
     >>> print_prediction("x", {"audio_only": made}, task)
-    x is happy:
+    x, label: happy
       audio only      happy 0.75, angry 0.25
     """
-    first = next(iter(predictions.values()))
-    row = first.clips.index(clip)
-    print(f"{clip} is {task.say_truth(first.truth[row])}:")
-    for name, made in predictions.items():
-        said = task.say(made.outputs["combined"][row])
-        print(f"  {figures.TITLES[name]:<15} {said}")
+    for i, (condition, made) in enumerate(predictions.items()):
+        truth, outputs = made.of_clip(clip)
+        if i == 0:
+            print(f"{clip}, label: {format_label(task, truth)}")
+        predicted = format_prediction(task, outputs["combined"])
+        print(f"  {title_of(condition):<15} {predicted}")
 
 
-def _figure(metric, scale):
+def format_metric(metric, scale, interval_digits=None):
+    """A metric with its confidence interval.
+
+    Arguments
+    ---------
+    metric : dict
+        `{value, low, high}`.
+    scale : float
+        By which it is multiplied.
+    interval_digits : int
+        Decimals of the interval; one fewer than those of the value by
+        default.
+
+    Returns
+    -------
+    str
+        "–" if undefined.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a number.
+
+    Example
+    -------
+    >>> format_metric({"value": 0.5, "low": 0.41, "high": 0.58}, scale=100)
+    '50.0 [41, 58]'
+    """
+    numbers = [metric[key] for key in ("value", "low", "high")]
+    # Of a stranger's file: a string times a number could fill the memory.
+    if not all(isinstance(x, (int, float, type(None))) for x in numbers):
+        raise ValueError("not a number")
     if metric["value"] is None:
         return "–"
-    value, low, high = (
-        None if x is None else x * scale for x in metric.values()
-    )
+    value, low, high = (None if x is None else x * scale for x in numbers)
     digits = 1 if scale == 100 else 3
     if low is None:
         return f"{value:.{digits}f}"
-    rounded = digits - 1
+    rounded = digits - 1 if interval_digits is None else interval_digits
     return f"{value:.{digits}f} [{low:.{rounded}f}, {high:.{rounded}f}]"
 
 
-def _write_predictions(file, predictions, task):
-    writer = csv.writer(file)
-    writer.writerow(["clip", "speaker", "input", "head", *task.columns()])
-    for name, made in predictions.items():
-        for head in HEADS:
-            for clip, speaker, truth, outputs in zip(
-                made.clips, made.speakers, made.truth, made.outputs[head]
-            ):
-                cells = task.cells(truth, outputs)
-                writer.writerow([clip, speaker, name, head, *cells])
+def top_k(names, shares, k=3):
+    """The most probable outputs.
+
+    Arguments
+    ---------
+    names : sequence of str
+        Names of the outputs.
+    shares : sequence of float
+        Probability of each.
+    k : int
+        How many.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> top_k(["angry", "happy"], [0.25, 0.75])
+    'happy 0.75, angry 0.25'
+    """
+    ranked = sorted(zip(shares, names), reverse=True)[:k]
+    return ", ".join(f"{name} {share:.2f}" for share, name in ranked)
+
+
+@singledispatch
+def format_prediction(task, outputs):
+    """The prediction for one clip, as text.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+    outputs : array of float
+        `[outputs]`.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> format_prediction(DimensionalEmotion(["arousal"]), [3.0])
+    'arousal 3.00'
+    """
+    return top_k(task.names, outputs)
+
+
+@format_prediction.register
+def _(task: DimensionalEmotion, outputs):
+    pairs = zip(task.names, outputs)
+    return ", ".join(f"{name} {value:.2f}" for name, value in pairs)
+
+
+@singledispatch
+def format_label(task, truth):
+    """The label of one clip, as text.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+    truth : array of float
+        `[values]`, see `Task.labels`.
+
+    Returns
+    -------
+    str
+    """
+    raise NotImplementedError(f"no text for {type(task).__name__}")
+
+
+@format_label.register
+def _(task: CategoricalEmotion, truth):
+    return "tied" if truth[0] < 0 else task.names[truth[0]]
+
+
+@format_label.register
+def _(task: MultiLabelEmotion, truth):
+    return " and ".join(_present(task, truth)) or "none"
+
+
+@format_label.register
+def _(task: DimensionalEmotion, truth):
+    return format_prediction(task, truth).replace(" nan", " unknown")
+
+
+@singledispatch
+def csv_header(task):
+    """Column titles of `csv_row`.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+
+    Returns
+    -------
+    list of str
+    """
+    return ["truth", "predicted", *(f"p_{name}" for name in task.names)]
+
+
+@csv_header.register
+def _(task: DimensionalEmotion):
+    return [*(f"true_{name}" for name in task.names), *task.names]
+
+
+@singledispatch
+def csv_row(task, truth, outputs):
+    """Label and prediction of one clip.
+
+    Arguments
+    ---------
+    task : Task
+        What is predicted.
+    truth : array of float
+        `[values]`, see `Task.labels`.
+    outputs : array of float
+        `[outputs]`.
+
+    Returns
+    -------
+    list of str
+    """
+    raise NotImplementedError(f"no table for {type(task).__name__}")
+
+
+@csv_row.register
+def _(task: CategoricalEmotion, truth, outputs):
+    label = "" if truth[0] < 0 else task.names[truth[0]]
+    return [label, task.decide(outputs), *(f"{p:.6f}" for p in outputs)]
+
+
+@csv_row.register
+def _(task: MultiLabelEmotion, truth, outputs):
+    return [
+        "|".join(_present(task, truth)),
+        "|".join(task.decide(outputs)),
+        *(f"{p:.6f}" for p in outputs),
+    ]
+
+
+@csv_row.register
+def _(task: DimensionalEmotion, truth, outputs):
+    labels = ("" if np.isnan(value) else f"{value:.4f}" for value in truth)
+    return [*labels, *(f"{value:.4f}" for value in outputs)]
+
+
+def _present(task, truth):
+    return [name for name, there in zip(task.names, truth) if there > 0]

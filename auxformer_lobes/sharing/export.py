@@ -13,11 +13,10 @@ from hyperpyyaml import RefTag, dump_hyperpyyaml, load_hyperpyyaml
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from safetensors.torch import save_file
-from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.manifests import REPORT, SPLITS
-from auxformer_lobes.evaluation.predictions import LOSSES
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import PrecomputedFeatures
 from auxformer_lobes.sharing.encoders import place_encoder
@@ -46,12 +45,11 @@ NEEDED = (
     "min_face_quality",
     "audio_norm",
     "visual_norm",
-    "auxformer",
-    "missing",
+    "network",
 )
 # What else is made of it here.
 FOR_EXPORT = ("audio_store", "visual_store", "model", "modules")
-FOR_TRAINING = ("modality_dropout", "shared_loss")
+FOR_TRAINING = ("train_condition", "shared_loss")
 # What the model card says of the training.
 TOLD = (
     "labels",
@@ -62,7 +60,6 @@ TOLD = (
     "partition",
     "require_both",
     "min_face_quality",
-    "missing",
     "number_of_epochs",
     "batch_size",
     "lr",
@@ -224,18 +221,7 @@ def _tag(node):
 
 def _load_best(run, asked, made):
     """Gives the network its best weights; says of which epoch they are."""
-    save_folder = run / "save"
-    if (save_folder / "saving.txt").exists():
-        raise UserError(f"{save_folder}: is being written: wait for the run")
-    small = (*LOSSES, *made["task"].lower_is_better)
-    extreme = "min_key" if asked["select_by"] in small else "max_key"
-    found = None
-    if save_folder.is_dir():
-        found = Checkpointer(save_folder).find_checkpoint(
-            **{extreme: asked["select_by"]}
-        )
-    if found is None:
-        raise UserError(f"{save_folder}: has no checkpoint: train first")
+    found = Run(run).best_checkpoint(asked["select_by"], made["task"])
     path = found.paramfiles["model"]
     try:
         made["model"].load_state_dict(read_weights(path))
@@ -368,7 +354,7 @@ def _describe(run, asked, made, metrics, hub_names):
             "names": list(task.metrics),
             "scale": task.scale,
             "lower_is_better": list(task.lower_is_better),
-            **{k: metrics.get(k) for k in ("test", "floor")},
+            **{k: metrics.get(k) for k in ("test", "linear_baseline")},
         },
         "versions": {
             name: version(name)

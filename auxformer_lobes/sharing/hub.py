@@ -242,7 +242,7 @@ def _check_dims(asked, config, path):
     """Numbers a frame, by which inputs that are missing are filled up."""
     for modality in ("audio", "visual"):
         told = config["features"].get(modality)
-        dim = asked["auxformer"].arguments.get(f"{modality}_dim")
+        dim = asked["network"].arguments.get(f"{modality}_dim")
         if not isinstance(told, dict) or told.get("dim") != dim:
             raise UserError(
                 f"{path}: {modality} features are not those of the network: "
@@ -263,7 +263,7 @@ def _check_overrides(overrides):
 
 def _check_parts(hparams, source):
     """What is made must fit together: else the first clip would tell."""
-    network = hparams["modules"].get("auxformer")
+    network = hparams["modules"].get("network")
     if not isinstance(network, AuxFormer):  # of one's own, by trust
         return
     for modality, dim in network.dims.items():
@@ -273,7 +273,7 @@ def _check_parts(hparams, source):
                 f"{source}: {modality}_features give {extractor.dim} numbers "
                 f"a frame, and the network takes {dim}"
             )
-    classes = network.main_head.output.out_features
+    classes = network.num_classes
     if hparams["task"].num_outputs != classes:
         raise UserError(
             f"{source}: the task has {hparams['task'].num_outputs} outputs, "

@@ -5,9 +5,7 @@ import textwrap
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from auxformer_lobes.augment.missing import heads_of
-from auxformer_lobes.reporting.figures import TITLES as INPUT_TITLES
-from auxformer_lobes.reporting.tables import TITLES as METRIC_TITLES
+from auxformer_lobes.reporting.tables import METRIC_TITLES, title_of
 from auxformer_lobes.sharing.card_text import (
     FLOOR,
     LICENCES,
@@ -51,7 +49,7 @@ def model_card(name, config, license):
         outputs_table=_per_output(metrics),
         unit="; figures in %" if metrics["scale"] == 100 else "",
         results=_results(metrics),
-        floor=FLOOR if metrics["floor"] else "",
+        floor=FLOOR if metrics["linear_baseline"] else "",
         training=_training(config),
         features=_features(config),
         licence="not said" if license == "other" else license,
@@ -85,7 +83,7 @@ def summary(config):
         ),
         *(
             (
-                INPUT_TITLES[given],
+                title_of(given),
                 ", ".join(
                     f"{METRIC_TITLES.get(name, name)} "
                     + _figure(heads["combined"][name], metrics["scale"])
@@ -133,7 +131,7 @@ def _metadata(name, config, license):
     results = [
         EvalResult(
             task_type="video-classification",
-            task_name=f"emotion recognition ({INPUT_TITLES[given]})",
+            task_name=f"emotion recognition ({title_of(given)})",
             dataset_type=slug,
             dataset_name=corpus["name"],
             dataset_split="test",
@@ -208,16 +206,16 @@ def _results(metrics):
 
     def _row(given, head, scores):
         figures = (_figure(scores[name], scale) for name in names)
-        return [INPUT_TITLES[given], head, *figures]
+        return [title_of(given), head, *figures]
 
     rows = [
-        _row(given, head, heads[head])
+        _row(given, head, scores)
         for given, heads in metrics["test"].items()
-        for head in heads_of(given)
+        for head, scores in heads.items()
     ]
     rows += [
         _row(given, "linear model", scores)
-        for given, scores in metrics["floor"].items()
+        for given, scores in (metrics["linear_baseline"] or {}).items()
     ]
     titles = (METRIC_TITLES.get(name, name) for name in names)
     return _table(["input", "head", *titles], rows)
@@ -236,7 +234,7 @@ def _per_output(metrics):
         for output, scores in of.items()
     ]
     titles = (METRIC_TITLES.get(name, name) for name in names)
-    header = [INPUT_TITLES["audio_visual"], "clips", *titles]
+    header = [title_of("audio_visual"), "clips", *titles]
     return _table(header, rows)
 
 

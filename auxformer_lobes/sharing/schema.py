@@ -142,7 +142,7 @@ CLASSES = {
         "low": _real(-1e6, 1e6),
         "high": _real(-1e6, 1e6),
         "weights": _NUMBERS,
-        "error": _real(0, 1e6),
+        "mse_weight": _real(0, 1e6),
     },
     "auxformer_lobes.features.fbank.FbankFeatures": {
         "sample_rate": _whole(4000, 96000),
@@ -251,7 +251,7 @@ MODULES = (
     "visual_encoder",
     "audio_norm",
     "visual_norm",
-    "auxformer",
+    "network",
 )
 # Where there are none, features come from elsewhere or are fixed.
 OPTIONAL = ("audio_encoder", "visual_encoder")
@@ -264,7 +264,6 @@ KEYS = {
         "MultiLabelEmotion",
         "DimensionalEmotion",
     ),
-    "missing": _one_of("mask", "zero_fill"),
     "audio_features": _or_null(
         _classes(
             "auxformer_lobes.features",
@@ -288,6 +287,6 @@ KEYS = {
     "visual_encoder": _ENCODER,
     "audio_norm": _NORM,
     "visual_norm": _NORM,
-    "auxformer": _classes("auxformer_lobes.models.auxformer", "AuxFormer"),
+    "network": _classes("auxformer_lobes.models.auxformer", "AuxFormer"),
     "modules": {name: _ref(name) for name in MODULES},
 }

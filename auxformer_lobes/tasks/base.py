@@ -1,4 +1,4 @@
-"""What every task is: targets, outputs, a loss, metrics, a floor, words."""
+"""What every task has: targets, outputs, a loss and metrics."""
 
 import numpy as np
 
@@ -6,18 +6,16 @@ from auxformer_lobes.utils.errors import UserError
 
 
 class Task:
-    """What is predicted of a clip, what that costs and how it is judged.
+    """What a network predicts for a clip, its loss and its metrics.
 
-    A task is the one object that knows whether AuxFormer's outputs are
-    classes or numbers; everything else, from the dataset to the report, asks
-    it. Metrics are computed from statistics that can be added up over clips,
-    so that whole speakers can be resampled quickly.
+    Metrics are computed from sufficient statistics that add up over clips, so
+    that whole speakers can be resampled quickly.
 
-    Class attributes: `takes`, keys of the manifest that `labels` is given;
-    `metrics`, names of what is reported first; `lower_is_better`, those of
-    them; `details`, names of what is reported of each output; `scale`, by
-    which both are multiplied on the terminal; `limits` of the outputs.
-    `settings` are what was fitted, for the report.
+    Class attributes: `takes`, the manifest keys that `labels` is given;
+    `metrics`, names of the overall metrics, the first one first in every
+    table; `lower_is_better`, those of them for which that holds; `details`,
+    names of the metrics of each output; `scale`, by which tables multiply
+    both; `limits` of the outputs. `settings` are the values that `fit` chose.
 
     Arguments
     ---------
@@ -45,7 +43,7 @@ class Task:
         return len(self.names)
 
     def check(self, entries):
-        """Makes sure that a manifest is one of this task.
+        """Checks that a manifest has this task's labels.
 
         Arguments
         ---------
@@ -55,7 +53,7 @@ class Task:
         Raises
         ------
         UserError
-            If it is not.
+            If it has not.
         """
 
     def labels(self, *values):
@@ -64,19 +62,19 @@ class Task:
         Arguments
         ---------
         *values
-            What the manifest has under the keys in `takes`.
+            The manifest's values of the keys in `takes`.
 
         Returns
         -------
         target : torch.Tensor
-            What the loss takes.
+            Target of the criterion.
         truth : torch.Tensor
-            What predictions are judged by, `[values]`.
+            Label for the metrics, `[values]`.
         """
         raise NotImplementedError
 
     def outputs(self, logits):
-        """Logits as what they mean.
+        """Turns logits into probabilities, or values on the raters' scale.
 
         Arguments
         ---------
@@ -91,18 +89,20 @@ class Task:
         raise NotImplementedError
 
     def fit(self, truth, outputs):
-        """Fits, on the development set, what turns outputs into decisions.
+        """Fits a threshold or a temperature, on the development set.
 
         Arguments
         ---------
         truth : np.ndarray
-            `[clips, values]`.
+            Labels, `[clips, values]`.
         outputs : np.ndarray
-            `[clips, outputs]`.
+            `[clips, outputs]`, not calibrated.
         """
 
     def calibrate(self, outputs):
-        """Outputs as honest as what was fitted can make them.
+        """Temperature-scaled probabilities (Guo et al. 2017).
+
+        Identity where the task has no temperature.
 
         Arguments
         ---------
@@ -112,12 +112,12 @@ class Task:
         Returns
         -------
         torch.Tensor
-            Likewise.
+            `[batch, outputs]`.
         """
         return outputs
 
-    def statistics(self, truth, outputs):
-        """What can be added up over clips, and gives the metrics.
+    def sufficient_statistics(self, truth, outputs):
+        """Statistics that add up over clips, and from which metrics follow.
 
         Arguments
         ---------
@@ -129,12 +129,12 @@ class Task:
         Returns
         -------
         np.ndarray
-            `[clips, ...]`; zero for a clip of which the truth is not known.
+            `[clips, ...]`; zero for a clip without a label.
         """
         raise NotImplementedError
 
-    def measure(self, statistics):
-        """The metrics of one sum of statistics, or of many at once.
+    def compute_metrics(self, statistics):
+        """Metrics of one sum of statistics, or of many at once.
 
         Arguments
         ---------
@@ -146,13 +146,27 @@ class Task:
         overall : dict of np.ndarray
             Each of `metrics`, `[...]`.
         details : dict of np.ndarray
-            Each of `details`, and `support`, the clips that count,
-            `[..., outputs]`; not a number where there is nothing to count.
+            Each of `details`, and `support` (labelled clips),
+            `[..., outputs]`; NaN where no clip counts.
         """
         raise NotImplementedError
 
-    def known(self, truth):
-        """Which clips a floor can be fitted to and judged on.
+    def decide(self, outputs):
+        """The predicted label of one clip.
+
+        Arguments
+        ---------
+        outputs : array of float
+            `[outputs]`.
+
+        Returns
+        -------
+        str, list of str or None
+            A class, classes, or None where the outputs are the prediction.
+        """
+
+    def has_label(self, truth):
+        """Which clips have a label to fit a model to.
 
         Arguments
         ---------
@@ -166,109 +180,25 @@ class Task:
         """
         raise NotImplementedError
 
-    def linear_model(self, strength):
-        """The model that is the floor.
+    def direction(self, quantity):
+        """Whether less or more of a quantity is better.
 
         Arguments
         ---------
-        strength : float
-            Of the model: the inverse of regularisation.
-
-        Returns
-        -------
-        sklearn estimator
-            To be fitted to standardised features and to truth.
-        """
-        raise NotImplementedError
-
-    def linear_outputs(self, model, features):
-        """What the floor says, in the form of a head's outputs.
-
-        Arguments
-        ---------
-        model : sklearn estimator
-            A fitted `linear_model`.
-        features : np.ndarray
-            `[clips, columns]`.
-
-        Returns
-        -------
-        np.ndarray
-            `[clips, outputs]`.
-        """
-        raise NotImplementedError
-
-    def columns(self):
-        """Titles of what `cells` gives.
-
-        Returns
-        -------
-        list of str
-        """
-        raise NotImplementedError
-
-    def cells(self, truth, outputs):
-        """One clip's truth and prediction, for a table.
-
-        Arguments
-        ---------
-        truth : array of float
-            `[values]`.
-        outputs : array of float
-            `[outputs]`.
-
-        Returns
-        -------
-        list of str
-        """
-        raise NotImplementedError
-
-    def say_truth(self, truth):
-        """What is true of a clip, in words.
-
-        Arguments
-        ---------
-        truth : array of float
-            `[values]`.
+        quantity : str
+            "loss", "loss_<head>" or one of `metrics`.
 
         Returns
         -------
         str
+            "min" or "max".
         """
-        raise NotImplementedError
-
-    def say(self, outputs):
-        """What is predicted of a clip, in words.
-
-        Arguments
-        ---------
-        outputs : array of float
-            `[outputs]`.
-
-        Returns
-        -------
-        str
-        """
-        raise NotImplementedError
-
-    def figures(self, predictions):
-        """Pictures of a test.
-
-        Arguments
-        ---------
-        predictions : dict of Predictions
-            What was predicted from each of `modalities.INPUTS`.
-
-        Returns
-        -------
-        dict of matplotlib.figure.Figure
-            Pictures by name.
-        """
-        raise NotImplementedError
+        is_loss = quantity.partition("_")[0] == "loss"
+        return "min" if is_loss or quantity in self.lower_is_better else "max"
 
 
 def check_votes(entries, count):
-    """Makes sure that each clip has votes on so many emotions.
+    """Checks that each clip has votes on so many emotions.
 
     Arguments
     ---------
@@ -292,7 +222,7 @@ def check_votes(entries, count):
 
 
 def mean_of_numbers(x):
-    """Mean over the last axis of what is a number; 0 if nothing is.
+    """Mean over the last axis, NaN left out; 0 where all are NaN.
 
     Arguments
     ---------
@@ -311,26 +241,3 @@ def mean_of_numbers(x):
     """
     known = ~np.isnan(x)
     return np.where(known, x, 0).sum(-1) / np.maximum(known.sum(-1), 1)
-
-
-def likeliest(names, shares):
-    """The likeliest three names, in words.
-
-    Arguments
-    ---------
-    names : sequence of str
-        What there is to choose from.
-    shares : sequence of float
-        How likely each is.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> likeliest(["angry", "happy"], [0.25, 0.75])
-    'happy 0.75, angry 0.25'
-    """
-    ranked = sorted(zip(shares, names), reverse=True)[:3]
-    return ", ".join(f"{name} {share:.2f}" for share, name in ranked)

@@ -1,30 +1,22 @@
-"""One emotion a clip."""
+"""One emotion per clip."""
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
-from sklearn.linear_model import LogisticRegression
 
 from auxformer_lobes.nnet.losses import CrossEntropy
-from auxformer_lobes.reporting import figures
-from auxformer_lobes.tasks.base import (
-    Task,
-    check_votes,
-    likeliest,
-    mean_of_numbers,
-)
+from auxformer_lobes.tasks.base import Task, check_votes, mean_of_numbers
 from auxformer_lobes.utils.errors import UserError
 
 
 class CategoricalEmotion(Task):
-    """Each clip is of one class, or of a distribution over classes.
+    """One class per clip, or a distribution of votes over the classes.
 
-    Under rule D the network learns the shares of the votes; it is judged by
-    the class on top in any case, on the clips that have one. `fit` chooses the
-    temperature that makes probabilities as honest as one number can (Guo et
-    al., "On Calibration of Modern Neural Networks", ICML 2017); only
-    `calibrate` uses it.
+    Under rule D the network learns the shares of the votes; metrics are those
+    of the plurality class in any case, on clips that have one. `fit` chooses
+    the temperature (Guo et al., "On Calibration of Modern Neural Networks",
+    ICML 2017), which only `calibrate` uses.
 
     Arguments
     ---------
@@ -46,8 +38,8 @@ class CategoricalEmotion(Task):
     ...     None, [0.5, 0.5]
     ... )
     (tensor([0.5000, 0.5000]), tensor([-1]))
-    >>> task.say([0.25, 0.75])
-    'happy 0.75, angry 0.25'
+    >>> task.decide([0.25, 0.75])
+    'happy'
     """
 
     takes = ("emotion", "votes")
@@ -63,16 +55,16 @@ class CategoricalEmotion(Task):
 
     @property
     def settings(self):
-        """What was fitted."""
+        """The temperature, see `Task.settings`."""
         return {"temperature": self.temperature}
 
     def check(self, entries):
-        """Makes sure that all emotions are classes, see `Task.check`."""
+        """Checks that all emotions are classes, see `Task.check`."""
         emotions = {entry.get("emotion") for entry in entries.values()}
-        strangers = emotions - {*self.names, None}
-        if strangers:
+        unmatched = emotions - {*self.names, None}
+        if unmatched:
             raise UserError(
-                f"manifest has the emotions {sorted(strangers)}, not among "
+                f"manifest has the emotions {sorted(unmatched)}, not among "
                 f"{list(self.names)}: prepare it again with the same "
                 "num_classes"
             )
@@ -106,83 +98,47 @@ class CategoricalEmotion(Task):
 
     def fit(self, truth, outputs):
         """Chooses the temperature, see `Task.fit`."""
-        known = self.known(truth)
-        logs = np.log(np.maximum(outputs[known], 1e-12))
-        right = truth[known]
-        if len(right) == 0:
+        labelled = self.has_label(truth)
+        logits = np.log(np.maximum(outputs[labelled], 1e-12))
+        truth = truth[labelled]
+        if len(truth) == 0:
             return
 
-        def _surprise(log_temperature):
-            cold = logs / np.exp(log_temperature)
-            told = np.take_along_axis(cold, right, axis=1)[:, 0]
-            return (logsumexp(cold, axis=1) - told).mean()
+        def _nll(log_temperature):
+            scaled = logits / np.exp(log_temperature)
+            of_truth = np.take_along_axis(scaled, truth, axis=1)[:, 0]
+            return (logsumexp(scaled, axis=1) - of_truth).mean()
 
-        # A tenth to ten times: a few clips may all be right.
+        # Bounded: where all clips are right, the optimum is 0.
         fitted = minimize_scalar(
-            _surprise, bounds=np.log([0.1, 10.0]), method="bounded"
+            _nll, bounds=np.log([0.1, 10.0]), method="bounded"
         )
         self.temperature = float(np.exp(fitted.x))
 
     def calibrate(self, outputs):
-        """At the temperature that was fitted, see `Task.calibrate`."""
+        """Scales by the fitted temperature, see `Task.calibrate`."""
         return (outputs.clamp(min=1e-12).log() / self.temperature).softmax(-1)
 
-    def statistics(self, truth, outputs):
+    def sufficient_statistics(self, truth, outputs):
         """Confusion matrix of each clip, `[clips, true, predicted]`."""
         truth = np.asarray(truth)[:, 0]
-        known = truth >= 0
+        labelled = truth >= 0
         predicted = np.argmax(outputs, axis=1)
         matrices = np.zeros((len(truth), self.num_outputs, self.num_outputs))
-        matrices[known, truth[known], predicted[known]] = 1
+        matrices[labelled, truth[labelled], predicted[labelled]] = 1
         return matrices
 
-    def measure(self, statistics):
+    def compute_metrics(self, statistics):
         """Metrics of confusion matrices, see `confusion_metrics`."""
         return confusion_metrics(statistics)
 
-    def known(self, truth):
-        """Clips that have a class, see `Task.known`."""
+    def decide(self, outputs):
+        """The most probable class, see `Task.decide`."""
+        return self.names[int(np.argmax(outputs))]
+
+    def has_label(self, truth):
+        """Clips that have a class, see `Task.has_label`."""
         return truth[:, 0] >= 0
-
-    def linear_model(self, strength):
-        """Logistic regression, see `Task.linear_model`."""
-        return LogisticRegression(C=strength, max_iter=300)
-
-    def linear_outputs(self, model, features):
-        """Probabilities; 0 for a class that was never seen in training."""
-        outputs = np.zeros((len(features), self.num_outputs))
-        outputs[:, model.classes_] = model.predict_proba(features)
-        return outputs
-
-    def columns(self):
-        """Titles of the table of predictions, see `Task.columns`."""
-        return ["truth", "predicted", *(f"p_{name}" for name in self.names)]
-
-    def cells(self, truth, outputs):
-        """Truth, likeliest class, probabilities, see `Task.cells`."""
-        return [
-            "" if truth[0] < 0 else self.names[truth[0]],
-            self.names[int(np.argmax(outputs))],
-            *(f"{p:.6f}" for p in outputs),
-        ]
-
-    def say_truth(self, truth):
-        """The class, see `Task.say_truth`."""
-        return "tied" if truth[0] < 0 else self.names[truth[0]]
-
-    def say(self, outputs):
-        """The likeliest three classes, see `Task.say`."""
-        return likeliest(self.names, outputs)
-
-    def figures(self, predictions):
-        """Confusion matrices, see `Task.figures`."""
-        confusions = {
-            name: self.statistics(
-                made.truth, np.array(made.outputs["combined"])
-            ).sum(0)
-            for name, made in predictions.items()
-        }
-        return {"confusion": figures.confusion_matrices(confusions, self.names)}
 
 
 def confusion_metrics(confusion):
@@ -202,8 +158,8 @@ def confusion_metrics(confusion):
     overall : dict of np.ndarray
         F1-macro, F1-micro, UAR and accuracy, `[...]`.
     details : dict of np.ndarray
-        Precision, recall, F1 and support of each class, `[..., classes]`; not
-        a number where there is nothing to count.
+        Precision, recall, F1 and support of each class, `[..., classes]`; NaN
+        where no clip counts.
 
     Example
     -------
@@ -223,8 +179,8 @@ def confusion_metrics(confusion):
         accuracy = hits.sum(-1) / true.sum(-1)
     overall = {
         "f1_macro": mean_of_numbers(details["f1"]),
-        # The same thing, where each clip has one true and one predicted
-        # class; both are reported, since papers report either.
+        # Equal, where each clip has one true and one predicted class; papers
+        # report either.
         "f1_micro": accuracy,
         "uar": mean_of_numbers(details["recall"]),
         "accuracy": accuracy,

@@ -1,21 +1,19 @@
-"""Emotion as numbers: arousal, valence, dominance."""
+"""Emotional attributes: arousal, valence, dominance."""
 
 import numpy as np
 import torch
-from sklearn.linear_model import Ridge
 
 from auxformer_lobes.nnet.losses import ConcordanceLoss
-from auxformer_lobes.reporting import figures
 from auxformer_lobes.tasks.base import Task, mean_of_numbers
 from auxformer_lobes.utils.errors import UserError
 
 
 class DimensionalEmotion(Task):
-    """Each clip has a place on some scales.
+    """Attributes on the raters' scale.
 
-    The network learns them scaled to [0, 1], with 1 minus the concordance
-    correlation coefficient, and some square error, as its loss; outputs,
-    metrics and pictures are on the raters' scale.
+    The network learns them scaled to [0, 1]; its loss is 1 minus the
+    concordance correlation coefficient, plus some square error. Outputs and
+    metrics are on the raters' scale.
 
     Arguments
     ---------
@@ -27,7 +25,7 @@ class DimensionalEmotion(Task):
         Upper end of the raters' scale.
     weights : list of float
         Weight of each attribute in the loss; all the same by default.
-    error : float
+    mse_weight : float
         Weight of the mean square error in the loss, see `ConcordanceLoss`.
 
     Example
@@ -37,8 +35,6 @@ class DimensionalEmotion(Task):
     (tensor([1.0000, 0.2500]), tensor([5., 2.]))
     >>> task.outputs(torch.tensor([[0.5, 0.25]]))
     tensor([[3., 2.]])
-    >>> task.say([3.0, 2.0])
-    'arousal 3.00, valence 2.00'
     """
 
     takes = ("attributes",)
@@ -53,17 +49,17 @@ class DimensionalEmotion(Task):
         low=1.0,
         high=5.0,
         weights=None,
-        error=1.0,
+        mse_weight=1.0,
     ):
         if weights is not None and len(weights) != len(names):
             raise UserError(
                 f"weights: {len(weights)} of them, for {len(names)} attributes"
             )
-        super().__init__(names, ConcordanceLoss(weights, error))
+        super().__init__(names, ConcordanceLoss(weights, mse_weight))
         self.low, self.high = self.limits = low, high
 
     def check(self, entries):
-        """Makes sure that all clips have the attributes, see `Task.check`."""
+        """Checks that all clips have the attributes, see `Task.check`."""
         for clip, entry in entries.items():
             missing = {*self.names} - {*(entry.get("attributes") or ())}
             if missing:
@@ -74,7 +70,7 @@ class DimensionalEmotion(Task):
                 )
 
     def labels(self, attributes):
-        """The attributes, scaled and as they are.
+        """The attributes, scaled and on the raters' scale.
 
         Arguments
         ---------
@@ -84,7 +80,7 @@ class DimensionalEmotion(Task):
         Returns
         -------
         target : torch.Tensor
-            `[attributes]`, 0 to 1; not a number where there is none.
+            `[attributes]`, 0 to 1; NaN where there is none.
         truth : torch.Tensor
             `[attributes]`, on the raters' scale.
         """
@@ -95,20 +91,20 @@ class DimensionalEmotion(Task):
         return (truth - self.low) / (self.high - self.low), truth
 
     def outputs(self, logits):
-        """What the heads say, on the raters' scale, see `Task.outputs`."""
+        """Rescales to the raters' scale, see `Task.outputs`."""
         return self.low + (self.high - self.low) * logits.float()
 
-    def statistics(self, truth, outputs):
+    def sufficient_statistics(self, truth, outputs):
         """Count, sums, squares and product, `[clips, 6, attributes]`."""
-        # From the middle of the scale, so that sums of squares stay exact.
+        # Centred, so that sums of squares lose no digits.
         middle = (self.low + self.high) / 2
         x = np.asarray(truth, dtype=float) - middle
         y = np.asarray(outputs, dtype=float) - middle
         moments = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1)
         return np.where(np.isnan(x)[:, None], 0, moments)
 
-    def measure(self, statistics):
-        """Concordance and root mean square error, see `Task.measure`.
+    def compute_metrics(self, statistics):
+        """CCC and root mean square error, see `Task.compute_metrics`.
 
         Lin, "A concordance correlation coefficient to evaluate
         reproducibility", Biometrics 1989.
@@ -118,50 +114,12 @@ class DimensionalEmotion(Task):
             x, y, xx, yy, xy = (total / count for total in sums)
             square = xx + yy - 2 * xy
             spread = xx - x * x + yy - y * y + (x - y) ** 2
-            # Below this it is rounding errors, of which a ratio is anything.
+            # Below this, the spread is rounding error.
             ccc = np.where(spread > 1e-12, 2 * (xy - x * y) / spread, np.nan)
         rmse = np.sqrt(np.maximum(square, 0))
         details = {"ccc": ccc, "rmse": rmse, "support": count}
         return {m: mean_of_numbers(details[m]) for m in self.metrics}, details
 
-    def known(self, truth):
-        """Clips of which all attributes are known, see `Task.known`."""
+    def has_label(self, truth):
+        """Clips with all attributes, see `Task.has_label`."""
         return ~np.isnan(truth).any(1)
-
-    def linear_model(self, strength):
-        """Ridge regression, see `Task.linear_model`."""
-        return Ridge(alpha=1 / strength)
-
-    def linear_outputs(self, model, features):
-        """What is regressed, see `Task.linear_outputs`."""
-        return model.predict(features).reshape(len(features), -1)
-
-    def columns(self):
-        """Titles of the table of predictions, see `Task.columns`."""
-        return [*(f"true_{name}" for name in self.names), *self.names]
-
-    def cells(self, truth, outputs):
-        """True and predicted attributes, see `Task.cells`."""
-        true = ("" if np.isnan(value) else f"{value:.4f}" for value in truth)
-        return [*true, *(f"{value:.4f}" for value in outputs)]
-
-    def say_truth(self, truth):
-        """The attributes, see `Task.say_truth`."""
-        return self.say(truth).replace(" nan", " unknown")
-
-    def say(self, outputs):
-        """The attributes, see `Task.say`."""
-        pairs = zip(self.names, outputs)
-        return ", ".join(f"{name} {value:.2f}" for name, value in pairs)
-
-    def figures(self, predictions):
-        """True against predicted attributes, see `Task.figures`."""
-        made = predictions["audio_visual"]
-        return {
-            "attributes": figures.scatter(
-                np.array(made.truth),
-                np.array(made.outputs["combined"]),
-                self.names,
-                (self.low, self.high),
-            )
-        }

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are complete or not there."""
 
 import shutil
 
@@ -11,10 +11,11 @@ from auxformer_lobes.utils.files import atomic_write
 class AtomicCheckpointer(Checkpointer):
     """SpeechBrain's `Checkpointer`, for runs that may be killed at any time.
 
-    SpeechBrain writes the file by which it knows a checkpoint first, so that
-    a run that is killed while it saves leaves one that cannot be loaded. Here
-    a file says that a checkpoint is being saved, and which ones were there
-    before; what is found beside them at the next start is removed.
+    SpeechBrain first writes the file by which it recognises a checkpoint, so
+    that a run that is killed while it saves leaves one that cannot be loaded.
+    Here a file says that a checkpoint is being saved, and which ones were
+    there before: others do not count until it is complete. A process that only
+    reads deletes nothing.
 
     Arguments
     ---------
@@ -38,15 +39,9 @@ class AtomicCheckpointer(Checkpointer):
     def __init__(self, checkpoints_dir, recoverables=None, **options):
         super().__init__(checkpoints_dir, recoverables, **options)
         self.saving = self.checkpoints_dir / "saving.txt"
-        if if_main_process() and self.saving.exists():
-            whole = self.saving.read_text("utf-8").splitlines()
-            for folder in self.checkpoints_dir.glob("CKPT+*"):
-                if folder.name not in whole:
-                    shutil.rmtree(folder)
-            self.saving.unlink()
 
     def save_checkpoint(self, *args, **options):
-        """Saves a checkpoint.
+        """Saves a checkpoint, after removing one that is incomplete.
 
         Arguments
         ---------
@@ -61,10 +56,23 @@ class AtomicCheckpointer(Checkpointer):
             The checkpoint; None but on the main process.
         """
         if if_main_process():
+            complete = [f.name for f in self._list_checkpoint_dirs()]
+            for folder in self.checkpoints_dir.glob("CKPT+*"):
+                if folder.name not in complete:
+                    shutil.rmtree(folder)
             with atomic_write(self.saving) as file:
-                for folder in self.checkpoints_dir.glob("CKPT+*"):
-                    print(folder.name, file=file)
+                file.writelines(f"{name}\n" for name in complete)
         checkpoint = super().save_checkpoint(*args, **options)
         if if_main_process():
             self.saving.unlink()
         return checkpoint
+
+    def _list_checkpoint_dirs(self):
+        # Listed before the file is read: a checkpoint that is completed in
+        # between counts.
+        folders = super()._list_checkpoint_dirs()
+        try:
+            complete = self.saving.read_text("utf-8").splitlines()
+        except FileNotFoundError:  # none is being saved
+            return folders
+        return [folder for folder in folders if folder.name in complete]

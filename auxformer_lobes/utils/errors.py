@@ -1,9 +1,12 @@
-"""Errors that a user can cure, told in one line."""
+"""Errors that a user can cure, in one line."""
 
+import os
 import sys
+import traceback
 from contextlib import contextmanager
 
-LONGEST = 2000  # characters of a line
+MAX_CHARACTERS = 2000  # of an error line
+DEBUG = "AUXFORMER_DEBUG"
 
 
 class UserError(Exception):
@@ -15,17 +18,29 @@ class UserError(Exception):
 
 
 class MediaError(UserError):
-    """A sound or video file that cannot be used, with the reason."""
+    """A wav or video file that cannot be used, with the reason."""
+
+
+def is_debugging():
+    """Whether tracebacks are wanted: the environment has AUXFORMER_DEBUG=1.
+
+    Returns
+    -------
+    bool
+    """
+    return os.environ.get(DEBUG, "0") != "0"
 
 
 @contextmanager
 def one_line_errors(*others):
     """Ends the program with one line, and exit code 1, on a `UserError`.
 
+    With AUXFORMER_DEBUG=1 in the environment, the traceback comes before it.
+
     Arguments
     ---------
     *others : type
-        Further exceptions that the user causes here, `OSError` for example
+        Further exceptions that the user can cause here, `OSError` for example
         where a file is opened that the user has named.
 
     Example
@@ -38,11 +53,15 @@ def one_line_errors(*others):
     try:
         yield
     except (UserError, *others) as error:
+        if is_debugging():
+            traceback.print_exc()
         # The text of a KeyError is its argument in quotes.
-        told = error.args[0] if isinstance(error, KeyError) else error
-        line = " ".join(str(told).split())
-        if len(line) > LONGEST:
-            line = f"{line[: LONGEST - 1]}…"
-        # Names in files of strangers could move the cursor, or set colours.
+        text = error.args[0] if isinstance(error, KeyError) else error
+        line = " ".join(str(text).split())
+        if not isinstance(error, UserError):
+            line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
+        if len(line) > MAX_CHARACTERS:
+            line = f"{line[: MAX_CHARACTERS - 1]}…"
+        # Names of strangers' files could move the cursor, or set colours.
         line = "".join(c if c.isprintable() else "?" for c in line)
         sys.exit(f"error: {line}")

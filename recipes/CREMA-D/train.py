@@ -2,26 +2,28 @@
 """Recipe for audiovisual emotion recognition on CREMA-D with AuxFormer.
 
 It prepares the manifests, extracts the features that are missing, trains,
-and evaluates the best checkpoint from sound and picture, from sound alone
-and from picture alone. Interrupted anywhere, it goes on from where it was.
+and evaluates the best checkpoint under each test condition: both modalities,
+audio only, visual only. Interrupted anywhere, it resumes where it was.
 
 To run this recipe, do the following:
 > python train.py hparams/auxformer_offline.yaml --data_folder /path/to/CREMA-D
 """
 
 import sys
+from contextlib import ExitStack
 
 import speechbrain as sb
 from crema_d_prepare import prepare_crema_d
 from speechbrain.utils.distributed import run_on_main
 
 from auxformer_lobes.core import AuxFormerBrain
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.recipe import (
     choose_partition,
     load_hparams,
     train_and_evaluate,
 )
-from auxformer_lobes.experiments.resume import run_folder
+from auxformer_lobes.experiments.resume import prepared_run
 from auxformer_lobes.utils.errors import one_line_errors
 
 
@@ -29,20 +31,28 @@ class EmotionBrain(AuxFormerBrain):
     """AuxFormer on stored features, with the shared loss."""
 
     def compute_objectives(self, predictions, batch, stage):
-        """From the logits of the three heads to the loss that they share."""
-        logits, asked = predictions
-        loss = self.modules.shared_loss(logits, batch.target.data, asked)
-        self.record(batch, loss, logits, asked, stage)
+        """Computes the shared loss, and records it."""
+        logits, head_mask = predictions
+        loss = self.modules.shared_loss(logits, batch.target.data, head_mask)
+        self.record(batch, loss, logits, head_mask, stage)
         return loss.total
 
 
-# RECIPE BEGINS!
-if __name__ == "__main__":
-    with one_line_errors():
-        hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
+def main(argv):
+    """Runs the recipe.
+
+    Arguments
+    ---------
+    argv : list of str
+        Arguments of the command line: the YAML file, and options.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(one_line_errors())
+        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
         hparams = load_hparams(hparams_file, run_opts, overrides)
-        # Another run's folder is refused, and left as it was.
-        with run_folder(hparams):
+        stack.enter_context(Run(hparams["output_folder"]).lock())
+        # The folder of another run is refused, and left as it was.
+        with prepared_run(hparams):
             # The run folder keeps a copy of this script too.
             sb.create_experiment_directory(
                 experiment_directory=hparams["output_folder"],
@@ -71,3 +81,8 @@ if __name__ == "__main__":
                     },
                 )
         train_and_evaluate(EmotionBrain, hparams, run_opts)
+
+
+# RECIPE BEGINS!
+if __name__ == "__main__":
+    main(sys.argv[1:])

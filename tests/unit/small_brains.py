@@ -12,6 +12,7 @@ from auxformer_lobes import (
     ModalityDropout,
     SharedLoss,
 )
+from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
@@ -34,9 +35,9 @@ class SmallBrain(AuxFormerBrain):
     """The least that a recipe adds."""
 
     def compute_objectives(self, predictions, batch, stage):
-        logits, asked = predictions
-        loss = self.modules.shared_loss(logits, batch.target.data, asked)
-        self.record(batch, loss, logits, asked, stage)
+        logits, head_mask = predictions
+        loss = self.modules.shared_loss(logits, batch.target.data, head_mask)
+        self.record(batch, loss, logits, head_mask, stage)
         return loss.total
 
 
@@ -72,8 +73,8 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
     modules = {
         "audio_norm": FeatureNorm(4),
         "visual_norm": FeatureNorm(3),
-        "modality_dropout": ModalityDropout(0.2, 0.2),
-        "auxformer": AuxFormer(
+        "train_condition": ModalityDropout(0.2, 0.2),
+        "network": AuxFormer(
             4,
             3,
             10,
@@ -88,7 +89,7 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
     hparams = {
         "seed": 0,
         "task": task,
-        "missing": "mask",
+        "network": modules["network"],
         "select_by": "loss",
         "number_of_epochs": 3,
         "output_folder": str(folder),
@@ -98,7 +99,7 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
     }
     counter = EpochCounter(hparams["number_of_epochs"])
     recoverables = {
-        "model": modules["auxformer"],
+        "model": modules["network"],
         "step_schedule": hparams["step_schedule"],
         "epoch_counter": counter,
     }
@@ -124,7 +125,7 @@ def fit(brain, kind="categories", count=12):
 
 
 def predict(brain, kind="categories", test="test"):
-    """Predicts twelve clips from each input."""
-    return brain.predict_all(
-        clips("valid", kind), clips(test, kind), {"batch_size": 5}
+    """Predicts twelve clips under each condition."""
+    return brain.predict_conditions(
+        clips("valid", kind), clips(test, kind), CONDITIONS, {"batch_size": 5}
     )

@@ -77,6 +77,11 @@ modules:
 model: !new:torch.nn.ModuleList
     - [!ref <audio_norm>, !ref <visual_norm>, !ref <network>]
 
+test_conditions:
+    - !new:auxformer_lobes.augment.missing.Available
+    - !new:auxformer_lobes.augment.missing.Available
+        modalities: [audio]
+
 opt_class: !name:torch.optim.Adam
     lr: 0.001
 
@@ -140,13 +145,12 @@ def make_run(folder, task="CategoricalEmotion", overrides=None, changes=()):
     for name in hparams["task"].settings:
         setattr(hparams["task"], name, 0.25)
     predictions = random_predictions(hparams["task"])
-    floor = {
+    baseline = {
         name: made.scores(hparams["task"], "combined", num_samples=20)
         for name, made in predictions.items()
     }
-    metrics = collect_metrics(
-        predictions, floor, hparams["task"], num_samples=20
-    )
+    metrics = collect_metrics(predictions, hparams["task"], num_samples=20)
+    metrics["linear_baseline"] = baseline
     clip = {"spk_id": "jane_doe", "duration": 90.0}
     clips = {"train": 4, "valid": 2, "test": 2}
     report = {
@@ -175,6 +179,7 @@ def batch_of(hparams, clips=3):
             {
                 "audio": torch.randn(9 + i, dims[0], generator=generator),
                 "visual": torch.randn(5 - i, dims[1], generator=generator),
+                "present": torch.tensor([True, True]),
             }
             for i in range(clips)
         ]
@@ -185,5 +190,4 @@ def batch_of(hparams, clips=3):
 def logits_of(modules, batch):
     """What a Brain makes of a batch with these modules."""
     brain = AuxFormerBrain(modules=modules)
-    present = torch.ones(len(batch.audio.data), 2, dtype=torch.bool)
-    return brain.logits(batch, present)
+    return brain.logits(brain.streams(batch))

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from auxformer_lobes.augment.missing import INPUTS
-from auxformer_lobes.evaluation.predictions import HEADS, Predictions
+from auxformer_lobes.augment.missing import CONDITIONS
+from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -72,18 +73,25 @@ def perfect_outputs(task, truth):
     return truth.astype(float)
 
 
+def heads_of(condition):
+    """The heads of an AuxFormer that contribute under a condition."""
+    given = {*condition.modalities}
+    heads = AuxFormer.heads.items()
+    return ["combined"] + [head for head, reads in heads if given & {*reads}]
+
+
 def random_predictions(task, count=12, num_speakers=3):
-    """Returns predictions from each input, by unrelated heads."""
+    """Returns predictions under each condition, by unrelated heads."""
     truth, _ = random_clips(task, count)
     return {
-        name: Predictions(
+        condition.name: Predictions(
             [f"clip{i}" for i in range(count)],
             [f"speaker{i % num_speakers}" for i in range(count)],
             truth.tolist(),
             {
                 head: random_clips(task, count, seed)[1].tolist()
-                for seed, head in enumerate(HEADS, start=10 * place)
+                for seed, head in enumerate(heads_of(condition), 10 * place)
             },
         )
-        for place, name in enumerate(INPUTS, start=1)
+        for place, condition in enumerate(CONDITIONS, start=1)
     }

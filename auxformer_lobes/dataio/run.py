@@ -1,0 +1,227 @@
+"""The run folder: the one place that knows its files."""
+
+import fcntl
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from speechbrain.utils.distributed import if_main_process
+
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import atomic_write
+
+SPLITS = ("train", "valid", "test")
+
+
+class Run:
+    """The output folder of a recipe.
+
+    Opening a run reads nothing and changes nothing; another process may be
+    training it. Only `lock` and the `write_…` methods write.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The output folder.
+
+    Example
+    -------
+    >>> run = Run(getfixture("tmp_path"))
+    >>> run.history()
+    []
+    >>> run.write_epoch({"epoch": 1, "valid": {"loss": 0.5}})
+    >>> run.write_epoch({"epoch": 2, "valid": {"loss": 0.7}})
+    >>> [entry["epoch"] for entry in run.history()]
+    [1, 2]
+    >>> run.manifest("test").name
+    'test.json'
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.hyperparams = self.folder / "hyperparams.yaml"
+        self.prepare_report = self.folder / "prepare_report.json"
+        self.trained_on = self.folder / "save" / "trained_on.json"
+        self.metrics_file = self.folder / "metrics.json"
+        self.predictions_file = self.folder / "predictions.csv"
+        self.history_file = self.folder / "history.json"
+        self.checkpoints = self.folder / "save"
+
+    def manifest(self, split):
+        """The manifest of a split.
+
+        Arguments
+        ---------
+        split : str
+            One of `SPLITS`.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{split}.json"
+
+    def figure(self, name):
+        """The file of a figure.
+
+        Arguments
+        ---------
+        name : str
+            What it shows.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{name}.png"
+
+    def history(self):
+        """Losses and metrics by epoch.
+
+        Returns
+        -------
+        list of dict
+            For each epoch, `epoch`, `lr`, and the `train` and `valid`
+            statistics.
+        """
+        if not self.history_file.exists():
+            return []
+        return json.loads(self.history_file.read_text("utf-8"))
+
+    def write_epoch(self, entry):
+        """Adds an epoch to the history; later ones are removed from it.
+
+        Arguments
+        ---------
+        entry : dict
+            See `history`.
+        """
+        before = [e for e in self.history() if e["epoch"] < entry["epoch"]]
+        with atomic_write(self.history_file) as file:
+            json.dump([*before, entry], file, indent=1)
+
+    def metrics(self):
+        """The metrics of the finished run.
+
+        Returns
+        -------
+        dict
+            The content of `metrics.json`.
+
+        Raises
+        ------
+        UserError
+            If the run is not finished.
+        """
+        return self.read_json(self.metrics_file, "train and evaluate first")
+
+    def write_metrics(self, metrics):
+        """Writes `metrics.json`.
+
+        Arguments
+        ---------
+        metrics : dict
+            What `collect_metrics` returns.
+        """
+        with atomic_write(self.metrics_file) as file:
+            json.dump(metrics, file, indent=1)
+
+    def read_json(self, path, cure):
+        """Reads a file of the run.
+
+        Arguments
+        ---------
+        path : Path
+            One of its files.
+        cure : str
+            What to do if it is missing.
+
+        Returns
+        -------
+        dict or list
+
+        Raises
+        ------
+        UserError
+            If it is missing or damaged.
+        """
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}: {cure}")
+        except ValueError:
+            raise UserError(f"{path}: not JSON, or damaged: {cure}")
+
+    def best_epoch(self, select_by, task):
+        """The epoch that is best on the development set.
+
+        Arguments
+        ---------
+        select_by : str
+            Quantity by which epochs are selected.
+        task : Task
+            What is predicted.
+
+        Returns
+        -------
+        int
+        """
+        choose = {"min": min, "max": max}[task.direction(select_by)]
+        best = choose(self.history(), key=lambda e: e["valid"][select_by])
+        return best["epoch"]
+
+    def best_checkpoint(self, select_by, task):
+        """The checkpoint that is best on the development set.
+
+        Arguments
+        ---------
+        select_by : str
+            Quantity by which epochs are selected.
+        task : Task
+            What is predicted.
+
+        Returns
+        -------
+        speechbrain.utils.checkpoints.Checkpoint
+
+        Raises
+        ------
+        UserError
+            If there is none.
+        """
+        found = None
+        if self.checkpoints.is_dir():
+            key = {f"{task.direction(select_by)}_key": select_by}
+            found = AtomicCheckpointer(self.checkpoints).find_checkpoint(**key)
+        if found is None:
+            raise UserError(
+                f"{self.checkpoints}: has no checkpoint: train first"
+            )
+        return found
+
+    @contextmanager
+    def lock(self):
+        """Keeps other runs from training into this folder.
+
+        A process that is killed leaves no lock behind. Of processes that train
+        together, the main one holds the lock.
+
+        Raises
+        ------
+        UserError
+            If another process trains there.
+        """
+        if not if_main_process():
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder}: another process is training there: wait "
+                    "for it, or name another output_folder"
+                )
+            yield
