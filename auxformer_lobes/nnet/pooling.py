@@ -96,4 +96,4 @@ class AttentiveStatistics(nn.Module):
         # The root has no gradient at zero, where a single frame is.
         deviation = variance.clamp(min=1e-6).sqrt()
         pooled = self.output(torch.cat([mean, deviation], 1))
-        return pooled * (frames > 0).unsqueeze(1)
+        return pooled * valid.any(1, keepdim=True)

@@ -10,8 +10,13 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.augment.missing import INPUTS
-from auxformer_lobes.evaluation.predictions import LOSSES
+from auxformer_lobes.augment.missing import (
+    AUDIO_VISUAL,
+    CONDITIONS,
+    Available,
+    presence,
+)
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_brains import (
@@ -23,6 +28,13 @@ from tests.unit.small_brains import (
     predict,
 )
 
+LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
+
+
+def history_of(brain):
+    """Losses and metrics by epoch, as the run folder has them."""
+    return Run(brain.hparams.output_folder).history()
+
 
 @pytest.fixture
 def make_brain(tmp_path):
@@ -32,6 +44,13 @@ def make_brain(tmp_path):
         return build(tmp_path / run, *args, **options)
 
     return _make
+
+
+def repredict(brain, dataset):
+    """Predicts a dataset under each condition, with the task as it is."""
+    return brain.predict_conditions(
+        None, dataset, CONDITIONS, {"batch_size": 2}
+    )
 
 
 class Finished(NamedTuple):
@@ -59,9 +78,9 @@ def finished(request, tmp_path_factory):
     return Finished(kind, brain, predict(brain, kind), fitted)
 
 
-def test_it_learns_and_each_input_is_what_it_says(finished):
+def test_it_learns_and_each_condition_gives_what_its_name_says(finished):
     made, task = finished.predictions, finished.brain.hparams.task
-    assert set(made) == {*INPUTS}
+    assert [*made] == [condition.name for condition in CONDITIONS]
     metric = task.metrics[0]
     # A head of noise takes the mean of the heads a little off the truth.
     right = 0.8 if finished.kind == "attributes" else 1
@@ -76,7 +95,12 @@ def test_it_learns_and_each_input_is_what_it_says(finished):
 
 def test_what_is_predicted_is_kept_with_its_clip_and_truth(finished):
     expected = clips("test", finished.kind)
-    for made in finished.predictions.values():
+    for condition, made in finished.predictions.items():
+        heads = {"combined", "main", "audio", "visual"}
+        heads -= {"audio_only": {"visual"}, "visual_only": {"audio"}}.get(
+            condition, set()
+        )
+        assert {*made.outputs} == heads
         assert made.clips == [clip["id"] for clip in expected]
         assert made.speakers == [clip["spk_id"] for clip in expected]
         assert made.truth == [clip["truth"].tolist() for clip in expected]
@@ -86,7 +110,7 @@ def test_what_is_predicted_is_kept_with_its_clip_and_truth(finished):
 
 def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
     metrics = finished.brain.hparams.task.metrics
-    for epoch, entry in enumerate(finished.brain.history(), start=1):
+    for epoch, entry in enumerate(history_of(finished.brain), start=1):
         assert entry["epoch"] == epoch
         assert {*entry["train"]} == {*LOSSES}
         assert {*entry["valid"]} == {*LOSSES, *metrics}
@@ -99,24 +123,32 @@ def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
 def test_nothing_is_fitted_to_the_test_set(finished):
     ((truth, outputs),) = finished.fitted
     # What is evaluated afterwards is given both modalities again.
-    assert finished.brain.inputs == INPUTS["audio_visual"]
+    assert finished.brain.condition is AUDIO_VISUAL
     valid = clips("valid", finished.kind)
     assert truth.tolist() == [clip["truth"].tolist() for clip in valid]
-    again = finished.brain.predict_each_input(valid, {"batch_size": 12})
-    np.testing.assert_allclose(
-        outputs, again["audio_visual"].outputs["combined"], atol=1e-5
-    )
+    again = repredict(finished.brain, valid)["audio_visual"]
+    calibrated = finished.brain.hparams.task.calibrate(torch.tensor(outputs))
+    np.testing.assert_allclose(again.outputs["combined"], calibrated, atol=1e-5)
     assert len(finished.fitted) == 1
 
 
-def test_clips_without_a_picture_are_no_trouble(finished):
-    """Of the picture alone, nothing is left of them then."""
+def test_combined_outputs_are_calibrated_and_heads_are_not(make_brain):
+    brain = fit(make_brain())
+    made = predict(brain)["audio_visual"]
+    brain.hparams.task.temperature = 1.0
+    raw = repredict(brain, clips("test"))["audio_visual"]
+    np.testing.assert_allclose(made.outputs["main"], raw.outputs["main"], 1e-5)
+    assert not np.allclose(made.outputs["combined"], raw.outputs["combined"])
+
+
+def test_clips_without_a_face_are_no_trouble(finished):
+    """Visual only leaves nothing of them."""
     test = clips("test", finished.kind)
     for i in range(3):
         entry = test.data[f"test{i}"]
         entry["present"] = torch.tensor([True, False])
         entry["visual"] = torch.zeros(1, 3)
-    made = finished.brain.predict_each_input(test, {"batch_size": 2})
+    made = repredict(finished.brain, test)
     for predictions in made.values():
         for outputs in predictions.outputs.values():
             assert np.isfinite(outputs).all()
@@ -132,23 +164,26 @@ def test_a_recorded_output_is_what_the_task_makes_of_the_logits(make_brain):
     brain.on_stage_start(sb.Stage.VALID)
     brain.modules.eval()
     batch = PaddedBatch(list(clips("valid", "attributes"))[:3])
-    logits, asked = brain.compute_forward(batch, sb.Stage.VALID)
-    brain.compute_objectives((logits, asked), batch, sb.Stage.VALID)
-    said, task = brain.predictions.outputs, brain.hparams.task
-    mean = torch.stack(logits).mean(0).detach()
-    expected = {"combined": mean, **logits._asdict()}
-    assert said.keys() == expected.keys()
+    logits, head_mask = brain.compute_forward(batch, sb.Stage.VALID)
+    brain.compute_objectives((logits, head_mask), batch, sb.Stage.VALID)
+    outputs, task = brain.predictions.outputs, brain.hparams.task
+    mean = torch.stack([*logits.values()]).mean(0)
+    expected = {"combined": mean, **logits}
+    assert outputs.keys() == expected.keys()
     for head, x in expected.items():
-        np.testing.assert_allclose(said[head], task.outputs(x.detach()))
+        np.testing.assert_allclose(
+            outputs[head], task.outputs(x.detach()), rtol=1e-5
+        )
 
 
 def test_a_seed_gives_the_same_run(make_brain):
     first = fit(make_brain("first", number_of_epochs=2), count=24)
     second = fit(make_brain("second", number_of_epochs=2), count=24)
-    assert first.history() == second.history()
-    assert len(first.history()) == 2
+    # Exactly: the same batches, threads and machine.
+    assert history_of(first) == history_of(second)
+    assert len(history_of(first)) == 2
     third = fit(make_brain("third", number_of_epochs=2, seed=1), count=24)
-    assert first.history() != third.history()
+    assert history_of(first) != history_of(third)
 
 
 def test_each_epoch_draws_for_itself_and_the_same_again(make_brain):
@@ -159,6 +194,15 @@ def test_each_epoch_draws_for_itself_and_the_same_again(make_brain):
         brain.on_stage_start(sb.Stage.TRAIN, epoch)
         drawn.append(torch.rand(3).tolist())
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_epochs_of_different_seeds_draw_different_numbers(make_brain):
+    """With `seed + epoch`, seed 0 in epoch 2 drew what seed 1 drew in 1."""
+    drawn = []
+    for seed, epoch in ((0, 2), (1, 1)):
+        make_brain(f"{seed}", seed=seed).on_stage_start(sb.Stage.TRAIN, epoch)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] != drawn[1]
 
 
 class Power(Exception):
@@ -180,8 +224,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(make_brain, kind):
     with pytest.raises(Power):
         fit(make_brain("killed", brain=KilledBrain, **options), kind, count=24)
     again = make_brain("killed", **options)
-    assert [entry["epoch"] for entry in again.history()] == [1]
-    assert fit(again, kind, count=24).history() == whole.history()
+    assert [entry["epoch"] for entry in history_of(again)] == [1]
+    # Exactly: the same batches, threads and machine.
+    assert history_of(fit(again, kind, count=24)) == history_of(whole)
     assert predict(again, kind) == predict(whole, kind)
     assert again.hparams.task.settings == whole.hparams.task.settings
 
@@ -206,8 +251,7 @@ class RatedBrain(SmallBrain):
         if stage == sb.Stage.VALID:
             rating = self.ratings[epoch - 1]
             if name in LOSSES:
-                part = name.replace("loss_", "").replace("loss", "total")
-                self.losses[part] = [torch.tensor(rating)]
+                self.losses[name] = [torch.tensor(rating)]
             else:
                 zeros = dict.fromkeys(self.hparams.task.metrics, 0.0)
                 self.predictions.metrics = lambda task: {**zeros, name: rating}
@@ -220,11 +264,15 @@ def test_the_best_checkpoint_is_the_best_epoch(
 ):
     brain = make_brain("run", kind, RatedBrain, select_by=select_by)
     fit(brain, kind)
-    history = brain.history()
+    history = history_of(brain)
     values = [entry["valid"][select_by] for entry in history]
     assert values == pytest.approx(brain.ratings)
     epoch = best(history, key=lambda entry: entry["valid"][select_by])["epoch"]
     assert epoch == {min: 1, max: 2}[best]
+    run = Run(brain.hparams.output_folder)
+    assert run.best_epoch(select_by, brain.hparams.task) == epoch
+    checkpoint = run.best_checkpoint(select_by, brain.hparams.task)
+    assert checkpoint.meta["epoch"] == epoch
     predict(brain, kind)
     assert brain.hparams.epoch_counter.current == epoch
 
@@ -236,17 +284,17 @@ def test_what_is_fitted_is_fitted_to_the_best_epoch(make_brain, kind):
     settings = dict(brain.hparams.task.settings)
     predict(brain, kind)
     assert brain.hparams.task.settings != settings
-    made = brain.predict_each_input(clips("valid", kind), {"batch_size": 5})
     expected = TASKS[kind]()
+    brain._predict(clips("valid", kind), AUDIO_VISUAL, {"batch_size": 5})
     expected.fit(
-        np.array(made["audio_visual"].truth),
-        np.array(made["audio_visual"].outputs["combined"]),
+        np.array(brain.predictions.truth),
+        np.array(brain.predictions.outputs["combined"]),
     )
-    assert brain.hparams.task.settings == expected.settings
+    assert brain.hparams.task.settings == pytest.approx(expected.settings)
 
 
 def test_the_rate_that_is_logged_is_that_of_the_last_step(make_brain):
-    rates = [entry["lr"] for entry in fit(make_brain(), count=36).history()]
+    rates = [entry["lr"] for entry in history_of(fit(make_brain(), count=36))]
     steps = WarmupCosineScheduler(0.02, 4)
     optimizer = SimpleNamespace(param_groups=[{}])
     for step in range(1, 10):
@@ -277,30 +325,35 @@ def test_a_batch_that_there_cannot_be_is_told(make_brain):
         )
 
 
-def test_in_training_modalities_are_shut_off_and_in_validation_not(make_brain):
+def test_the_train_condition_holds_in_training_only(make_brain):
     brain = make_brain()
-    present = torch.ones(500, 2, dtype=torch.bool)
-    assert not brain.visible(present, sb.Stage.TRAIN).all()
-    brain.modules.eval()
-    assert brain.visible(present, sb.Stage.VALID).all()
+    brain.modules["train_condition"] = Available(["audio"])
+    batch = PaddedBatch(list(clips("test"))[:2])
+    given = []
+    brain.logits = lambda streams: given.append(presence(streams).tolist())
+    for stage in (sb.Stage.TRAIN, sb.Stage.VALID):
+        brain.compute_forward(batch, stage)
+    assert given == [[[True, False]] * 2, [[True, True]] * 2]
 
 
 @pytest.mark.parametrize(
-    "missing, asked", [("mask", [[True, False]] * 2), ("zero_fill", None)]
+    "missing, contributes",
+    [("mask", [True, True, False]), ("zero_fill", [True, True, True])],
 )
-def test_heads_are_not_asked_of_what_is_missing_or_all_are(
-    make_brain, missing, asked
+def test_heads_without_their_modality_do_not_contribute(
+    make_brain, missing, contributes
 ):
-    """All are where a missing modality is zeros, as published."""
-    brain = make_brain(missing=missing)
-    brain.inputs = INPUTS["audio_only"]
+    """All do where a missing modality is zeros, as published."""
+    brain = make_brain()
+    brain.hparams.network.missing = missing
+    brain.condition = Available(["audio"])
     batch = PaddedBatch(list(clips("test"))[:2])
-    _, found = brain.compute_forward(batch, sb.Stage.TEST)
-    assert (found if found is None else found.tolist()) == asked
+    _, head_mask = brain.compute_forward(batch, sb.Stage.TEST)
+    assert head_mask.tolist() == [contributes] * 2
 
 
 class Echo(torch.nn.Module):
-    """An encoder, of raw pictures of eight numbers, that tells all twice."""
+    """An encoder of raw images of eight numbers; it repeats each frame."""
 
     def forward(self, x, lens):
         return torch.cat([x, x], 1)[..., :3], lens
@@ -349,7 +402,7 @@ def test_an_encoder_has_a_learning_rate_of_its_own(make_brain):
     assert len(pairs) == 9
     for fast, slow in pairs:
         assert slow == pytest.approx(fast / 10)
-    assert pairs[-1][0] == brain.history()[-1]["lr"]
+    assert pairs[-1][0] == history_of(brain)[-1]["lr"]
     assert not any(map(torch.equal, before, encoder))
 
 
@@ -383,7 +436,7 @@ def test_a_choice_of_the_best_epoch_that_would_fail_is_refused(
     with pytest.raises(UserError) as error:
         fit(brain, kind)
     assert str(error.value) == message
-    assert not brain.history()
+    assert not history_of(brain)
 
 
 @pytest.mark.parametrize("lr, warmup_steps", [(0, 1), (-1, 1), (1, -1)])

@@ -1,4 +1,4 @@
-"""What is shut off in training, and who has a say afterwards."""
+"""What is lost of a clip, in training and in evaluation."""
 
 import pytest
 import torch
@@ -8,18 +8,54 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.augment.missing import ModalityDropout, combine_heads
-from auxformer_lobes.models.auxformer import Logits
+from auxformer_lobes.augment.missing import (
+    CONDITIONS,
+    Available,
+    Condition,
+    ModalityDropout,
+    Stream,
+    presence,
+)
 
 BOTH = torch.ones(20000, 2, dtype=torch.bool)
 
 
-def test_each_modality_is_shut_off_as_often_as_asked():
+def streams(present, frames=4):
+    """A batch in which some samples lack a modality."""
+    return {
+        name: Stream(
+            torch.rand(len(present), frames, 2),
+            torch.ones(len(present)),
+            torch.tensor(present)[:, i, None].expand(-1, frames),
+        )
+        for i, name in enumerate(("audio", "visual"))
+    }
+
+
+def test_the_recipes_conditions_are_all_modalities_and_each_alone():
+    names = [condition.name for condition in CONDITIONS]
+    assert names == ["audio_visual", "audio_only", "visual_only"]
+    batch = streams([[True, True], [True, False]])
+    left = [presence(c(batch, ["a", "b"])).tolist() for c in CONDITIONS]
+    assert left == [
+        [[True, True], [True, False]],
+        [[True, False], [True, False]],
+        [[False, True], [False, False]],
+    ]
+
+
+@pytest.mark.parametrize("modalities", [[], ["video"]])
+def test_an_unknown_modality_is_refused(modalities):
+    with pytest.raises(ValueError, match="choose among"):
+        Available(modalities)
+
+
+def test_each_modality_is_dropped_as_often_as_asked():
     torch.manual_seed(0)
-    left = ModalityDropout(audio=0.2, visual=0.3)(BOTH).float().mean(0)
+    kept = ModalityDropout(audio=0.2, visual=0.3).draw(BOTH).float().mean(0)
     # Four standard deviations of the share of 20,000 draws.
     torch.testing.assert_close(
-        left, torch.tensor([0.8, 0.7]), atol=0.013, rtol=0
+        kept, torch.tensor([0.8, 0.7]), atol=0.013, rtol=0
     )
 
 
@@ -29,40 +65,48 @@ def test_each_modality_is_shut_off_as_often_as_asked():
     st.floats(0, 1),
     st.booleans(),
 )
-def test_nothing_is_taken_from_who_has_one_and_never_both(
+def test_a_clip_keeps_its_only_modality_and_never_loses_both(
     present, share, per_batch
 ):
+    dropout = ModalityDropout(share, 1 - share, per_batch)
+    kept = presence(dropout(streams(present), ["clip"] * len(present)))
     present = torch.tensor(present)
-    left = ModalityDropout(share, 1 - share, per_batch)(present)
     single = ~present.all(1)
-    assert torch.equal(left[single], present[single])
-    assert left[~single].any(1).all()
+    assert torch.equal(kept[single], present[single])
+    assert kept[~single].any(1).all()
 
 
 def test_a_batch_draws_once_if_asked():
     torch.manual_seed(1)
     dropout = ModalityDropout(audio=0.4, visual=0.4, per_batch=True)
-    draws = [dropout(BOTH[:8]) for _ in range(50)]
+    draws = [dropout.draw(BOTH[:8]) for _ in range(50)]
     assert all(len(draw.unique(dim=0)) == 1 for draw in draws)
     assert len(torch.cat(draws).unique(dim=0)) == 3
 
 
-def test_in_evaluation_nothing_is_shut_off():
+def test_in_evaluation_nothing_is_dropped():
     dropout = ModalityDropout(audio=0.5, visual=0.5).eval()
-    assert torch.equal(dropout(BOTH), BOTH)
+    assert torch.equal(dropout.draw(BOTH), BOTH)
 
 
 @pytest.mark.parametrize("audio, visual", [(0.6, 0.5), (-0.1, 0.2)])
 def test_impossible_probabilities_are_refused(audio, visual):
-    with pytest.raises(ValueError, match="shut-off probabilities"):
+    with pytest.raises(ValueError, match="probabilities audio"):
         ModalityDropout(audio, visual)
 
 
-def test_the_head_of_a_missing_modality_has_no_say():
-    logits = Logits(
-        *torch.tensor([1.0, 2.0, 6.0]).view(3, 1, 1).expand(3, 4, 1)
-    )
-    present = torch.tensor([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=torch.bool)
-    combined = combine_heads(logits, present).flatten()
-    torch.testing.assert_close(combined, torch.tensor([3.0, 1.5, 3.5, 1.0]))
-    assert torch.equal(combine_heads(logits).flatten(), torch.full((4,), 3.0))
+def test_a_condition_draws_by_seed_and_clip_alone_in_evaluation():
+    condition = Condition("any", seed=3).eval()
+    first = condition.rng("clip").random()
+    assert condition.rng("clip").random() == first
+    assert condition.rng("other").random() != first
+    assert Condition("any", seed=4).eval().rng("clip").random() != first
+
+
+def test_a_condition_draws_anew_in_training():
+    condition = Condition("any").train()
+    torch.manual_seed(0)
+    draws = [condition.rng("clip").random() for _ in range(3)]
+    assert len({*draws}) == 3
+    torch.manual_seed(0)
+    assert condition.rng("clip").random() == draws[0]

@@ -35,8 +35,8 @@ def draw(batch, audio_frames, visual_frames, seed=0):
 
 
 def assert_same(logits, expected):
-    for ours, theirs in zip(logits, expected):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    for head, theirs in expected.items():
+        torch.testing.assert_close(logits[head], theirs, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope="module", params=CHOICES, ids=str)
@@ -67,7 +67,9 @@ def test_logits_do_not_depend_on_batch_and_padding(
         visual[i, : v.shape[1]] = v[0]
     lens = torch.tensor(frames) / torch.tensor(longest)
     together = model(audio, visual, lens[:, 0], lens[:, 1])
-    assert_same(together, [torch.cat(head) for head in zip(*alone)])
+    assert_same(
+        together, {h: torch.cat([a[h] for a in alone]) for h in model.heads}
+    )
 
 
 def test_relative_lengths_of_every_length_are_exact(model):
@@ -77,7 +79,8 @@ def test_relative_lengths_of_every_length_are_exact(model):
         padded = audio.clone()
         padded[:, frames:] = float("nan")
         lens = torch.tensor([frames / 100])
-        assert all(x.isfinite().all() for x in model(padded, visual, lens))
+        logits = model(padded, visual, lens)
+        assert all(x.isfinite().all() for x in logits.values())
     half = model(audio, visual, torch.tensor([0.5]))
     assert_same(half, model(audio[:, :50], visual))
 
@@ -88,13 +91,13 @@ def test_a_missing_modality_is_finite_in_value_and_gradient(model, present):
     present = torch.tensor([present, (1, 1)], dtype=torch.bool)
     logits = model(audio, visual, present=present)
     model.zero_grad()
-    sum(x.sum() for x in logits).backward()
-    assert all(x.isfinite().all() for x in logits)
+    sum(x.sum() for x in logits.values()).backward()
+    assert all(x.isfinite().all() for x in logits.values())
     for name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), name
 
 
-def test_what_is_not_present_is_not_looked_at(model):
+def test_a_missing_modality_is_not_attended_to(model):
     audio, visual = draw(2, 6, 4)
     present = torch.tensor([[True, False], [True, True]])
     expected = model(audio, visual, present=present)
@@ -119,11 +122,11 @@ def test_zeros_is_what_the_published_network_makes_of_a_lost_modality():
     assert_same(model(audio, visual, present=absent), model(audio, 0 * visual))
 
 
-def test_an_auxiliary_head_hears_its_own_modality_only(model):
+def test_an_auxiliary_head_reads_its_own_modality_only(model):
     (audio, visual), (_, other) = draw(1, 6, 4), draw(1, 6, 4, seed=9)
     first, second = model(audio, visual), model(audio, other)
-    assert torch.equal(first.audio, second.audio)
-    assert not torch.allclose(first.main, second.main)
+    assert torch.equal(first["audio"], second["audio"])
+    assert not torch.allclose(first["main"], second["main"])
 
 
 def test_weights_are_returned_on_request_and_change_nothing(model):
@@ -161,19 +164,60 @@ def test_without_request_no_weights_are_computed(monkeypatch):
 )
 @settings(deadline=None, max_examples=50)
 def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
-    mask = attention_mask(torch.tensor([q]), torch.tensor([k]), nq, nk, True)
+    frames = torch.tensor([q]), torch.tensor([k])
+    mask, has_key = attention_mask(*frames, nq, nk, causal=True)
+    assert bool(has_key.all())
     for i in range(q):
         visible = [j for j in range(k) if j <= i + abs(q - k)]
         assert mask[0, 0, i].nonzero().flatten().tolist() == visible
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    lost=st.lists(st.booleans(), min_size=6, max_size=6),
+    content=st.sampled_from([1e30, float("nan")]),
+)
+def test_a_lost_frame_leaves_a_hole_whatever_it_holds(model, lost, content):
+    audio, visual = draw(1, 6, 4)
+    kept = ~torch.tensor([lost])
+    expected = model(audio, visual, audio_mask=kept)
+    audio = audio.masked_fill(~kept.unsqueeze(-1), content)
+    found = model(audio, visual, audio_mask=kept)
+    assert all(x.isfinite().all() for x in found.values())
+    assert_same(found, expected)
+
+
+def test_a_lost_frame_keeps_the_others_in_their_place():
+    """Positions see a hole, not a shorter clip."""
+    model = build(causal=False, pooling="attentive")
+    audio, visual = draw(1, 6, 4)
+    hole = torch.tensor([[True, False, True, True, True, True]])
+    with_hole = model(audio, visual, audio_mask=hole)
+    shorter = model(audio[:, hole[0]], visual)
+    assert not torch.allclose(with_hole["main"], shorter["main"], atol=1e-5)
+    # Self-attention without positions does not tell the two apart.
+    torch.testing.assert_close(
+        with_hole["audio"], shorter["audio"], atol=1e-5, rtol=0
+    )
+
+
+def test_all_frames_lost_is_a_missing_modality(model):
+    audio, visual = draw(2, 6, 4)
+    none = torch.zeros(2, 6, dtype=torch.bool)
+    absent = torch.tensor([[False, True]] * 2)
+    assert_same(
+        model(audio, visual, audio_mask=none),
+        model(audio, visual, present=absent),
+    )
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_without_keys_attention_adds_nothing(causal):
-    encoder = TransformerStack(20, 2, 1, positions=True, causal=causal).eval()
+    stack = TransformerStack(20, 2, 1, positions=True, causal=causal).eval()
     x, none = torch.randn(1, 3, 20), torch.zeros(1, dtype=torch.long)
     frames = torch.tensor([3])
     seen = [
-        encoder(x, frames, torch.randn(1, 4, 20), none, return_weights=wanted)
+        stack(x, frames, torch.randn(1, 4, 20), none, return_weights=wanted)
         for wanted in (True, False)
     ]
     torch.testing.assert_close(seen[0][0], seen[1][0])

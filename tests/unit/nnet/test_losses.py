@@ -11,14 +11,15 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.models.auxformer import Logits
 from auxformer_lobes.nnet.losses import (
     BinaryCrossEntropy,
     ConcordanceLoss,
     CrossEntropy,
     SharedLoss,
 )
+from auxformer_lobes.utils.errors import UserError
 
+HEADS = ("main", "audio", "visual")
 LABELS = torch.tensor([0, 5, 2, 2])
 VOTES = torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
 # A criterion each, with targets for it.
@@ -36,62 +37,63 @@ criteria = pytest.mark.parametrize(
 @pytest.fixture
 def logits():
     generator = torch.Generator().manual_seed(0)
-    return Logits(*torch.randn(3, 4, 6, generator=generator))
+    return dict(zip(HEADS, torch.randn(3, 4, 6, generator=generator)))
 
 
 def test_each_head_has_a_third_by_default(logits):
     loss = SharedLoss()(logits, LABELS)
-    assert loss.total == pytest.approx((sum(loss[1:]) / 3).item())
+    assert loss.total == pytest.approx((sum(loss.heads.values()) / 3).item())
 
 
 def test_a_head_costs_cross_entropy_by_default(logits):
-    expected = F.cross_entropy(logits.audio, LABELS)
-    torch.testing.assert_close(SharedLoss()(logits, LABELS).audio, expected)
+    expected = F.cross_entropy(logits["audio"], LABELS)
+    torch.testing.assert_close(
+        SharedLoss()(logits, LABELS).heads["audio"], expected
+    )
 
 
 @criteria
 def test_weights_are_the_heads_own(logits, criterion, targets):
-    shared = SharedLoss(main=1.0, audio=0.0, visual=2.0, criterion=criterion)
+    shared = SharedLoss({"main": 1.0, "audio": 0.0, "visual": 2.0}, criterion)
     loss = shared(logits, targets)
-    expected = criterion(logits.main, targets)
-    expected = expected + 2 * criterion(logits.visual, targets)
+    expected = criterion(logits["main"], targets)
+    expected = expected + 2 * criterion(logits["visual"], targets)
     torch.testing.assert_close(loss.total, expected)
 
 
 @criteria
-def test_a_head_is_not_asked_about_what_it_is_not_given(
+def test_a_head_learns_from_the_samples_to_which_it_contributes(
     logits, criterion, targets
 ):
-    present = torch.tensor([[1, 0], [1, 1], [1, 0], [1, 1]], dtype=torch.bool)
-    loss = SharedLoss(criterion=criterion)(logits, targets, present)
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]] * 2, dtype=torch.bool)
+    loss = SharedLoss(criterion=criterion)(logits, targets, mask)
     torch.testing.assert_close(
-        loss.visual, criterion(logits.visual[1::2], targets[1::2])
+        loss.heads["visual"], criterion(logits["visual"][1::2], targets[1::2])
     )
-    torch.testing.assert_close(loss.audio, criterion(logits.audio, targets))
-    torch.testing.assert_close(loss.main, criterion(logits.main, targets))
-
-
-@criteria
-def test_no_head_is_asked_about_a_clip_that_has_nothing(
-    logits, criterion, targets
-):
-    present = torch.tensor([[1, 1], [1, 1], [0, 0], [1, 1]], dtype=torch.bool)
-    loss = SharedLoss(criterion=criterion)(logits, targets, present)
-    rest = [0, 1, 3]
     torch.testing.assert_close(
-        loss.main, criterion(logits.main[rest], targets[rest])
+        loss.heads["audio"], criterion(logits["audio"], targets)
+    )
+    torch.testing.assert_close(
+        loss.heads["main"], criterion(logits["main"], targets)
     )
 
 
 @criteria
-def test_a_modality_that_nobody_has_costs_nothing(logits, criterion, targets):
-    logits = Logits(*(x.requires_grad_() for x in logits))
-    present = torch.tensor([[True, False]] * 4)
-    loss = SharedLoss(criterion=criterion)(logits, targets, present)
+def test_a_head_that_contributes_to_no_sample_costs_nothing(
+    logits, criterion, targets
+):
+    logits = {head: x.clone().requires_grad_() for head, x in logits.items()}
+    mask = torch.tensor([[True, True, False]] * 4)
+    loss = SharedLoss(criterion=criterion)(logits, targets, mask)
     loss.total.backward()
-    assert loss.visual == 0
-    assert logits.visual.grad.abs().max() == 0
-    assert logits.audio.grad.abs().max() > 0
+    assert loss.heads["visual"] == 0
+    assert logits["visual"].grad.abs().max() == 0
+    assert logits["audio"].grad.abs().max() > 0
+
+
+def test_weights_of_other_heads_are_refused(logits):
+    with pytest.raises(UserError, match="shared_loss: weights of main, video"):
+        SharedLoss({"main": 1.0, "video": 1.0})(logits, LABELS)
 
 
 def test_labels_may_have_a_column_of_their_own(logits):
@@ -105,33 +107,33 @@ def test_labels_may_have_a_column_of_their_own(logits):
 def test_votes_of_one_class_cost_what_the_class_costs(logits, weights):
     loss = CrossEntropy(class_weights=weights, label_smoothing=0.1)
     votes = F.one_hot(LABELS, 6).float()
-    for x in logits:
+    for x in logits.values():
         torch.testing.assert_close(loss(x, votes), loss(x, LABELS))
 
 
 def test_votes_cost_the_mean_over_what_the_raters_say(logits):
     votes = torch.full((4, 6), 1 / 6)
-    expected = -logits.main.log_softmax(-1).mean()
-    torch.testing.assert_close(CrossEntropy()(logits.main, votes), expected)
+    expected = -logits["main"].log_softmax(-1).mean()
+    torch.testing.assert_close(CrossEntropy()(logits["main"], votes), expected)
 
 
 def test_class_weights_and_label_smoothing_are_torchs(logits):
     weights = [1.0, 2.0, 3.0, 1.0, 1.0, 0.5]
     loss = CrossEntropy(class_weights=weights, label_smoothing=0.1)
     expected = F.cross_entropy(
-        logits.audio,
+        logits["audio"],
         LABELS,
         weight=torch.tensor(weights),
         label_smoothing=0.1,
     )
-    torch.testing.assert_close(loss(logits.audio, LABELS), expected)
+    torch.testing.assert_close(loss(logits["audio"], LABELS), expected)
 
 
 def test_binary_cross_entropy_is_torchs_summed_over_the_classes(logits):
     targets = VOTES.round()
-    expected = 6 * F.binary_cross_entropy(logits.main.sigmoid(), targets)
+    expected = 6 * F.binary_cross_entropy(logits["main"].sigmoid(), targets)
     torch.testing.assert_close(
-        BinaryCrossEntropy()(logits.main, targets), expected
+        BinaryCrossEntropy()(logits["main"], targets), expected
     )
 
 
@@ -222,7 +224,7 @@ def test_what_says_nothing_costs_nothing(x, y):
 
 def test_of_a_batch_of_one_the_error_counts():
     x, y = torch.tensor([[0.1, 0.9]]), torch.tensor([[0.5, float("nan")]])
-    assert ConcordanceLoss(error=2.0)(x, y) == pytest.approx(2 * 0.4**2)
+    assert ConcordanceLoss(mse_weight=2.0)(x, y) == pytest.approx(2 * 0.4**2)
 
 
 @pytest.mark.parametrize("predicted", [0.3, 0.7, "varies"])
@@ -283,7 +285,7 @@ def test_some_square_error_is_added_as_asked():
         [F.mse_loss(x[k, i], y[k, i]) for i, k in enumerate(known.T)]
     )
     expected = ConcordanceLoss()(x, y) + 0.5 * square.mean()
-    torch.testing.assert_close(ConcordanceLoss(error=0.5)(x, y), expected)
+    torch.testing.assert_close(ConcordanceLoss(mse_weight=0.5)(x, y), expected)
 
 
 def test_square_error_holds_a_head_that_knows_nothing():
@@ -293,7 +295,7 @@ def test_square_error_holds_a_head_that_knows_nothing():
         head = torch.nn.Linear(8, 1)
         optimizer = torch.optim.Adam(head.parameters(), 0.02)
         for _ in range(300):
-            loss = ConcordanceLoss(error=error)(
+            loss = ConcordanceLoss(mse_weight=error)(
                 head(torch.randn(16, 8)), 0.3 + 0.4 * torch.rand(16, 1)
             )
             optimizer.zero_grad()
