@@ -13,6 +13,7 @@ from auxformer_lobes import (
     SharedLoss,
 )
 from auxformer_lobes.augment.missing import CONDITIONS
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
@@ -65,7 +66,19 @@ def clips(prefix, kind="categories", count=12):
     return DynamicItemDataset(items, output_keys=["id", *keys])
 
 
-def build(folder, kind="categories", brain=SmallBrain, **options):
+def history_of(brain):
+    """Losses and metrics by epoch, as the run folder has them."""
+    return Run(brain.hparams.output_folder).history()
+
+
+def build(
+    folder,
+    kind="categories",
+    brain=SmallBrain,
+    network=None,
+    train_condition=None,
+    **options,
+):
     """Builds a brain whose run lies in a folder of its own."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
@@ -73,8 +86,9 @@ def build(folder, kind="categories", brain=SmallBrain, **options):
     modules = {
         "audio_norm": FeatureNorm(4),
         "visual_norm": FeatureNorm(3),
-        "train_condition": ModalityDropout(0.2, 0.2),
-        "network": AuxFormer(
+        "train_condition": train_condition or ModalityDropout(0.2, 0.2),
+        "network": network
+        or AuxFormer(
             4,
             3,
             10,

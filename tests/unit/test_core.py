@@ -25,15 +25,11 @@ from tests.unit.small_brains import (
     build,
     clips,
     fit,
+    history_of,
     predict,
 )
 
 LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
-
-
-def history_of(brain):
-    """Losses and metrics by epoch, as the run folder has them."""
-    return Run(brain.hparams.output_folder).history()
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""The linear model that a network must beat."""
+"""The linear baseline."""
 
 import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.augment.missing import CONDITIONS, Condition
 from auxformer_lobes.evaluation.linear_baseline import (
-    STRENGTHS,
+    CHOICES_OF_C,
     linear_baseline,
     pool,
 )
@@ -15,6 +15,7 @@ from auxformer_lobes.tasks import (
     DimensionalEmotion,
     MultiLabelEmotion,
 )
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import KINDS, make_task
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -49,6 +50,7 @@ def clips(task, seed, count=60, shift=3.0):
             {
                 "audio": torch.from_numpy(audio).float(),
                 "visual": torch.from_numpy(visual).float(),
+                "id": f"clip{i}",
                 "present": torch.tensor([True, True]),
                 "truth": truth,
                 "spk_id": f"speaker{i % 4}",
@@ -85,7 +87,7 @@ def test_pooling_is_mean_and_deviation():
 def test_both_inputs_beat_each(kind):
     task = make_task(kind)
     floor = linear_baseline(datasets_of(task), task, num_samples=50)
-    assert [*floor] == [*INPUTS]
+    assert [*floor] == [condition.name for condition in CONDITIONS]
     metric = "uar" if kind in ("categories", "votes") else task.metrics[0]
     both = floor["audio_visual"][metric]["value"]
     # A linear function of noise is not quite a step.
@@ -100,9 +102,9 @@ def test_it_is_scored_as_a_network_is(kind):
     for scores in linear_baseline(
         datasets_of(task), task, num_samples=9
     ).values():
-        assert {*scores} == {*task.metrics, "per_output", "strength"}
+        assert {*scores} == {*task.metrics, "per_output", "C"}
         assert [*scores["per_output"]] == [*task.names]
-        assert scores["strength"] in STRENGTHS
+        assert scores["C"] in CHOICES_OF_C
         for name in task.metrics:
             figures = scores[name]
             assert figures["low"] <= figures["value"] <= figures["high"]
@@ -120,22 +122,22 @@ def test_the_sound_tells_what_only_the_sound_shows():
 
 
 @kinds
-def test_the_strength_is_the_best_on_the_development_set(kind, monkeypatch):
+def test_c_is_the_best_on_the_development_set(kind, monkeypatch):
     task = make_task(kind)
     datasets = datasets_of(task)
     values = {}
-    for strength in STRENGTHS:
+    for C in CHOICES_OF_C:
         monkeypatch.setattr(
-            "auxformer_lobes.evaluation.linear_baseline.STRENGTHS", (strength,)
+            "auxformer_lobes.evaluation.linear_baseline.CHOICES_OF_C", (C,)
         )
         # What it would have on the development set, fitted to that.
         floor = linear_baseline(
             {**datasets, "test": datasets["valid"]}, task, num_samples=9
         )
-        values[strength] = floor["audio_only"][task.metrics[0]]["value"]
+        values[C] = floor["audio_only"][task.metrics[0]]["value"]
     monkeypatch.undo()
     chosen = linear_baseline(datasets, task, num_samples=9)["audio_only"]
-    assert values[chosen["strength"]] == max(values.values())
+    assert values[chosen["C"]] == max(values.values())
 
 
 @kinds
@@ -148,7 +150,7 @@ def test_the_networks_own_task_is_left_as_it_was_fitted(kind):
 
 @kinds
 def test_the_test_set_decides_nothing(kind):
-    """Neither the strength nor, of several emotions, the threshold.
+    """Neither C nor, of several emotions, the threshold.
 
     So that hits and squared errors in all clips are those in their halves.
     """
@@ -159,7 +161,7 @@ def test_the_test_set_decides_nothing(kind):
         linear_baseline({**datasets, "test": part}, task, num_samples=9)
         for part in (test, test[:30], test[30:])
     )
-    for name in INPUTS:
+    for name in whole:
         expected = _sums(whole[name])
         assert len(expected) == 3
         np.testing.assert_allclose(
@@ -178,13 +180,53 @@ def _sums(scores):
     )
 
 
-def test_clips_without_a_modality_count_where_it_is_not_needed(task, datasets):
+def test_all_test_clips_count_under_each_condition(task, datasets):
+    """As for a network: what is missing is no reason to leave a clip out."""
     for clip in datasets["test"][:10]:
         clip["present"] = torch.tensor([True, False])
         clip["visual"] = torch.full((1, 4), 1e6)
-    floor = linear_baseline(datasets, task)
-    support = {name: sum(supports(scores)) for name, scores in floor.items()}
-    assert support == {"audio_visual": 50, "audio_only": 60, "visual_only": 50}
+    results = linear_baseline(datasets, task, num_samples=9)
+    assert [sum(supports(scores)) for scores in results.values()] == [60] * 3
+
+
+@kinds
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_split_without_any_face_still_has_a_baseline(kind, split):
+    task = make_task(kind)
+    datasets = datasets_of(task)
+    for clip in datasets[split]:
+        clip["present"] = torch.tensor([True, False])
+    results = linear_baseline(datasets, task, num_samples=9)
+    for scores in results.values():
+        assert np.isfinite(scores[task.metrics[0]]["value"])
+
+
+def test_training_without_any_face_is_an_error(task, datasets):
+    for clip in datasets["train"]:
+        clip["present"] = torch.tensor([True, False])
+    with pytest.raises(UserError, match="no labelled training clip has audio"):
+        linear_baseline(datasets, task)
+
+
+def test_a_condition_that_loses_frames_changes_the_test_only(task):
+    datasets = datasets_of(task, shift=1.0)
+
+    class FirstFrame(Condition):
+        def forward(self, streams, clips):
+            first = torch.arange(9) < 1
+            return {
+                name: s._replace(mask=s.mask & first[: s.mask.shape[1]])
+                for name, s in streams.items()
+            }
+
+    conditions = [FirstFrame("first_frame"), *CONDITIONS]
+    results = linear_baseline(datasets, task, conditions, num_samples=9)
+    assert results["first_frame"]["C"] == results["audio_visual"]["C"]
+    lost, whole = (
+        results[name]["uar"]["value"]
+        for name in ("first_frame", "audio_visual")
+    )
+    assert lost < whole
 
 
 def test_tied_clips_are_left_out(task, datasets):
@@ -193,14 +235,14 @@ def test_tied_clips_are_left_out(task, datasets):
     assert sum(supports(linear_baseline(datasets, task)["audio_only"])) == 55
 
 
-def test_clips_of_which_an_attribute_is_not_known_are_left_out():
-    """Of all attributes: one regression is fitted to them together."""
+def test_a_clip_counts_for_the_attributes_that_are_known():
+    """In the test, as for a network; the fit needs all of them."""
     task = make_task("attributes")
     datasets = datasets_of(task)
     for clip in datasets["train"][::7] + datasets["test"][:5]:
         clip["truth"][1] = float("nan")
     floor = linear_baseline(datasets, task, num_samples=9)
-    assert supports(floor["audio_only"]) == [55] * 3
+    assert supports(floor["audio_only"]) == [60, 55, 60]
 
 
 def test_classes_that_training_does_not_have_are_never_said(task, datasets):

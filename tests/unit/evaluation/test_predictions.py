@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from auxformer_lobes.evaluation.predictions import HEADS, Predictions, score
+from auxformer_lobes.evaluation.metrics import bootstrap_metrics
+from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from tests.unit.small_tasks import (
     KINDS,
@@ -32,7 +33,7 @@ def speakers_of_a_task(task, num_speakers, clips_each, seed=0):
 
 
 def score_classes(truth, predicted, speakers, **options):
-    return score(
+    return bootstrap_metrics(
         CategoricalEmotion(CLASSES),
         np.array(truth)[:, None],
         np.eye(3)[list(predicted)],
@@ -45,8 +46,8 @@ def score_classes(truth, predicted, speakers, **options):
 def test_intervals_hold_the_value_and_are_wider_than_clips_would_say(kind):
     task = make_task(kind)
     truth, outputs, speakers = speakers_of_a_task(task, 8, 100)
-    by_speaker = score(task, truth, outputs, speakers)
-    by_clip = score(task, truth, outputs, map(str, range(800)))
+    by_speaker = bootstrap_metrics(task, truth, outputs, speakers)
+    by_clip = bootstrap_metrics(task, truth, outputs, map(str, range(800)))
     for name in task.metrics:
         wide, narrow = by_speaker[name], by_clip[name]
         assert wide["low"] <= wide["value"] <= wide["high"]
@@ -61,8 +62,10 @@ def test_intervals_hold_the_value_and_are_wider_than_clips_would_say(kind):
 def test_values_are_those_of_all_clips_together(kind):
     task = make_task(kind)
     truth, outputs, speakers = speakers_of_a_task(task, 5, 20)
-    overall, details = task.measure(task.statistics(truth, outputs).sum(0))
-    result = score(task, truth, outputs, speakers, num_samples=2)
+    overall, details = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
+    result = bootstrap_metrics(task, truth, outputs, speakers, num_samples=2)
     assert {*result} == {*task.metrics, "per_output"}
     assert [*result["per_output"]] == [*task.names]
     for name in task.metrics:
@@ -79,7 +82,7 @@ def test_the_bootstrap_agrees_with_theory_where_there_is_one():
     """For accuracy over equal speakers: mean ± 1.96 standard errors."""
     task = make_task("categories")
     truth, outputs, speakers = speakers_of_a_task(task, 60, 40)
-    result = score(task, truth, outputs, speakers, num_samples=5000)
+    result = bootstrap_metrics(task, truth, outputs, speakers, num_samples=5000)
     right = truth[:, 0] == outputs.argmax(1)
     means = right.reshape(60, 40).mean(1)
     half = 1.96 * means.std() / math.sqrt(60)
@@ -98,10 +101,10 @@ def test_the_bootstrap_is_that_of_speakers_drawn_one_by_one():
     for _ in range(2000):
         names = rng.choice(np.unique(speakers), 12)
         clips = np.concatenate([np.flatnonzero(speakers == n) for n in names])
-        statistics = task.statistics(truth[clips], outputs[clips])
-        drawn.append(task.measure(statistics.sum(0))[0]["ccc"])
+        statistics = task.sufficient_statistics(truth[clips], outputs[clips])
+        drawn.append(task.compute_metrics(statistics.sum(0))[0]["ccc"])
     low, high = np.percentile(drawn, [2.5, 97.5])
-    ccc = score(task, truth, outputs, speakers)["ccc"]
+    ccc = bootstrap_metrics(task, truth, outputs, speakers)["ccc"]
     # Four standard errors of a percentile of 2000 draws, from the spread of
     # the draws: 4 * sqrt(0.025 * 0.975 / 2000) / density, for a normal one.
     error = 4 * 0.0035 / (0.058 / np.std(drawn))
@@ -112,7 +115,9 @@ def test_the_bootstrap_is_that_of_speakers_drawn_one_by_one():
 def test_a_level_is_what_it_says():
     task = make_task("attributes")
     clips = speakers_of_a_task(task, 12, 10)
-    wide, narrow = (score(task, *clips, level=x)["rmse"] for x in (0.95, 0.5))
+    wide, narrow = (
+        bootstrap_metrics(task, *clips, level=x)["rmse"] for x in (0.95, 0.5)
+    )
     assert wide["low"] < narrow["low"] < narrow["value"]
     assert narrow["value"] < narrow["high"] < wide["high"]
 
@@ -121,8 +126,10 @@ def test_a_level_is_what_it_says():
 def test_a_seed_gives_the_same_intervals_again(kind):
     task = make_task(kind)
     clips = speakers_of_a_task(task, 8, 20)
-    assert score(task, *clips) == score(task, *clips)
-    assert score(task, *clips) != score(task, *clips, seed=1)
+    assert bootstrap_metrics(task, *clips) == bootstrap_metrics(task, *clips)
+    assert bootstrap_metrics(task, *clips) != bootstrap_metrics(
+        task, *clips, seed=1
+    )
 
 
 @kinds
@@ -130,13 +137,15 @@ def test_the_order_of_clips_and_the_names_of_speakers_do_not_matter(kind):
     task = make_task(kind)
     truth, outputs, speakers = speakers_of_a_task(task, 8, 20)
     order = np.random.default_rng(0).permutation(len(truth))
-    again = score(
+    again = bootstrap_metrics(
         task,
         truth[order],
         outputs[order],
         [f"speaker {speakers[i]}" for i in order],
     )
-    for name, figures in score(task, truth, outputs, speakers).items():
+    for name, figures in bootstrap_metrics(
+        task, truth, outputs, speakers
+    ).items():
         if name != "per_output":
             assert again[name] == pytest.approx(figures), name
 
@@ -145,7 +154,7 @@ def test_the_order_of_clips_and_the_names_of_speakers_do_not_matter(kind):
 def test_one_speaker_says_nothing_of_others(kind):
     task = make_task(kind)
     truth, outputs, speakers = speakers_of_a_task(task, 1, 20)
-    result = score(task, truth, outputs, speakers)
+    result = bootstrap_metrics(task, truth, outputs, speakers)
     assert all(math.isfinite(result[name]["value"]) for name in task.metrics)
     for figures in [result, *result["per_output"].values()]:
         for name in {*figures} - {"per_output", "support"}:
@@ -163,20 +172,20 @@ def test_a_speaker_of_whom_nothing_is_known_does_not_count(kind):
     task = make_task(kind)
     truth, outputs, speakers = speakers_of_a_task(task, 4, 10)
     unknown = np.full_like(truth, np.nan if kind == "attributes" else -1)
-    with_more = score(
+    with_more = bootstrap_metrics(
         task,
         np.concatenate([unknown, truth]),
         np.concatenate([outputs, outputs]),
         ["nobody"] * 40 + speakers,
     )
-    assert with_more == score(task, truth, outputs, speakers)
+    assert with_more == bootstrap_metrics(task, truth, outputs, speakers)
 
 
 def test_a_speaker_of_whom_something_is_known_counts_for_that():
     task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
     truth[:10, 1] = np.nan
-    per_output = score(task, truth, outputs, speakers)["per_output"]
+    per_output = bootstrap_metrics(task, truth, outputs, speakers)["per_output"]
     assert [per_output[n]["support"] for n in SCALES] == [30, 20, 30]
     for figures in (per_output["arousal"]["ccc"], per_output["valence"]["ccc"]):
         assert figures["low"] < figures["high"]
@@ -197,7 +206,7 @@ def test_what_a_single_speaker_shows_has_no_interval():
     task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 2, 10)
     truth[10:, 1] = np.nan
-    per_output = score(task, truth, outputs, speakers)["per_output"]
+    per_output = bootstrap_metrics(task, truth, outputs, speakers)["per_output"]
     assert per_output["valence"]["ccc"]["value"] is not None
     assert per_output["valence"]["ccc"]["low"] is None
     assert per_output["arousal"]["ccc"]["low"] is not None
@@ -215,7 +224,9 @@ def test_an_attribute_that_is_never_known_has_no_figures():
     task = DimensionalEmotion(SCALES)
     truth, outputs, speakers = speakers_of_a_task(task, 3, 10)
     truth[:, 1] = np.nan
-    found = score(task, truth, outputs, speakers)["per_output"]["valence"]
+    found = bootstrap_metrics(task, truth, outputs, speakers)["per_output"][
+        "valence"
+    ]
     nothing = {"value": None, "low": None, "high": None}
     assert found == {"support": 0, "ccc": nothing, "rmse": nothing}
 
@@ -232,10 +243,10 @@ def test_a_head_is_scored_by_its_likeliest_class():
 def test_each_head_is_scored_by_what_it_says(kind):
     task = make_task(kind)
     made = random_predictions(task)["audio_visual"]
-    for head in HEADS:
+    for head in made.outputs:
         scores = made.scores(task, head, num_samples=2)
         for name, value in made.metrics(task, head).items():
             assert scores[name]["value"] == pytest.approx(value)
-    values = {made.metrics(task, head)[task.metrics[0]] for head in HEADS}
-    assert len(values) == len(HEADS)
+    values = {made.metrics(task, h)[task.metrics[0]] for h in made.outputs}
+    assert len(values) == len(made.outputs) == 4
     assert made.metrics(task) == made.metrics(task, "combined")

@@ -75,7 +75,7 @@ def test_the_model_chooses_among_the_classes_that_both_have(
     out = tmp_path / "out"
     told = evaluate_run(run, corpus / "test.json", corpus, out, 0)
     assert told == json.loads((out / "metrics.json").read_text())
-    assert told["left_out"] == {"surprised": 1, "tied": 1}
+    assert told["excluded"] == {"surprised": 1, "tied": 1}
     assert told["fitted"] == {"temperature": 0.25}
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
@@ -84,7 +84,7 @@ def test_the_model_chooses_among_the_classes_that_both_have(
         rows = [
             row
             for row in csv.DictReader(file)
-            if row["input"] == "audio_visual" and row["head"] == "main"
+            if row["condition"] == "audio_visual" and row["head"] == "main"
         ]
     assert [row["truth"] for row in rows] == ["sad", "angry", "sad"]
     hits = []
@@ -114,7 +114,7 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
     (tmp_path / "test.json").write_text(json.dumps(entries))
     out = tmp_path / "out"
     told = evaluate_run(run, tmp_path / "test.json", corpus, out, 0)
-    assert told["left_out"] == {}
+    assert told["excluded"] == {}
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
     )
@@ -124,7 +124,7 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
         row
         for row in rows
         if row["clip"] == "clip2"
-        and row["input"] == "audio_visual"
+        and row["condition"] == "audio_visual"
         and row["head"] == "visual"
     )
     emotion = recognizer.classify_file(corpus / "2.flv")
@@ -149,7 +149,7 @@ def test_a_run_without_a_checkpoint_is_told(run, corpus, tmp_path):
 
 def test_results_on_another_manifest_are_not_overwritten(run, corpus, tmp_path):
     (tmp_path / "metrics.json").write_text('{"manifest": "/a/test.json"}')
-    with pytest.raises(UserError, match="results on /a/test.json: give ano"):
+    with pytest.raises(UserError, match="results on /a/test.json: name ano"):
         evaluate_run(run, corpus / "test.json", corpus, tmp_path, 0)
 
 
@@ -163,7 +163,7 @@ def test_results_on_another_manifest_are_not_overwritten(run, corpus, tmp_path):
         ("not JSON", "not a JSON manifest"),
         (
             '{"a": {"wav": "a", "video": "a", "spk_id": "x", "emotion": "sad"}}',
-            "fewer than two are common",
+            "they share fewer than two",
         ),
     ],
 )

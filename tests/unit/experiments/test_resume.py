@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from auxformer_lobes.experiments.resume import check_same_run, run_folder
+from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.experiments.resume import check_same_run, prepared_run
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.speech_models import features_of, save_model, tiny_model
@@ -19,7 +20,7 @@ def start(tmp_path):
     def _start(manifest="{}", features="Fbank-1", width=2):
         (tmp_path / "test.json").write_text(manifest)
         check_same_run(
-            tmp_path / "save",
+            Run(tmp_path),
             {"test": tmp_path / "test.json"},
             {"audio": SimpleNamespace(path=Path(f"{features}.h5"))},
             torch.nn.Linear(width, 1),
@@ -63,13 +64,13 @@ def test_what_is_made_in_a_run_s_folder_is_undone_if_it_is_another_run(
         (run / "hyperparams.yaml").write_text(content)
 
     run.mkdir()
-    with run_folder(hparams):
+    with prepared_run(hparams):
         _fill("first")
     (run / "save" / "CKPT+first").mkdir()
     before = {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
     assert (run / "train.json").read_text() == "first", "a folder that is whole"
     with pytest.raises(UserError, match=r"\(changed: train, valid, test\)"):
-        with run_folder(hparams):
+        with prepared_run(hparams):
             _fill("other")
     after = {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
     assert after == before
@@ -82,11 +83,11 @@ def test_an_encoder_of_other_weights_is_another_network(tmp_path):
         FineTunedEncoder(features_of(tmp_path / f"speech{seed}"))
         for seed in (0, 1)
     )
-    check_same_run(tmp_path / "save", {}, {}, first)
+    check_same_run(Run(tmp_path), {}, {}, first)
     (tmp_path / "save" / "CKPT+first").mkdir()
-    check_same_run(tmp_path / "save", {}, {}, first)
+    check_same_run(Run(tmp_path), {}, {}, first)
     with pytest.raises(UserError, match=r"\(changed: network\)"):
-        check_same_run(tmp_path / "save", {}, {}, other)
+        check_same_run(Run(tmp_path), {}, {}, other)
 
 
 def test_before_the_first_checkpoint_all_may_change(start):

@@ -7,16 +7,23 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from auxformer_lobes.augment.missing import INPUTS
+from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.dataio.labels import class_names
-from auxformer_lobes.evaluation.predictions import HEADS, LOSSES, Predictions
+from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.reporting import figures as plots
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
     MultiLabelEmotion,
 )
+from tests.unit.small_tasks import (
+    KINDS,
+    heads_of,
+    make_task,
+    random_predictions,
+)
 
+LOSSES = ("loss", "loss_main", "loss_audio", "loss_visual")
 SECONDARY = (
     "depressed frustrated angry sad disgust excited fear neutral surprise happy"
 ).split()
@@ -41,16 +48,16 @@ def figures(request):
 def figures_of(task, truth):
     rng = np.random.default_rng(0)
     made = {
-        name: Predictions(
+        condition.name: Predictions(
             [CLIP, "another"],
             ["F01", "M01"],
             [truth, truth],
             {
                 head: rng.uniform(*task.limits, (2, task.num_outputs)).tolist()
-                for head in HEADS
+                for head in heads_of(condition)
             },
         )
-        for name in INPUTS
+        for condition in CONDITIONS
     }
     history = [
         {
@@ -61,8 +68,8 @@ def figures_of(task, truth):
         for epoch in range(1, 31)
     ]
     return [
-        *task.figures(made).values(),
-        plots.learning_curves(history, task.metrics[0], task),
+        *plots.figures_of_test(task, made).values(),
+        plots.learning_curves(history, task.metrics[0], 3, task),
         plots.prediction(CLIP, made, task, torch.rand(60, 90)),
     ]
 
@@ -100,6 +107,21 @@ def test_numbers_are_light_on_dark_and_dark_on_light():
         # Numbers are rounded where they are shown.
         if abs(float(text.get_text()) - 3) > 0.01:
             assert text.get_color() == ("white" if dark else "black")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_test_has_figures_of_the_conditions_that_there_are(kind):
+    task = make_task(kind)
+    made = random_predictions(task)
+    assert plots.figures_of_test(task, made)
+    assert plots.figures_of_test(task, {"bursts": made["audio_visual"]})
+
+
+def test_a_network_without_cross_attention_has_no_panel_for_it():
+    task = make_task("categories")
+    made = random_predictions(task)
+    figure = plots.prediction("clip1", made, task, None)
+    assert len(figure.axes) == 1
 
 
 def test_an_emotion_that_is_not_there_has_no_bar():

@@ -12,8 +12,8 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.augment.missing import INPUTS
-from auxformer_lobes.evaluation.predictions import Predictions, score
+from auxformer_lobes.evaluation.metrics import bootstrap_metrics
+from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import (
@@ -23,7 +23,6 @@ from tests.unit.small_tasks import (
     perfect_outputs,
     random_clips,
     random_entries,
-    random_predictions,
 )
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -31,7 +30,9 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 def measure(task, truth, outputs):
     """All that a task says of these clips, in one list."""
-    overall, details = task.measure(task.statistics(truth, outputs).sum(0))
+    overall, details = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
     assert [*overall] == [*task.metrics]
     assert {*details} == {*task.details, "support"}
     return [*overall.values(), *np.concatenate([*details.values()])]
@@ -54,7 +55,9 @@ def test_right_predictions_have_the_best_metrics(kind):
     truth, _ = random_clips(task, 30, gaps=False)
     outputs = perfect_outputs(task, truth)
     task.fit(truth, outputs)
-    overall, _ = task.measure(task.statistics(truth, outputs).sum(0))
+    overall, _ = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
     for name, value in overall.items():
         best = 0 if name in task.lower_is_better else 1
         assert value == pytest.approx(best, abs=1e-12), name
@@ -70,13 +73,15 @@ def test_statistics_add_up(kind, seed, first):
     """Metrics of a union are those of the summed statistics of its parts."""
     task, first = make_task(kind), np.array(first)
     truth, outputs = random_clips(task, len(first), seed)
-    parts, _ = task.measure(
+    parts, _ = task.compute_metrics(
         sum(
-            task.statistics(truth[part], outputs[part]).sum(0)
+            task.sufficient_statistics(truth[part], outputs[part]).sum(0)
             for part in (first, ~first)
         )
     )
-    whole, _ = task.measure(task.statistics(truth, outputs).sum(0))
+    whole, _ = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
     assert parts == pytest.approx(whole, nan_ok=True)
 
 
@@ -84,12 +89,14 @@ def test_statistics_add_up(kind, seed, first):
 def test_many_sums_are_measured_at_once(kind):
     task = make_task(kind)
     truth, outputs = random_clips(task, 60)
-    sums = task.statistics(truth, outputs).reshape(
-        5, 12, *task.statistics(truth, outputs).shape[1:]
+    sums = task.sufficient_statistics(truth, outputs).reshape(
+        5, 12, *task.sufficient_statistics(truth, outputs).shape[1:]
     )
-    together = task.measure(sums.sum(1))
+    together = task.compute_metrics(sums.sum(1))
     for i in range(5):
-        for all_at_once, alone in zip(together, task.measure(sums[i].sum(0))):
+        for all_at_once, alone in zip(
+            together, task.compute_metrics(sums[i].sum(0))
+        ):
             for name, value in alone.items():
                 np.testing.assert_allclose(all_at_once[name][i], value)
 
@@ -99,8 +106,8 @@ def test_clips_of_which_nothing_is_known_change_nothing(kind):
     task = make_task(kind)
     truth, outputs = random_clips(task, 20, gaps=False)
     unknown = np.full_like(truth, np.nan if kind == "attributes" else -1)
-    assert task.known(truth).all() and not task.known(unknown).any()
-    assert not task.statistics(unknown, outputs).any()
+    assert task.has_label(truth).all() and not task.has_label(unknown).any()
+    assert not task.sufficient_statistics(unknown, outputs).any()
     np.testing.assert_equal(
         measure(task, truth, outputs),
         measure(
@@ -115,7 +122,9 @@ def test_clips_of_which_nothing_is_known_change_nothing(kind):
 def test_the_support_counts_clips(kind):
     task = make_task(kind)
     truth, outputs = random_clips(task, 40)
-    _, details = task.measure(task.statistics(truth, outputs).sum(0))
+    _, details = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
     expected = {
         "categories": [(truth == i).sum() for i in range(3)],
         "votes": [(truth == i).sum() for i in range(3)],
@@ -162,26 +171,12 @@ def test_nothing_to_fit_to_is_no_trouble(kind):
 
 
 @kinds
-def test_each_clip_has_a_cell_for_each_column(kind):
+def test_less_is_better_of_losses_and_errors_only(kind):
     task = make_task(kind)
-    columns = task.columns()
-    assert len({*columns}) == len(columns)
-    for truth, outputs in zip(*random_clips(task, 12)):
-        for values in ((truth, outputs), (truth.tolist(), outputs.tolist())):
-            row = dict(zip(columns, task.cells(*values)))
-            assert len(row) == len(columns)
-            # Outputs come last, in numbers.
-            shown = [float(cell) for cell in list(row.values())[-3:]]
-            np.testing.assert_allclose(shown, outputs, atol=1e-4)
-
-
-@kinds
-def test_its_figures_are_drawn_for_each_input_that_there_is(kind):
-    task = make_task(kind)
-    made = random_predictions(task)
-    assert set(made) == {*INPUTS}
-    assert task.figures(made)
-    assert task.figures({"audio_visual": made["audio_visual"]})
+    assert task.direction("loss") == task.direction("loss_audio") == "min"
+    for name in task.metrics:
+        less = name in task.lower_is_better
+        assert task.direction(name) == ("min" if less else "max")
 
 
 @kinds
@@ -191,7 +186,9 @@ def test_predictions_are_measured_as_they_were_recorded(kind):
     truth, outputs = random_clips(task, 12)
     made = Predictions([""] * 12, [""] * 12, truth.tolist())
     made.outputs["main"] = outputs.tolist()
-    overall, _ = task.measure(task.statistics(truth, outputs).sum(0))
+    overall, _ = task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
     assert made.metrics(task, "main") == pytest.approx(overall)
     assert json.loads(json.dumps(made.metrics(task, "main")))
 
@@ -210,7 +207,7 @@ def test_each_attribute_has_its_weight():
 
 
 def test_where_nothing_is_true_of_any_clip_nothing_is_said():
-    found = score(
+    found = bootstrap_metrics(
         CategoricalEmotion("ab"), np.array([[-1]]), np.eye(2)[:1], "x"
     )
     nothing = {"value": None, "low": None, "high": None}

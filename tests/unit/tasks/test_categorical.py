@@ -11,6 +11,17 @@ from hypothesis import (
 from sklearn import metrics as sklearn_metrics
 from sklearn.linear_model import LogisticRegression
 
+from auxformer_lobes.evaluation.linear_baseline import (
+    linear_model,
+    linear_outputs,
+)
+from auxformer_lobes.reporting.figures import figures_of_test
+from auxformer_lobes.reporting.tables import (
+    csv_header,
+    csv_row,
+    format_label,
+    format_prediction,
+)
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.tasks.categorical import confusion_metrics
 from auxformer_lobes.utils.errors import UserError
@@ -34,7 +45,9 @@ def clips(truth, predicted):
 
 def measure(truth, predicted):
     task = CategoricalEmotion(CLASSES)
-    return task.measure(task.statistics(*clips(truth, predicted)).sum(0))
+    return task.compute_metrics(
+        task.sufficient_statistics(*clips(truth, predicted)).sum(0)
+    )
 
 
 @settings(deadline=None)
@@ -78,7 +91,7 @@ def test_many_matrices_are_scored_at_once():
 def test_statistics_are_the_confusion_matrix(task):
     truth, predicted = [0, 1, 2, 2, 1], [0, 2, 2, 1, 1]
     np.testing.assert_array_equal(
-        task.statistics(*clips(truth, predicted)).sum(0),
+        task.sufficient_statistics(*clips(truth, predicted)).sum(0),
         sklearn_metrics.confusion_matrix(truth, predicted),
     )
 
@@ -180,9 +193,9 @@ def test_tied_clips_have_no_say_in_the_temperature(task):
 
 def test_the_floor_gives_classes_it_has_never_seen_no_chance(task):
     features, labels = np.random.default_rng(0).normal(size=(9, 2)), [0, 2, 2]
-    model = task.linear_model(1.0).fit(features, labels * 3)
+    model = linear_model(task, 1.0).fit(features, labels * 3)
     assert isinstance(model, LogisticRegression)
-    outputs = task.linear_outputs(model, features)
+    outputs = linear_outputs(task, model, features)
     assert (outputs[:, 1] == 0).all()
     np.testing.assert_allclose(
         outputs[:, [0, 2]], model.predict_proba(features)
@@ -190,7 +203,7 @@ def test_the_floor_gives_classes_it_has_never_seen_no_chance(task):
 
 
 def test_a_table_names_truth_and_likeliest_class(task):
-    row = dict(zip(task.columns(), task.cells([2], [0.2, 0.5, 0.3])))
+    row = dict(zip(csv_header(task), csv_row(task, [2], [0.2, 0.5, 0.3])))
     assert row == {
         "truth": "sad",
         "predicted": "happy",
@@ -198,13 +211,16 @@ def test_a_table_names_truth_and_likeliest_class(task):
         "p_happy": "0.500000",
         "p_sad": "0.300000",
     }
-    assert task.cells([-1], [0.2, 0.5, 0.3])[:2] == ["", "happy"]
+    assert csv_row(task, [-1], [0.2, 0.5, 0.3])[:2] == ["", "happy"]
 
 
 def test_a_clip_is_told_in_words(task):
-    assert task.say_truth([1]) == "happy"
-    assert task.say_truth([-1]) == "tied"
-    assert task.say([0.2, 0.5, 0.3]) == "happy 0.50, sad 0.30, angry 0.20"
+    assert format_label(task, [1]) == "happy"
+    assert format_label(task, [-1]) == "tied"
+    assert (
+        format_prediction(task, [0.2, 0.5, 0.3])
+        == "happy 0.50, sad 0.30, angry 0.20"
+    )
 
 
 def test_emotions_that_are_no_classes_are_refused(task):
@@ -215,7 +231,7 @@ def test_emotions_that_are_no_classes_are_refused(task):
 
 def test_each_input_has_its_confusion_matrix(task):
     made = random_predictions(task)
-    figure = task.figures(made)["confusion"]
+    figure = figures_of_test(task, made)["confusion"]
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == ["audio + visual", "audio only", "visual only"]
     for axis, predictions in zip(figure.axes, made.values()):

@@ -11,7 +11,18 @@ from hypothesis import (
 )
 from sklearn.metrics import root_mean_squared_error
 
+from auxformer_lobes.evaluation.linear_baseline import (
+    linear_model,
+    linear_outputs,
+)
 from auxformer_lobes.nnet.losses import ConcordanceLoss
+from auxformer_lobes.reporting.figures import figures_of_test
+from auxformer_lobes.reporting.tables import (
+    csv_header,
+    csv_row,
+    format_label,
+    format_prediction,
+)
 from auxformer_lobes.tasks import DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_clips, random_predictions
@@ -32,7 +43,9 @@ def concordance(x, y):
 
 
 def measure(task, truth, outputs):
-    return task.measure(task.statistics(truth, outputs).sum(0))
+    return task.compute_metrics(
+        task.sufficient_statistics(truth, outputs).sum(0)
+    )
 
 
 # Raters' means have some digits only.
@@ -97,7 +110,7 @@ def test_what_is_not_known_is_left_out_of_its_attribute_only(task):
         assert details["ccc"][i] == pytest.approx(
             concordance(x[known], y[known])
         )
-    assert task.known(truth).tolist() == (~unknown.any(1)).tolist()
+    assert task.has_label(truth).tolist() == (~unknown.any(1)).tolist()
 
 
 def test_an_attribute_that_no_clip_has_is_not_in_the_mean(task):
@@ -173,19 +186,19 @@ def test_the_floor_is_a_ridge_regression():
         task = DimensionalEmotion(names)
         truth = features[:, :number] + 3
         truth = truth[:, 0] if number == 1 else truth
-        model = task.linear_model(1e6).fit(features, truth)
-        outputs = task.linear_outputs(model, features)
+        model = linear_model(task, 1e6).fit(features, truth)
+        outputs = linear_outputs(task, model, features)
         assert outputs.shape == (40, number)
         np.testing.assert_allclose(outputs, features[:, :number] + 3, atol=1e-4)
 
 
 def test_a_stronger_model_is_less_regularised(task):
-    assert task.linear_model(0.01).alpha == 100
+    assert linear_model(task, 0.01).alpha == 100
 
 
 def test_a_table_has_true_and_predicted_numbers(task):
-    cells = task.cells([3.25, np.nan, 1.0], [3.0, 2.0, 1.23456])
-    assert dict(zip(task.columns(), cells)) == {
+    cells = csv_row(task, [3.25, np.nan, 1.0], [3.0, 2.0, 1.23456])
+    assert dict(zip(csv_header(task), cells)) == {
         "true_arousal": "3.2500",
         "true_valence": "",
         "true_dominance": "1.0000",
@@ -197,8 +210,10 @@ def test_a_table_has_true_and_predicted_numbers(task):
 
 def test_a_clip_is_told_in_words(task):
     told = "arousal 3.25, valence unknown, dominance 1.00"
-    assert task.say_truth([3.25, float("nan"), 1.0]) == told
-    assert task.say([3.25, 2.0, 1.0]) == told.replace("unknown", "2.00")
+    assert format_label(task, [3.25, float("nan"), 1.0]) == told
+    assert format_prediction(task, [3.25, 2.0, 1.0]) == told.replace(
+        "unknown", "2.00"
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,7 +229,7 @@ def test_a_corpus_without_attributes_is_refused(task, entry):
 
 def test_the_figure_has_a_square_an_attribute(task):
     made = random_predictions(task)
-    figure = task.figures(made)["attributes"]
+    figure = figures_of_test(task, made)["attributes"]
     assert [axis.get_title() for axis in figure.axes] == [*task.names]
     both = made["audio_visual"]
     for i, axis in enumerate(figure.axes):

@@ -36,7 +36,26 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path, model):
 
     assert make(tmp_path, model).recover_if_possible().path.name == "CKPT+first"
     assert model.weight.item() == 1.0
-    assert [path.name for path in tmp_path.iterdir()] == ["CKPT+first"]
+    # Removed with the next save, by the process that trains.
+    make(tmp_path, model).save_checkpoint(name="third")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["CKPT+first", "CKPT+third"]
+
+
+def test_a_process_that_reads_deletes_nothing(tmp_path, model):
+    """Another process may be saving a checkpoint."""
+    make(tmp_path, model).save_checkpoint(name="first")
+
+    def _read_meanwhile(obj, path):
+        torch.save(obj.state_dict(), path)
+        before = sorted(tmp_path.rglob("*"))
+        reader = make(tmp_path, model)
+        assert reader.find_checkpoint().path.name == "CKPT+first"
+        assert sorted(tmp_path.rglob("*")) == before
+
+    saving = make(tmp_path, model, custom_save_hooks={"model": _read_meanwhile})
+    saving.save_checkpoint(name="second")
+    assert len(make(tmp_path, model).list_checkpoints()) == 2
 
 
 def test_checkpoints_of_speechbrains_own_are_left_alone(tmp_path, model):

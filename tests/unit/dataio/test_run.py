@@ -1,0 +1,93 @@
+"""The run folder has one owner, and opening it changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.tasks import CategoricalEmotion
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
+from auxformer_lobes.utils.errors import UserError
+
+TASK = CategoricalEmotion(["angry", "happy"])
+HOLD = """
+import sys, time
+from auxformer_lobes.dataio.run import Run
+with Run(sys.argv[1]).lock():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of three epochs."""
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    model = torch.nn.Linear(1, 1)
+    checkpointer = AtomicCheckpointer(run.checkpoints, {"model": model})
+    for epoch, (loss, uar) in enumerate([(0.9, 0.5), (0.4, 0.6), (0.5, 0.7)]):
+        stats = {"loss": loss, "uar": uar}
+        run.write_epoch({"epoch": epoch + 1, "valid": stats})
+        checkpointer.save_checkpoint(
+            name=str(epoch + 1), meta={"epoch": epoch + 1, **stats}
+        )
+    return run
+
+
+@pytest.mark.parametrize("select_by, epoch", [("loss", 2), ("uar", 3)])
+def test_the_best_epoch_and_the_best_checkpoint_agree(run, select_by, epoch):
+    assert run.best_epoch(select_by, TASK) == epoch
+    assert run.best_checkpoint(select_by, TASK).meta["epoch"] == epoch
+
+
+def test_opening_a_run_that_is_being_trained_changes_nothing(run):
+    incomplete = run.checkpoints / "CKPT+4"
+    incomplete.mkdir()
+    (incomplete / "CKPT.yaml").write_text("loss: 0.1\n")
+    (run.checkpoints / "saving.txt").write_text("CKPT+1\nCKPT+2\nCKPT+3\n")
+    before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")}
+    again = Run(run.folder)
+    assert again.best_checkpoint("loss", TASK).meta["epoch"] == 2
+    assert len(again.history()) == 3
+    with pytest.raises(UserError, match="metrics.json: No such file"):
+        again.metrics()
+    assert {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")} == before
+
+
+def test_epochs_that_are_run_again_replace_themselves(run):
+    run.write_epoch({"epoch": 2, "valid": {"loss": 0.3}})
+    assert [entry["epoch"] for entry in run.history()] == [1, 2]
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path):
+    with pytest.raises(UserError, match="has no checkpoint: train first"):
+        Run(tmp_path).best_checkpoint("loss", TASK)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_damaged_file_is_named(run):
+    run.metrics_file.write_text(json.dumps({"test": 1})[:5])
+    with pytest.raises(UserError, match="metrics.json: not JSON, or damaged"):
+        run.metrics()
+
+
+def test_a_folder_is_trained_by_one_process_and_a_killed_one_frees_it(run):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, run.folder],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert holder.stdout.readline() == "locked\n"
+    with pytest.raises(UserError, match="another process is training there"):
+        with run.lock():
+            pass
+    holder.kill()
+    holder.wait()
+    with run.lock():
+        pass
