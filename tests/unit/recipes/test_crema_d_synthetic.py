@@ -4,6 +4,7 @@ import csv
 import filecmp
 
 import av
+import crema_d_synthetic
 import cv2
 import numpy as np
 import pytest
@@ -210,7 +211,8 @@ def test_a_clip_depends_on_its_name_and_the_seed_only(corpus, tmp_path):
         assert first == same != other
 
 
-def test_a_corpus_is_kept_until_an_option_changes(tmp_path):
+def test_a_corpus_is_kept_until_an_option_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(crema_d_synthetic, "EMOTIONS", {"ANG": "angry"})
     folder = tmp_path / "demo"
     make_synthetic_crema_d(folder, 1, 1)
     (folder / "mine").touch()

@@ -316,7 +316,7 @@ def test_attributes_can_be_learnt_from_other_sessions(corpus):
     train = np.array([int(turn.split("-")[1][1:]) <= 4 for turn in blocks])
     for extractor, ending, column in (
         (FbankFeatures(hop_length=20), ".wav", 0),  # activation
-        (HogFeatures(frames_per_second=FRAME_RATE), ".avi", 1),  # valence
+        (HogFeatures(frames_per_second=1), ".avi", 1),  # valence
     ):
         paths = media(corpus, ending)
         features = np.stack(
