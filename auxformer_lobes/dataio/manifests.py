@@ -145,7 +145,7 @@ def fill_manifests(entries, splits, files, media, require_both):
     files : dict
         Clip -> `MediaFiles`.
     media : dict
-        Clip -> `Media`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     require_both : bool
         Whether training clips need both modalities too.
 

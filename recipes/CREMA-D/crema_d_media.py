@@ -1,4 +1,4 @@
-"""Locates the WAV and video files of CREMA-D and finds the unusable ones."""
+"""Locates the wav and video files of CREMA-D and finds the unusable ones."""
 
 from multiprocessing.pool import ThreadPool
 
@@ -9,12 +9,12 @@ from auxformer_lobes.utils.errors import UserError
 WAV_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
 
-# Seconds. The published work truncates here; the sentences last 1.3 s to 5 s.
-MAX_DURATION = 12.0
+# The published work truncates here; the sentences last 1.3 s to 5 s.
+MAX_SECONDS = 12.0
 
 
 def media_files(clip):
-    """Paths of a clip's WAV and video file.
+    """Paths of a clip's wav and video file.
 
     Arguments
     ---------
@@ -49,12 +49,12 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
         Number of threads; 0 for one per CPU.
     open_video : bool
         Whether to open the video files; if not, they count as usable and as
-        long as the WAV files.
+        long as the wav files.
 
     Returns
     -------
     media : dict
-        Clip -> `Media`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     problems : list of dict
         `file` (relative to the corpus) and `reason` of each unusable file.
 
@@ -76,7 +76,7 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
             "Git LFS pointers: run `git lfs pull` in that folder"
         )
     return media_check.check_media(
-        data_folder, files, MAX_DURATION, num_workers, open_video
+        data_folder, files, MAX_SECONDS, num_workers, open_video
     )
 
 

@@ -69,7 +69,7 @@ def prepare_crema_d(
     """Writes train.json, valid.json, test.json and prepare_report.json.
 
     A manifest entry has `wav` and `video` (null if unusable), `duration` (s,
-    of the WAV file, or else of the video), `emotion`, `votes` (distribution
+    of the wav file, or else of the video), `emotion`, `votes` (distribution
     over the classes, in the order of `class_names`), `spk_id`, `gender`,
     `age`, `sentence`, `intended_emotion` and `intended_level`.
 

@@ -77,7 +77,7 @@ def prepare_msp_improv(
     """Writes train.json, valid.json, test.json and prepare_report.json.
 
     A manifest entry has `wav` and `video` (null if unusable), `duration` (s,
-    of the WAV file, or else of the video), `emotion`, `votes` (distribution
+    of the wav file, or else of the video), `emotion`, `votes` (distribution
     over the classes, in the order of `class_names`), `attributes` (arousal,
     valence, dominance: means over raters, 1 to 5, null without an answer),
     `raters` (their number), `spk_id`, `gender`, `condition`, `session`,

@@ -82,7 +82,7 @@ def describe(clip):
 
 
 def find_media(data_folder):
-    """Finds the WAV and video files anywhere below a folder.
+    """Finds the wav and video files anywhere below a folder.
 
     Arguments
     ---------
@@ -118,7 +118,7 @@ def find_media(data_folder):
 
 
 def media_files(clip, found):
-    """Paths of a clip's WAV and video file.
+    """Paths of a clip's wav and video file.
 
     Arguments
     ---------

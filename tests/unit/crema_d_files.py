@@ -13,7 +13,6 @@ import pytest
 import soundfile
 from crema_d_prepare import prepare_crema_d
 
-from auxformer_lobes.dataio.media_check import Media
 from auxformer_lobes.utils.errors import UserError
 
 EXCERPT = Path(__file__).parents[1] / "data" / "crema-d"
@@ -28,7 +27,7 @@ TRAIN, VALID, TEST = "1001_IEO_NEU_XX", "1006_IEO_NEU_XX", "1004_IEO_NEU_XX"
 
 
 def make_corpus(folder):
-    """Makes the corpus; all clips have the same WAV and the same video.
+    """Makes the corpus; all clips have the same wav and the same video.
 
     Arguments
     ---------
@@ -67,7 +66,7 @@ def skip_media_check(monkeypatch):
         crema_d_prepare,
         "check_media",
         lambda folder, files, *options: (
-            dict.fromkeys(files, Media(2.5, 2.5)),
+            dict.fromkeys(files, (2.5, 2.5)),
             [],
         ),
     )

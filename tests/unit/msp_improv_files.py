@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from msp_improv_prepare import prepare_msp_improv
 
-from auxformer_lobes.dataio.media_check import Media
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import grey_pictures, write_media
 
@@ -90,7 +89,7 @@ def make_corpus(
     video="Video/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.avi",
     labels="Evalution.txt",
 ):
-    """Makes the corpus; all turns have the same WAV and the same video.
+    """Makes the corpus; all turns have the same wav and the same video.
 
     Arguments
     ---------
@@ -99,7 +98,7 @@ def make_corpus(
     turns : dict
         Name -> list of `Rater`.
     wav : str
-        Pattern of the WAV files' paths.
+        Pattern of the wav files' paths.
     video : str
         Pattern of the video files' paths.
     labels : str
@@ -135,7 +134,7 @@ def skip_media_check(monkeypatch):
         msp_improv_prepare,
         "check_media",
         lambda folder, files, *options: (
-            dict.fromkeys(files, Media(2.5, 2.5)),
+            dict.fromkeys(files, (2.5, 2.5)),
             [],
         ),
     )

@@ -100,7 +100,7 @@ def files(folder):
 
 
 def media(folder, ending):
-    """Turn -> its WAV or video file."""
+    """Turn -> its wav or video file."""
     return {
         path.stem.replace("MSP-IMPROV-", ""): path
         for path in sorted(folder.rglob(f"*{ending}"))
