@@ -84,22 +84,26 @@ def read_released(path, labels, rule, classes, turns):
     UserError
         If the file is damaged or has other labels.
     """
-    no_facts = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
-    facts = {clip: describe_ratings(turn) for clip, turn in turns.items()}
-    if labels != "attributes":
-        if not {*SECONDARY} & {*label_tables.read_header(path)}:
-            raise UserError(
-                f"released_labels: {path} has no classes: set labels to "
-                "attributes"
-            )
+    if labels == "attributes":
+        entries, splits, excluded = _read_attributes(path)
+    elif {*SECONDARY} & {*label_tables.read_header(path)}:
         found, splits, excluded = label_tables.read_released(
             path, SECONDARY, classes, rule, _read_clip
         )
-        entries = {
-            clip: {**label._asdict(), **facts.get(clip, no_facts)}
-            for clip, label in found.items()
-        }
-        return entries, splits, excluded
+        entries = {clip: label._asdict() for clip, label in found.items()}
+    else:
+        raise UserError(
+            f"released_labels: {path} has no classes: set labels to attributes"
+        )
+    unrated = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
+    for clip, entry in entries.items():
+        facts = describe_ratings(turns[clip]) if clip in turns else unrated
+        entries[clip] = {**facts, **entry}
+    return entries, splits, excluded
+
+
+def _read_attributes(path):
+    """Attributes and splits of a released file, as `read_released`."""
     columns = {
         "FileName": _read_clip,
         "Split_Set": label_tables.RELEASED_SPLITS.__getitem__,
@@ -115,7 +119,6 @@ def read_released(path, labels, rule, classes, turns):
             continue
         entries[clip] = {
             **Label(None, None)._asdict(),
-            **facts.get(clip, no_facts),
             "attributes": attributes,
         }
         splits[clip] = row["Split_Set"]

@@ -225,7 +225,7 @@ def test_a_corpus_is_kept_until_an_option_changes(tmp_path, monkeypatch):
 
 def test_a_folder_with_other_contents_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UserError, match="not a demo corpus"):
+    with pytest.raises(UserError, match=str(tmp_path)):
         make_synthetic_crema_d(tmp_path, 1, 1)
     assert files(tmp_path) == ["thesis.tex"]
 

@@ -358,7 +358,7 @@ def test_people_are_marked_as_synthetic(corpus):
 
 def test_a_folder_with_other_contents_is_refused(tmp_path):
     (tmp_path / "Evalution.txt").touch()
-    with pytest.raises(UserError, match="not a demo corpus"):
+    with pytest.raises(UserError, match=str(tmp_path)):
         make_synthetic_msp_improv(tmp_path, turns=1)
     assert files(tmp_path) == ["Evalution.txt"]
 
