@@ -51,9 +51,9 @@ def make_films(folder, number):
         How many.
     """
     sys.path.append(str(RECIPE))
-    from crema_d_synthetic import make_demo_corpus
+    from crema_d_synthetic import make_synthetic_crema_d
 
-    make_demo_corpus(folder, -(-number // 12), num_sentences=2)
+    make_synthetic_crema_d(folder, -(-number // 12), num_sentences=2)
     films = sorted(Path(folder, "VideoFlash").iterdir())
     for film in films[number:]:
         film.unlink()

@@ -1,8 +1,8 @@
-"""Reads label files: csv tables, those above all that the authors released.
+"""Readers of label tables in CSV, such as those released with AuxFormer.
 
-The authors of AuxFormer published the labels and partitions of their
-experiments: https://github.com/ilucasgoncalves/AuxFormer. A table that cannot
-be used raises a `UserError` that names it, and the line.
+The authors of AuxFormer released the labels and partitions of their
+experiments: https://github.com/ilucasgoncalves/AuxFormer. A damaged table
+raises a `UserError` that names the file and the line.
 """
 
 import csv
@@ -18,19 +18,20 @@ RELEASED_SPLITS = {"Train": "train", "Development": "valid", "Test": "test"}
 
 
 def read_table(path, columns):
-    """Rows of a csv file, each as a dictionary.
+    """Rows of a CSV file.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     columns : dict
-        Columns to read -> what turns their text into a value; what it cannot
-        read it refuses with a ValueError.
+        Column to read -> function that converts its text, and raises a
+        ValueError or KeyError if it cannot.
 
     Returns
     -------
     list of dict
+        Column -> value, for each row.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def read_table(path, columns):
         If a column is missing or a row cannot be read.
     """
     rows = []
-    # What is no text at all has none of the columns either.
+    # A binary file fails below, for want of the columns.
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         for column in columns:
@@ -49,7 +50,7 @@ def read_table(path, columns):
         for row in reader:
             try:
                 rows.append({c: read(row[c]) for c, read in columns.items()})
-            # What a row that is cut off has for a missing value is None.
+            # A truncated row has None for its missing values.
             except (AttributeError, KeyError, TypeError, ValueError):
                 raise UserError(
                     f"{path} is damaged in line {reader.line_num}: get it again"
@@ -58,14 +59,14 @@ def read_table(path, columns):
 
 
 def read_clips(path, columns):
-    """Rows of a csv file with a row a clip; the same one may stand twice.
+    """Rows of a CSV file by clip; exact duplicates of a row are dropped.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     columns : dict
-        What `read_table` is given, with `FileName`.
+        As in `read_table`, including `FileName`.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def read_clips(path, columns):
     Raises
     ------
     UserError
-        If a clip has two different rows, or `read_table` refuses the file.
+        If a clip has two different rows, or the table is damaged.
     """
     rows = {}
     for row in read_table(path, columns):
@@ -86,7 +87,7 @@ def read_clips(path, columns):
 
 
 def read_header(path):
-    """The columns of a csv file.
+    """Column names of a CSV file.
 
     Arguments
     ---------
@@ -96,22 +97,23 @@ def read_header(path):
     Returns
     -------
     list of str
+        Empty for an empty file.
     """
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         return next(csv.reader(file), [])
 
 
 def find_released(path, partition, label_rule):
-    """Finds a label file that the authors of AuxFormer released.
+    """Path of the label file released for a partition.
 
     Arguments
     ---------
     path : pathlib.Path
-        The file, or the folder that holds one for each partition.
+        The file, or the folder with one file per partition.
     partition : int
         1 to 5.
     label_rule : str
-        The rule that the labels must have been made by, as their folder says.
+        The consensus rule; it must match the one in the folder's name.
 
     Returns
     -------
@@ -120,15 +122,15 @@ def find_released(path, partition, label_rule):
     Raises
     ------
     UserError
-        If there is none.
+        If there is no such file, or its rule is another one.
     """
     made_by = re.search(r"class_([PMD])\b", str(path.absolute()))
     if made_by and made_by[1] != label_rule:
         raise UserError(
-            f"released_labels: {path} are labels by rule {made_by[1]}: set "
+            f"released_labels: {path} holds labels by rule {made_by[1]}: set "
             f"label_rule to {made_by[1]}"
         )
-    # The folders of CREMA-D's six classes lack the plural that others have.
+    # Released as label_… for six classes of CREMA-D, as labels_… elsewhere.
     names = [
         f"{word}_consensus_{partition}.csv" for word in ("label", "labels")
     ]
@@ -136,29 +138,29 @@ def find_released(path, partition, label_rule):
         if file.is_file():
             return file
     raise UserError(
-        f"released_labels: {path} is no file, and no folder that holds "
+        f"released_labels: {path} is neither a file nor a folder with "
         f"{' or '.join(names)}; the partitions are 1 to 5"
     )
 
 
 def read_released(path, emotions, classes, rule, read_clip):
-    """Labels and splits from a file that the authors of AuxFormer released.
+    """Labels and splits from a label file released with AuxFormer.
 
-    The classes in it are smoothed shares of the votes: each class has a
-    little, also one without votes.
+    The file holds a smoothed distribution of the votes, in which classes
+    without a vote have a small share too; it is removed.
 
     Arguments
     ---------
     path : pathlib.Path
-        The file.
+        The file, with columns `FileName`, `Split_Set` and one per class.
     emotions : collection of str
-        Columns that are classes.
+        All names that a class column can have.
     classes : sequence of str
-        The classes that it must have.
+        The classes that the file must have.
     rule : str
-        "P", "M" or "D"; tied clips are left out but by "D".
+        "P", "M" or "D"; only "D" keeps clips without a consensus.
     read_clip : callable
-        Turns a file name into the name of a clip.
+        Converts a file name to the name of the clip.
 
     Returns
     -------
@@ -166,14 +168,14 @@ def read_released(path, emotions, classes, rule, read_clip):
         Clip -> `Label`.
     splits : dict
         Clip -> "train", "valid" or "test".
-    left_out : dict
+    excluded : dict
         Reason -> list of clips.
 
     Raises
     ------
     UserError
-        If it has other classes, or two different rows of a clip, or cannot
-        be read.
+        If the file is damaged, has other classes or two different rows for
+        a clip.
     """
     found = [column for column in read_header(path) if column in emotions]
     if set(found) != set(classes):
@@ -190,18 +192,18 @@ def read_released(path, emotions, classes, rule, read_clip):
     smoothed = np.array(
         [[row[name] for name in classes] for row in rows.values()]
     )
-    # What a class without votes has: 0.01 in the files of CREMA-D.
+    # The smallest share is that of a class without votes: 0.01 for CREMA-D.
     votes = smoothed - smoothed.min(initial=1)
     labels = {}
     splits = {}
-    left_out = defaultdict(list)
+    excluded = defaultdict(list)
     for (clip, row), clip_votes in zip(rows.items(), votes):
         label, reason = label_clip(clip_votes, classes, classes, rule)
         if label is None:
-            left_out[reason].append(clip)
+            excluded[reason].append(clip)
         else:
             labels[clip], splits[clip] = label, row["Split_Set"]
-    return labels, splits, dict(left_out)
+    return labels, splits, dict(excluded)
 
 
 def _share(text):

@@ -1,16 +1,14 @@
-"""Votes of raters -> labels: the classes and the rules of consensus.
+"""Labels from raters' votes: emotion classes and consensus rules.
 
-Raters of emotion seldom agree, so a rule turns the votes on a clip into its
+Raters seldom agree on an emotion, so a rule turns the votes on a clip into a
 label:
 
-- ``P``, plurality: the class with most votes; a clip with a tie is left out.
-- ``M``, majority: the class with more than half of the votes; a clip without
-  such a class is left out.
-- ``D``, distributional: every clip is kept, its label is the distribution of
-  the votes.
+- ``P``, plurality: the class with the most votes; ties are excluded.
+- ``M``, majority: the class with more than half of the votes; clips without
+  one are excluded.
+- ``D``, distributional: the distribution of the votes; no clip is excluded.
 
-Votes may be fractions, where a rater who perceived two emotions has given
-each half a vote.
+Votes may be fractions: a rater who names two emotions gives each half a vote.
 """
 
 from typing import NamedTuple, Optional
@@ -38,21 +36,21 @@ _CLASSES = {
     6: ("angry", "disgust", "fear", "happy", "neutral", "sad"),
     4: ("angry", "happy", "neutral", "sad"),
 }
-# Fractions that add up to the same differ in their last digits; sums of
-# different ones, of up to ten classes a rater, by 1/2520 at least.
+# Equal sums of fractions differ by rounding errors only; unequal ones, with up
+# to ten classes per rater, by at least 1/2520 (the lcm of 1 to 10).
 _ROUNDING = 1e-6
 
 
 class Label(NamedTuple):
-    """What raters perceived in a clip.
+    """Label of a clip: the fields `emotion` and `votes` of a manifest.
 
     Arguments
     ---------
     emotion : str or None
-        The class of the consensus, None if there is none.
+        Consensus class; None without a consensus.
     votes : list of float or None
-        Shares of the votes, over the classes; None where attributes are
-        what was perceived.
+        Distribution of the votes over the classes; None if the clip is
+        labelled with attributes only.
     """
 
     emotion: Optional[str]
@@ -60,23 +58,24 @@ class Label(NamedTuple):
 
 
 def class_names(num_classes, choices=tuple(_CLASSES)):
-    """The emotion classes, in the order of logits and votes.
+    """Names of the emotion classes, in the order of logits and votes.
 
     Arguments
     ---------
     num_classes : int
         10, 6 or 4.
     choices : sequence of int
-        What there is to choose from.
+        Numbers of classes that the corpus supports.
 
     Returns
     -------
     tuple of str
+        Alphabetical.
 
     Raises
     ------
     UserError
-        If there is no set of that many classes.
+        If `num_classes` is not among the choices.
 
     Example
     -------
@@ -92,12 +91,12 @@ def class_names(num_classes, choices=tuple(_CLASSES)):
 
 
 def top_classes(votes):
-    """The classes that share the highest count.
+    """Indices of the classes with the most votes: several in a tie.
 
     Arguments
     ---------
     votes : array_like
-        Votes for each class, `[classes]`.
+        Votes per class, `[classes]`.
 
     Returns
     -------
@@ -114,21 +113,20 @@ def top_classes(votes):
 
 
 def consensus(votes, rule):
-    """The one class that the raters agree on, under a rule.
+    """Index of the class that the raters agree on.
 
     Arguments
     ---------
     votes : array_like
-        Votes for each class, `[classes]`.
+        Votes per class, `[classes]`.
     rule : str
-        "P", "M" or "D", see the module's docstring. Under "D" a clip without
-        a consensus is kept all the same.
+        "P", "M" or "D", see the module docstring.
 
     Returns
     -------
     int or None
-        Index of the class; None if no class alone is on top or, under "M",
-        if it has no more than half of the votes.
+        None in a tie and, under "M", if no class has more than half of the
+        votes.
 
     Raises
     ------
@@ -154,17 +152,17 @@ def consensus(votes, rule):
 
 
 def shares(votes):
-    """Votes as a distribution over the classes.
+    """Votes normalised to a distribution over the classes.
 
     Arguments
     ---------
     votes : array_like
-        Votes for each class, `[classes]`; not all 0.
+        Votes per class, `[classes]`, not all 0.
 
     Returns
     -------
     np.ndarray
-        `[classes]`, sum 1.
+        `[classes]`, sums to 1.
 
     Example
     -------
@@ -176,26 +174,25 @@ def shares(votes):
 
 
 def label_clip(votes, names, classes, rule):
-    """The label of a clip, if it has one.
+    """Label of a clip, or the reason why it has none.
 
-    The consensus is over all that raters could vote for; clips with another
-    class on top than those that are asked for have no label.
+    The consensus is taken over all names, and a clip whose top name is not
+    one of `classes` gets no label; the distribution is over `classes`.
 
     Arguments
     ---------
     votes : array_like
-        Votes for each name, `[names]`.
+        Votes per name, `[names]`.
     names : sequence of str
-        What raters could vote for.
+        The options that raters had.
     classes : sequence of str
-        The classes to keep, some of the names.
+        The names to keep.
     rule : str
-        "P", "M" or "D"; a clip without a consensus is kept by "D" only.
+        "P", "M" or "D"; only "D" keeps clips without a consensus.
 
     Returns
     -------
     label : Label or None
-        The label; its votes are shares among the classes.
     reason : str or None
         Why there is no label.
 

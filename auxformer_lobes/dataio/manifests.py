@@ -1,4 +1,4 @@
-"""Writes the manifests of a corpus, once: what all preparations share."""
+"""Manifests of a corpus: splits, entries and the preparation report."""
 
 import json
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ REPORT = "prepare_report.json"
 
 
 def fingerprint(path):
-    """What changes when a file does.
+    """Path, size in bytes and modification time in ns of a file.
 
     Arguments
     ---------
@@ -26,21 +26,22 @@ def fingerprint(path):
     Returns
     -------
     list
-        Path, size in bytes, time of the last change in ns.
+        Differs once the file has changed.
     """
     status = path.stat()
     return [str(path), status.st_size, status.st_mtime_ns]
 
 
 def is_prepared(save_folder, options):
-    """Whether a folder holds what these options give.
+    """Whether a folder holds the manifests for these options already.
 
     Arguments
     ---------
     save_folder : pathlib.Path
-        Where the manifests are written.
+        Folder of the manifests.
     options : dict
-        Options of the preparation, and fingerprints of what it reads.
+        Options of the preparation, with the fingerprints of the tables that
+        it reads.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def is_prepared(save_folder, options):
     if not all((save_folder / name).is_file() for name in files):
         return False
     done = json.loads((save_folder / REPORT).read_text("utf-8"))
-    # Through JSON, because the report went through it: tuples are lists there.
+    # Compared as JSON, which has no tuples.
     if done["options"] != json.loads(json.dumps(options)):
         return False
     logger.info(f"{save_folder} is up to date, skipping preparation")
@@ -58,28 +59,29 @@ def is_prepared(save_folder, options):
 
 
 def read_partition(partition, published, groups, kind):
-    """Who is kept for development and test.
+    """Speakers or sessions held out for validation and test.
 
     Arguments
     ---------
     partition : int or dict
-        1 to 5, the published ones, or two lists, `valid` and `test`.
+        Number of a published partition, or lists `valid` and `test`.
     published : pathlib.Path
-        JSON file of the published ones.
+        JSON file of the published partitions.
     groups : collection of str
         All speakers or sessions of the corpus.
     kind : str
-        What they are: "actor", "session".
+        "actor" or "session", for errors.
 
     Returns
     -------
     dict
-        Group -> "valid" or "test"; who is missing trains.
+        Group -> "valid" or "test"; all other groups train.
 
     Raises
     ------
     UserError
-        If there is no such partition.
+        If the partition is unknown, not two disjoint lists, or names a group
+        that the corpus lacks.
 
     Example
     -------
@@ -129,38 +131,38 @@ def _check_partition(partition, groups, kind):
 
 
 def fill_manifests(entries, splits, files, media, require_both):
-    """Puts clips into manifests, those that can be used.
+    """Distributes the usable clips over the three manifests.
 
-    A clip with one usable modality is kept for training; selection and test
-    are on clips that have both.
+    Training keeps clips with one usable modality; validation and test need
+    both.
 
     Arguments
     ---------
     entries : dict
-        Clip -> its fields, but for those of the media.
+        Clip -> manifest fields other than `wav`, `video`, `duration`.
     splits : dict
         Clip -> "train", "valid" or "test".
     files : dict
         Clip -> `MediaFiles`.
     media : dict
-        Clip -> `Media`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     require_both : bool
         Whether training clips need both modalities too.
 
     Returns
     -------
     manifests : dict
-        Split -> clip -> entry, with `wav`, `video` and `duration`.
-    left_out : dict
+        Split -> clip -> entry.
+    excluded : dict
         Reason -> list of clips.
     """
     manifests = {split: {} for split in SPLITS}
-    left_out = defaultdict(list)
+    excluded = defaultdict(list)
     for clip, usable in media.items():
         unusable = usable.count(None)
         allowed = 1 if splits[clip] == "train" and not require_both else 0
         if unusable > allowed:
-            left_out[f"{unusable} of 2 modalities unusable"].append(clip)
+            excluded[f"{unusable} of 2 modalities unusable"].append(clip)
             continue
         wav, video = (
             None if seconds is None else f"{{data_root}}/{file}"
@@ -169,46 +171,46 @@ def fill_manifests(entries, splits, files, media, require_both):
         manifests[splits[clip]][clip] = {
             "wav": wav,
             "video": video,
-            "duration": usable.sound or usable.picture,
+            "duration": next(filter(None, usable)),  # s, audio first
             **entries[clip],
         }
-    return manifests, dict(left_out)
+    return manifests, dict(excluded)
 
 
 def write_manifests(
-    corpus, save_folder, manifests, options, left_out, problems, **facts
+    corpus, save_folder, manifests, options, excluded, problems, **facts
 ):
-    """Writes the manifests and the report on them, and says so.
+    """Writes the manifests and the report, and logs the counts.
 
-    The report, which says that the manifests are done, is written last.
+    The report is written last: it marks the manifests as complete.
 
     Arguments
     ---------
     corpus : str
-        Its name.
+        Name of the corpus.
     save_folder : pathlib.Path
-        Where to write.
+        Folder of the manifests.
     manifests : dict
         Split -> clip -> entry.
     options : dict
-        What `is_prepared` is given.
-    left_out : dict
+        As in `is_prepared`.
+    excluded : dict
         Reason -> list of clips.
     problems : list of dict
-        `file` and `reason` for each unusable file.
+        `file` and `reason` of each unusable file.
     **facts
-        What else the report says.
+        Further fields of the report.
 
     Raises
     ------
     UserError
-        If a split has no clip.
+        If a split is empty.
     """
     _check_splits(corpus, manifests, problems)
     report = {
         "options": options,
-        "counts": _count(manifests, left_out, problems),
-        "left_out": left_out,
+        "counts": _count(manifests, excluded, problems),
+        "excluded": excluded,
         "problems": problems,
         **facts,
     }
@@ -220,8 +222,8 @@ def write_manifests(
             json.dump(content, file, indent=2)
     logger.info(
         f"{corpus}: {', '.join(f'{len(manifests[s]):,} {s}' for s in SPLITS)} "
-        f"clips, {sum(map(len, left_out.values())):,} left out; "
-        f"{len(problems)} unusable files, named in {save_folder / REPORT}"
+        f"clips, {sum(map(len, excluded.values())):,} excluded; "
+        f"{len(problems)} unusable files, see {save_folder / REPORT}"
     )
 
 
@@ -234,16 +236,16 @@ def _check_splits(corpus, manifests, problems):
                     f"{len(problems):,} files are unusable, such as "
                     "{file} ({reason})".format(**problems[0])
                 )
-            raise UserError(f"{corpus}: no clip is left for {split}: {cure}")
+            raise UserError(f"{corpus}: no clip left in {split}: {cure}")
 
 
-def _count(manifests, left_out, problems):
+def _count(manifests, excluded, problems):
     counts = {
         split: Counter(
             sorted(c["emotion"] or "no class" for c in clips.values())
         )
         for split, clips in manifests.items()
     }
-    counts["left_out"] = {why: len(clips) for why, clips in left_out.items()}
+    counts["excluded"] = {why: len(clips) for why, clips in excluded.items()}
     counts["problems"] = len(problems)
     return counts

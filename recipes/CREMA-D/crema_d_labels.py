@@ -1,6 +1,6 @@
-"""Reads the tables of CREMA-D: who speaks, what the raters voted, who tests.
+"""Labels, actors and partitions of CREMA-D, from its tables.
 
-A table that cannot be used raises a `UserError` that names it, and the line.
+A damaged table raises a `UserError` that names the file and the line.
 """
 
 import re
@@ -14,7 +14,7 @@ from auxformer_lobes.utils.errors import UserError
 
 EMOTIONS = class_names(6)
 VOTE_COLUMNS = ("A", "D", "F", "H", "N", "S")
-# What the raters were given -> first digit of a row's index.
+# Modalities presented to the raters -> first digit of a row's index.
 CONDITIONS = {"voice": "1", "face": "2", "audiovisual": "3"}
 
 INTENDED = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), EMOTIONS))
@@ -26,10 +26,10 @@ PARTITIONS = Path(__file__).with_name("partitions.json")
 
 
 def read_votes(path, rule, classes, condition):
-    """Labels by a rule of consensus, from the table of all votes.
+    """Labels by a consensus rule, from the table of all votes.
 
-    The consensus is over all six classes also where only four are asked for:
-    clips of the other two are left out.
+    The consensus is taken over all six classes; with four classes, clips with
+    one of the other two on top are excluded.
 
     Arguments
     ---------
@@ -40,14 +40,19 @@ def read_votes(path, rule, classes, condition):
     classes : sequence of str
         The classes to keep.
     condition : str
-        "audiovisual", "voice" or "face".
+        What the raters were presented: "audiovisual", "voice" or "face".
 
     Returns
     -------
     labels : dict
         Clip -> `Label`.
-    left_out : dict
+    excluded : dict
         Reason -> list of clips.
+
+    Raises
+    ------
+    UserError
+        If the condition is unknown or the table is damaged.
     """
     if condition not in CONDITIONS:
         raise UserError(
@@ -57,30 +62,30 @@ def read_votes(path, rule, classes, condition):
     columns = {"": str, "fileName": _clip_name}
     columns.update(dict.fromkeys(VOTE_COLUMNS, int))
     labels = {}
-    left_out = defaultdict(list)
+    excluded = defaultdict(list)
     for row in label_tables.read_table(path, columns):
         if not row[""].startswith(CONDITIONS[condition]):
             continue
         votes = [row[column] for column in VOTE_COLUMNS]
         label, reason = label_clip(votes, EMOTIONS, classes, rule)
         if label is None:
-            left_out[reason].append(row["fileName"])
+            excluded[reason].append(row["fileName"])
         else:
             labels[row["fileName"]] = label
-    return labels, dict(left_out)
+    return labels, dict(excluded)
 
 
 def read_released(path, classes, rule):
-    """Labels and splits from a file that the authors of AuxFormer released.
+    """Labels and splits from a label file released with AuxFormer.
 
     Arguments
     ---------
     path : pathlib.Path
         The file.
     classes : sequence of str
-        The classes it must have.
+        The classes that the file must have.
     rule : str
-        "P", "M" or "D"; tied clips are left out but by "D".
+        "P", "M" or "D"; only "D" keeps clips without a consensus.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def read_released(path, classes, rule):
         Clip -> `Label`.
     splits : dict
         Clip -> "train", "valid" or "test".
-    left_out : dict
+    excluded : dict
         Reason -> list of clips.
     """
     return label_tables.read_released(
@@ -101,7 +106,7 @@ def read_released(path, classes, rule):
 
 
 def read_actors(path):
-    """Age and gender of the actors.
+    """Gender and age of the actors.
 
     Arguments
     ---------
@@ -111,7 +116,7 @@ def read_actors(path):
     Returns
     -------
     dict
-        Actor -> `spk_id`, `gender`, `age`.
+        Actor -> `spk_id`, `gender`, `age` (years).
     """
     columns = {"ActorID": str, "Sex": str.lower, "Age": int}
     rows = label_tables.read_table(path, columns)
@@ -126,19 +131,24 @@ def read_actors(path):
 
 
 def describe(clip, actors):
-    """What a clip's name says: the actor and what was asked of the actor.
+    """Manifest fields encoded in a clip's name.
 
     Arguments
     ---------
     clip : str
         Name of the clip.
     actors : dict
-        What `read_actors` returns.
+        As returned by `read_actors`.
 
     Returns
     -------
     dict
-        The fields of a manifest.
+        The actor's fields, `sentence`, `intended_emotion`, `intended_level`.
+
+    Raises
+    ------
+    UserError
+        If the table of actors lacks the clip's actor.
 
     Example
     -------
@@ -160,15 +170,15 @@ def describe(clip, actors):
 
 
 def split_clips(clips, partition, actors):
-    """Splits clips into train, valid and test by their actors.
+    """Speaker-independent split of the clips.
 
     Arguments
     ---------
     clips : iterable of str
         Names of the clips.
     partition : int or dict
-        1 to 5, the published ones, or lists of actors `valid` and `test`;
-        every other actor trains.
+        A published partition, 1 to 5, or lists of actors `valid` and `test`;
+        all other actors train.
     actors : collection of str
         All actors of the corpus.
 

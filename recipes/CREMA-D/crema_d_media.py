@@ -1,4 +1,4 @@
-"""Finds the sound and video files of CREMA-D that cannot be used."""
+"""Locates the wav and video files of CREMA-D and finds the unusable ones."""
 
 from multiprocessing.pool import ThreadPool
 
@@ -6,16 +6,15 @@ from auxformer_lobes.dataio import media_check
 from auxformer_lobes.processing.media import LFS_POINTER
 from auxformer_lobes.utils.errors import UserError
 
-SOUND_FILE = "AudioWAV/{}.wav"
+WAV_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
 
-# Seconds. This is where the published work cuts; sentences last from 1.3 s to
-# 5 s.
-LONGEST = 12.0
+# The published work truncates here; the sentences last 1.3 s to 5 s.
+MAX_SECONDS = 12.0
 
 
 def media_files(clip):
-    """Where the files of a clip are.
+    """Paths of a clip's wav and video file.
 
     Arguments
     ---------
@@ -29,16 +28,16 @@ def media_files(clip):
 
     Example
     -------
-    >>> media_files("1001_IEO_SAD_HI").sound
+    >>> media_files("1001_IEO_SAD_HI")[0]
     'AudioWAV/1001_IEO_SAD_HI.wav'
     """
     return media_check.MediaFiles(
-        SOUND_FILE.format(clip), VIDEO_FILE.format(clip)
+        WAV_FILE.format(clip), VIDEO_FILE.format(clip)
     )
 
 
 def check_media(data_folder, files, num_workers=0, open_video=True):
-    """Opens the sound and video files of clips to see which can be used.
+    """Opens all media files to find the unusable ones.
 
     Arguments
     ---------
@@ -47,22 +46,22 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
     files : dict
         Clip -> `MediaFiles`.
     num_workers : int
-        Number of threads; 0 for one a CPU.
+        Number of threads; 0 for one per CPU.
     open_video : bool
-        Whether to open the video files; if not, they are taken to be as long
-        as the sound.
+        Whether to open the video files; if not, they count as usable and as
+        long as the wav files.
 
     Returns
     -------
     media : dict
-        Clip -> `Media`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     problems : list of dict
-        `file` (relative to the corpus) and `reason` for each unusable file.
+        `file` (relative to the corpus) and `reason` of each unusable file.
 
     Raises
     ------
     UserError
-        If there are Git LFS pointers among the files.
+        If files are Git LFS pointers.
     """
     opened = [
         data_folder / file
@@ -73,17 +72,16 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
         pointers = sum(pool.map(_is_pointer, opened))
     if pointers:
         raise UserError(
-            f"{data_folder}: {pointers:,} of {len(opened):,} sound and "
-            "video files are Git LFS pointers, not the media: run "
-            "`git lfs pull` in that folder"
+            f"{data_folder}: {pointers:,} of {len(opened):,} media files are "
+            "Git LFS pointers: run `git lfs pull` in that folder"
         )
     return media_check.check_media(
-        data_folder, files, LONGEST, num_workers, open_video
+        data_folder, files, MAX_SECONDS, num_workers, open_video
     )
 
 
 def _is_pointer(path):
-    """Whether a file is the text that stands for a file in Git LFS."""
+    """Whether a file holds a Git LFS pointer in place of its contents."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:

@@ -1,18 +1,17 @@
-"""Prepares CREMA-D for SpeechBrain.
+"""Preparation of CREMA-D: manifests of clips, labels and splits.
 
-CREMA-D, the Crowd-sourced Emotional Multimodal Actors Dataset, holds 7,442
-clips in which 91 actors speak 12 sentences in six emotions, and the emotions
-that 2,443 raters perceived in them: from the voice alone, from the face alone
-and from both. Cooper et al., "CREMA-D: Crowd-sourced Emotional Multimodal
-Actors Dataset", IEEE Transactions on Affective Computing, 2014.
+CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset) has 7,442 clips in
+which 91 actors speak 12 sentences in six emotions, and the emotions that 2,443
+raters perceived from the voice, from the face and from both: Cao et al.,
+"CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset", IEEE Transactions
+on Affective Computing, 2014.
 
 The corpus is public under the Open Database License:
-https://github.com/CheyneyComputerScience/CREMA-D. Its sound and video files
-are in Git LFS, so that a clone needs `git lfs pull`.
+https://github.com/CheyneyComputerScience/CREMA-D. Its media are stored in Git
+LFS: a clone needs `git lfs pull`.
 
-A clip is called actor_sentence_emotion_level, for instance 1001_DFA_ANG_XX:
-what the actor was asked to show, which is not always what raters saw. Labels
-are the raters' votes.
+A clip's name is actor_sentence_emotion_level, such as 1001_DFA_ANG_XX. It
+gives the emotion that the actor intended; labels are what raters perceived.
 """
 
 import os
@@ -25,7 +24,7 @@ from crema_d_labels import (
     read_votes,
     split_clips,
 )
-from crema_d_media import SOUND_FILE, VIDEO_FILE, check_media, media_files
+from crema_d_media import VIDEO_FILE, WAV_FILE, check_media, media_files
 
 from auxformer_lobes.dataio.label_tables import find_released
 from auxformer_lobes.dataio.labels import class_names
@@ -39,17 +38,17 @@ from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
 
 SOURCE = "https://github.com/CheyneyComputerScience/CREMA-D"
-FOLDERS = (os.path.dirname(SOUND_FILE), os.path.dirname(VIDEO_FILE))
+FOLDERS = (os.path.dirname(WAV_FILE), os.path.dirname(VIDEO_FILE))
 ACTORS = "VideoDemographics.csv"
 VOTES = "processedResults/tabulatedVotes.csv"
-# For the cards of models that are trained on it.
+# For the model cards of models trained on it.
 CARD = {
     "name": "CREMA-D",
     "language": "en",
-    "about": "Its corpus is acted (CREMA-D, Cao et al., 2014): 91 actors of 20 "
-    "to 74 years say 12 given English sentences in emotions that they were "
-    "asked for, one at a time, filmed from the front. Labels are votes of "
-    "raters on the web, not what anyone felt.",
+    "about": "CREMA-D (Cao et al., 2014) is acted: 91 actors aged 20 to 74 "
+    "say 12 given English sentences in given emotions, one actor at a time, "
+    "recorded from the front. Labels are the votes of crowd-sourced raters, "
+    "not what the actors felt.",
     "licence": f"[CREMA-D]({SOURCE}), [Open Database License]"
     "(https://opendatacommons.org/licenses/odbl/1-0/).",
 }
@@ -69,58 +68,55 @@ def prepare_crema_d(
 ):
     """Writes train.json, valid.json, test.json and prepare_report.json.
 
-    A manifest has, for each clip: `wav` and `video` (null where that modality
-    is unusable), `duration` (s, of the sound, else of the picture), `emotion`,
-    `votes` (shares over the classes, in the order of `class_names`),
-    `spk_id`, `gender`, `age`, `sentence`, `intended_emotion` and
-    `intended_level`.
+    A manifest entry has `wav` and `video` (null if unusable), `duration` (s,
+    of the wav file, or else of the video), `emotion`, `votes` (distribution
+    over the classes, in the order of `class_names`), `spk_id`, `gender`,
+    `age`, `sentence`, `intended_emotion` and `intended_level`.
 
-    The consensus is taken over all six classes. With four classes, clips whose
-    top class is another one are left out, and the votes are shares among the
-    four. Under rule D every clip is kept (with four classes, if a top class is
-    among them); a clip with a tie has `emotion` null: its label is the
-    distribution, and metrics of classes leave it out.
+    The consensus is taken over all six classes. With four classes, clips with
+    another class on top are excluded, and `votes` is over the four. Rule D
+    keeps all clips (with four classes, those with one of the four on top);
+    `emotion` is null in a tie, and class metrics ignore the clip.
 
-    All sound and video files are opened. A clip with one usable modality is
-    kept for training; selection and test are on clips that have both. What is
-    unusable or left out, and why, is in prepare_report.json.
+    All media files are opened. Training keeps clips with one usable modality;
+    validation and test need both. The report lists excluded clips and unusable
+    files with the reasons.
 
-    Nothing is done if the same options were prepared from the same tables
-    before; delete prepare_report.json to have the media checked again.
+    Nothing is done if the folder was prepared with the same options and
+    tables; delete prepare_report.json to check the media again.
 
     Arguments
     ---------
     data_folder : str
-        The corpus: holds AudioWAV, VideoFlash, processedResults.
+        The corpus, with AudioWAV, VideoFlash and processedResults.
     save_folder : str
-        Where to write.
+        Folder to write to.
     label_rule : str
         "P" (plurality), "M" (majority) or "D" (distributional).
     num_classes : int
         6, or 4 (angry, happy, neutral, sad).
     partition : int or dict
-        1 to 5, the published ones, or two lists of actors, `valid` and
-        `test`; all other actors train.
+        A published partition, 1 to 5, or lists of actors `valid` and `test`;
+        all other actors train.
     condition : str
-        What the raters were given: "audiovisual", "voice" or "face".
+        What the raters were presented: "audiovisual", "voice" or "face".
     released_labels : str, optional
-        A label file published with AuxFormer, or the folder of the five, to
-        be used in place of the table of votes. It gives labels and splits:
-        `condition` does not count then, and `partition` chooses the file in
-        the folder.
+        A label file released with AuxFormer, or the folder of the five; it
+        replaces the votes. It gives labels and splits: `condition` is
+        ignored, and `partition` selects the file in the folder.
     require_both : bool
-        Whether to train on clips that have both modalities only.
+        Whether training clips need both modalities too.
     open_video : bool
-        Whether the video files are needed, and so opened; not where visual
-        features come from elsewhere.
+        Whether to open the video files; False if they are not needed, as with
+        precomputed visual features.
     num_workers : int
-        Threads that check the media; 0 for one a CPU.
+        Threads that check the media; 0 for one per CPU.
 
     Raises
     ------
     UserError
         If an option is unknown, the folder is not the corpus or lacks a
-        table, files are Git LFS pointers, or a split is left without clips.
+        table, files are Git LFS pointers, or a split is empty.
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
     classes = class_names(num_classes, choices=(6, 4))
@@ -143,11 +139,11 @@ def prepare_crema_d(
 
     actors = read_actors(actor_table)
     if released_labels:
-        labels, splits, left_out = read_released(
+        labels, splits, excluded = read_released(
             label_table, classes, label_rule
         )
     else:
-        labels, left_out = read_votes(
+        labels, excluded = read_votes(
             label_table, label_rule, classes, condition
         )
         splits = split_clips(labels, partition, actors)
@@ -165,7 +161,7 @@ def prepare_crema_d(
         save_folder,
         manifests,
         options,
-        {**left_out, **unusable},
+        {**excluded, **unusable},
         problems,
         card={**CARD, "synthetic": (data_folder / MARKER).is_file()},
     )
@@ -174,14 +170,14 @@ def prepare_crema_d(
 def _find_tables(
     data_folder, released_labels, partition, label_rule, open_video
 ):
-    """Paths of the table of actors and of the table that has the labels."""
+    """Paths of the table of actors and of the table with the labels."""
     folders = FOLDERS if open_video else FOLDERS[:1]
     expected = [*folders, ACTORS] + ([] if released_labels else [VOTES])
     missing = [name for name in expected if not (data_folder / name).exists()]
     if missing == expected:
         raise UserError(
             f"data_folder {data_folder} is not CREMA-D: it has no "
-            f"{', '.join(missing)}; give it a clone of {SOURCE}"
+            f"{', '.join(missing)}; use a clone of {SOURCE}"
         )
     if missing:
         raise UserError(

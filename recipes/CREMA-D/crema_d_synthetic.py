@@ -1,8 +1,8 @@
 """Makes a synthetic corpus in the layout and file formats of CREMA-D.
 
-Invented people say CREMA-D's sentences in six emotions, and simulated raters
-vote on them. For demos and tests on machines that have not got the corpus;
-results on it say nothing about people.
+Synthetic speakers say the sentences of CREMA-D in six emotions, and simulated
+raters vote on them. It serves demos and tests without the real corpus; results
+on it say nothing about real people.
 
 Example
 -------
@@ -34,7 +34,7 @@ from auxformer_lobes.testing.faces import animate, invent_face
 from auxformer_lobes.testing.portraits import Portrait
 from auxformer_lobes.testing.voices import SAMPLE_RATE, invent_voice, speak
 
-# CREMA-D's twelve sentences, spelt as the synthetic voices take them.
+# The twelve sentences of CREMA-D, spelt for the synthetic voices.
 SENTENCES = {
     "IEO": "its eleven oklok",
     "TIE": "dat is eksaktli wat hapend",
@@ -71,45 +71,45 @@ SUMMARY_HEADER = [
 ]
 FIRST_ACTOR, MAX_ACTORS = 1001, 91
 FRAME_RATE = 15
-VERSION = 1  # counts changes of what is made: older corpora are made again
+VERSION = 1  # increase with each change of the contents: makes them anew
 README = """\
 SYNTHETIC DATA
 
-The people in these films do not exist. Their faces are drawn, their voices
-are computed, and the votes on their emotions are simulated, by
-recipes/CREMA-D/crema_d_synthetic.py of auxformer-lobes. The folder has the layout
-of CREMA-D (Cooper et al., 2014), but only the sentences come from there.
+The people in these videos do not exist. Their faces are drawn, their voices
+are synthesised and the votes on their emotions are simulated by
+recipes/CREMA-D/crema_d_synthetic.py of auxformer-lobes. The folder has the
+layout of CREMA-D (Cao et al., 2014), but only the sentences are taken from it.
 
-Keep nothing of yours in here: the folder is replaced as a whole when the
-corpus is made again with other options.
+Keep no files of your own here: the whole folder is replaced when the corpus is
+made again with other options.
 """
 
 
-def make_demo_corpus(
+def make_synthetic_crema_d(
     folder, num_actors=16, num_sentences=9, seed=0, num_workers=2
 ):
-    """Makes the corpus: every actor says every sentence in six emotions.
+    """Makes the corpus: each actor says each sentence in six emotions.
 
-    A clip's content depends on the seed, the actor, the sentence and the
-    emotion only. A folder that holds the corpus already is left as it is.
+    A clip depends on the seed, actor, sentence and emotion only. A corpus
+    made with the same options is kept.
 
     Arguments
     ---------
     folder : str or pathlib.Path
-        Where to make it. An older demo corpus there is replaced.
+        Folder of the corpus; replaces an older synthetic corpus there.
     num_actors : int
         1 to 91.
     num_sentences : int
         1 to 12.
     seed : int
-        Other seeds, other people.
+        Selects the speakers.
     num_workers : int
-        Processes that work side by side.
+        Number of processes.
 
     Raises
     ------
     UserError
-        If the folder holds something else, or a number is out of range.
+        If the folder holds anything else, or a number is out of range.
     """
     make_corpus(
         folder,
@@ -169,8 +169,8 @@ def _demographics(seed, actor):
 
 
 @functools.lru_cache(maxsize=2)
-def _invent(seed, actor):
-    """An actor's voice and looks, and how clearly emotions show in them."""
+def _make_actor(seed, actor):
+    """An actor's voice, face, and expressiveness."""
     rng = np.random.default_rng([seed, actor])
     voice = invent_voice(rng, _gender(actor))
     portrait = Portrait(invent_face(rng, _gender(actor)))
@@ -178,22 +178,22 @@ def _invent(seed, actor):
 
 
 def _make_clip(folder, seed, clip):
-    """Writes one clip; returns its votes and levels in three conditions."""
+    """Writes one clip; returns its votes and levels in the three conditions."""
     actor, sentence, code = clip
-    voice, portrait, skill = _invent(seed, actor)
+    voice, portrait, expressiveness = _make_actor(seed, actor)
     name = _clip_name(*clip)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    heard = draw_shares(HEARD[EMOTIONS[code]], skill, rng)
-    seen = draw_shares(SEEN[EMOTIONS[code]], skill, rng)
-    sound = speak(SENTENCES[sentence], voice, blend(STYLES, heard), rng)
-    pictures = animate(
-        portrait, blend(EXPRESSIONS, seen), sound, SAMPLE_RATE, FRAME_RATE, rng
+    heard = draw_shares(HEARD[EMOTIONS[code]], expressiveness, rng)
+    seen = draw_shares(SEEN[EMOTIONS[code]], expressiveness, rng)
+    audio = speak(SENTENCES[sentence], voice, blend(STYLES, heard), rng)
+    images = animate(
+        portrait, blend(EXPRESSIONS, seen), audio, SAMPLE_RATE, FRAME_RATE, rng
     )
     write_clip(
         folder / "AudioWAV" / f"{name}.wav",
         folder / "VideoFlash" / f"{name}.flv",
-        sound,
-        pictures,
+        audio,
+        images,
         FRAME_RATE,
         wav_rate=SAMPLE_RATE,
         film_rate=22050,
@@ -205,7 +205,7 @@ def _make_clip(folder, seed, clip):
 
 
 def _rate(evidence, rng):
-    """Six to twelve raters' choices, and how strong they find the emotion."""
+    """Votes of six to twelve raters, and the intensity levels they give."""
     num_raters = rng.integers(6, 13)
     choices = vote(list(EMOTIONS.values()), evidence, num_raters, rng)
     levels = rng.normal(60, 15, size=num_raters).clip(0, 100).round()
@@ -213,7 +213,7 @@ def _rate(evidence, rng):
 
 
 def _write_votes(folder, names, ratings):
-    """Both tables of votes, with all columns of the real ones."""
+    """Writes both tables of votes, with all columns of the real ones."""
     rows, summary = [], [[str(i), name] for i, name in enumerate(names, 1)]
     for condition in range(3):
         for i, name in enumerate(names):
@@ -228,7 +228,7 @@ def _write_votes(folder, names, ratings):
             rows.append(
                 [str(100000 * (condition + 1) + i + 1), *counts, name]
                 + [len(choices), max(counts) / len(choices), winners]
-                # Simulated raters use one scale: no need to normalise.
+                # The simulated raters share one scale: normalised = raw.
                 + 2 * [float(levels.mean()), *means, float(np.median(levels))]
             )
             summary[i] += [winners, ":".join(f"{means[k]:.2f}" for k in top)]
@@ -247,7 +247,7 @@ def _write_csv(path, header, rows):
 
 if __name__ == "__main__":
     corpus_command(
-        make_demo_corpus,
+        make_synthetic_crema_d,
         __doc__.splitlines()[0],
         ("--actors", 16, "1 to 91"),
         ("--sentences", 9, "1 to 12"),

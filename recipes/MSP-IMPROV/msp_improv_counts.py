@@ -1,4 +1,4 @@
-"""How many turns a copy of MSP-IMPROV has, and how many it should have."""
+"""Turn counts of a copy of MSP-IMPROV against the documented ones."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from msp_improv_turns import CONDITIONS, describe
 from rich.console import Console
 from rich.table import Table
 
-# By the consensus that the corpus gives; Tables 3 and 4 of Busso et al.,
+# By the consensus given in the corpus: Tables 3 and 4 of Busso et al.,
 # "MSP-IMPROV: An Acted Corpus of Dyadic Interactions to Study Emotion
 # Perception", IEEE Transactions on Affective Computing, 2017.
 EMOTIONS = ("angry", "happy", "neutral", "sad", "other", "no agreement")
@@ -23,7 +23,7 @@ TOLERANCE = 0.01  # of the documented turns
 
 
 def count_turns(turns):
-    """Counts turns by condition and consensus.
+    """Number of turns by condition and consensus emotion.
 
     Arguments
     ---------
@@ -46,17 +46,17 @@ def count_turns(turns):
 
 
 def differences(counts):
-    """Where counts are not as documented, beyond the tolerance.
+    """Totals that differ from the documented ones by more than the tolerance.
 
     Arguments
     ---------
     counts : dict
-        What `count_turns` returns.
+        As returned by `count_turns`.
 
     Returns
     -------
     list of str
-        Conditions and emotions, with both numbers.
+        Condition or emotion, with both numbers.
 
     Example
     -------
@@ -77,7 +77,7 @@ def differences(counts):
 
 
 def _with_sums(counts):
-    """Counts with the sums over conditions, `all`, and emotions, `turns`."""
+    """Adds the row `all`, over conditions, and the column `turns`."""
     rows = {
         **counts,
         "all": {e: sum(row[e] for row in counts.values()) for e in EMOTIONS},
@@ -91,11 +91,11 @@ def print_counts(counts, title, with_documented):
     Arguments
     ---------
     counts : dict
-        What `count_turns` returns.
+        As returned by `count_turns`.
     title : str
-        Stands above the table.
+        Title of the table.
     with_documented : bool
-        Whether each number stands next to the documented one.
+        Whether to print the documented numbers too, as found/documented.
     """
     found, documented = _with_sums(counts), _with_sums(DOCUMENTED)
     table = Table("consensus", title=title)

@@ -1,16 +1,16 @@
-"""What raters thought of the turns of MSP-IMPROV becomes labels.
+"""Labels of MSP-IMPROV from the raters' answers.
 
-Each rater has one vote on the primary emotion: angry, happy, neutral, sad or
-other. Other counts as a vote, but is no class: under rule M more than half of
-all votes are needed; a tie with it is no consensus, and a clip on which it
-alone is on top is left out.
+Primary emotion: each rater has one vote, for angry, happy, neutral, sad or
+other. Other is a vote but not a class: it counts towards the total under rule
+M, a tie with it is no consensus, and clips with other alone on top are
+excluded.
 
-Each rater also has one vote on the secondary emotions, shared evenly by those
-of the ten classes that the rater named. Other words, free text that is, have
-no share, and a rater who named none of the ten has no vote. With four classes
-the consensus is still over ten, and clips of the other six are left out.
+Secondary emotions: each rater has one vote, shared equally by those of the ten
+classes that the rater named. Any other word is free text and gets no share; a
+rater who named none of the ten has no vote. With four classes the consensus is
+still taken over ten, and clips with one of the other six on top are excluded.
 
-The attributes of a turn are means over raters; arousal is 6 - activation.
+Attributes: means over raters; arousal is 6 - activation.
 """
 
 import re
@@ -29,11 +29,11 @@ from auxformer_lobes.dataio.labels import (
 from auxformer_lobes.dataio.manifests import read_partition
 from auxformer_lobes.utils.errors import UserError
 
-# Numbers of classes.
+# Kind of label -> numbers of classes to choose from.
 LABELS = {"primary": (4,), "secondary": (10, 4), "attributes": (4,)}
 PRIMARY = (*class_names(4), "other")
 SECONDARY = class_names(10)
-# Further forms of the same words; words with another meaning are free text.
+# Word forms of the classes; a word with another meaning is free text.
 FORMS = {
     **{name: name for name in SECONDARY},
     "anger": "angry",
@@ -51,14 +51,14 @@ PARTITIONS = Path(__file__).with_name("partitions.json")
 
 
 def choose_classes(labels, num_classes):
-    """The classes of a set of labels.
+    """Emotion classes for a kind of label.
 
     Arguments
     ---------
     labels : str
         "primary", "secondary" or "attributes".
     num_classes : int
-        4, or 10 secondary ones.
+        4; for secondary emotions also 10.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def choose_classes(labels, num_classes):
     Raises
     ------
     UserError
-        If there is no such set.
+        If the kind or the number of classes is unknown.
 
     Example
     -------
@@ -82,12 +82,12 @@ def choose_classes(labels, num_classes):
 
 
 def choose_conditions(conditions):
-    """The conditions of recording that are asked for.
+    """Checks and sorts the recording conditions.
 
     Arguments
     ---------
     conditions : str or list of str
-        Letters, "PRST" for example.
+        Letters, such as "PRST".
 
     Returns
     -------
@@ -96,7 +96,7 @@ def choose_conditions(conditions):
     Raises
     ------
     UserError
-        If there is none, or an unknown one.
+        If there are none, or unknown ones.
 
     Example
     -------
@@ -110,13 +110,13 @@ def choose_conditions(conditions):
     if not chosen or chosen - {*CONDITIONS}:
         names = ", ".join(f"{x} ({CONDITIONS[x]})" for x in CONDITIONS)
         raise UserError(
-            f"conditions {conditions!r} are unknown: choose among {names}"
+            f"conditions {conditions!r} are unknown: choose from {names}"
         )
     return sorted(chosen)
 
 
 def primary_votes(turn):
-    """Votes of the raters of a turn on its primary emotion.
+    """Votes on the primary emotion of a turn.
 
     Arguments
     ---------
@@ -126,14 +126,14 @@ def primary_votes(turn):
     Returns
     -------
     list of int
-        For each of `PRIMARY`.
+        In the order of `PRIMARY`.
     """
     votes = Counter(rating.primary for rating in turn.ratings.values())
     return [votes[name] for name in PRIMARY]
 
 
 def secondary_votes(turn):
-    """Votes of the raters of a turn on its secondary emotions.
+    """Votes on the secondary emotions of a turn.
 
     Arguments
     ---------
@@ -143,7 +143,7 @@ def secondary_votes(turn):
     Returns
     -------
     list of float
-        For each of `SECONDARY`.
+        In the order of `SECONDARY`.
     """
     votes = Counter()
     for rating in turn.ratings.values():
@@ -153,7 +153,7 @@ def secondary_votes(turn):
 
 
 def free_words(turns):
-    """What raters named that is none of the ten classes.
+    """Words for secondary emotions that are none of the ten classes.
 
     Arguments
     ---------
@@ -163,7 +163,7 @@ def free_words(turns):
     Returns
     -------
     dict
-        Word -> how often it was named, the most frequent first.
+        Word -> count, the most frequent first.
     """
     words = Counter(
         _plain(word)
@@ -179,7 +179,7 @@ def free_words(turns):
 
 
 def mean_attributes(turn):
-    """Attributes of a turn, 1 to 5.
+    """Attributes of a turn, averaged over raters.
 
     Arguments
     ---------
@@ -189,7 +189,7 @@ def mean_attributes(turn):
     Returns
     -------
     dict
-        Name -> mean over raters, None if there is no answer.
+        Attribute -> mean, 1 to 5; None without an answer.
     """
     numbers = [rating.numbers for rating in turn.ratings.values()]
     activation, valence, dominance = (
@@ -200,7 +200,7 @@ def mean_attributes(turn):
 
 
 def describe_ratings(turn):
-    """What a manifest says of the ratings of a turn, besides its label.
+    """Manifest fields from the ratings, other than the label.
 
     Arguments
     ---------
@@ -210,16 +210,16 @@ def describe_ratings(turn):
     Returns
     -------
     dict
-        `attributes`, `raters`.
+        `attributes` and `raters` (their number).
     """
     return {"attributes": mean_attributes(turn), "raters": len(turn.ratings)}
 
 
 def label_turns(turns, labels, rule, classes):
-    """Labels of the turns that have one.
+    """Labels of all turns.
 
-    Attributes are there for each turn. Where they are the labels, rule P and
-    M keep the turns with a consensus on the primary emotion, and D all.
+    With attributes as labels, rules P and M keep turns with a consensus on the
+    primary emotion, and rule D keeps all turns with an attribute.
 
     Arguments
     ---------
@@ -236,11 +236,11 @@ def label_turns(turns, labels, rule, classes):
     -------
     entries : dict
         Clip -> `emotion`, `votes`, `attributes`, `raters`.
-    left_out : dict
+    excluded : dict
         Reason -> list of clips.
     """
     entries = {}
-    left_out = defaultdict(list)
+    excluded = defaultdict(list)
     for clip, turn in turns.items():
         facts = describe_ratings(turn)
         if labels == "secondary":
@@ -254,27 +254,27 @@ def label_turns(turns, labels, rule, classes):
             if not any(facts["attributes"].values()):
                 label, reason = None, "no attributes"
         if label is None:
-            left_out[reason].append(clip)
+            excluded[reason].append(clip)
         else:
             entries[clip] = {**label._asdict(), **facts}
-    return entries, dict(left_out)
+    return entries, dict(excluded)
 
 
 def _plain(word):
-    """A word without what stands in brackets, and without capitals."""
+    """A word in lower case, without bracketed text and punctuation."""
     return re.sub(r"\s*[(\[].*", "", word).strip(" .?!\"'").lower()
 
 
 def split_clips(clips, partition):
-    """Splits clips into train, valid and test by their sessions.
+    """Session-independent split of the clips.
 
     Arguments
     ---------
     clips : iterable of str
         Names of the clips.
     partition : int or dict
-        1 to 5, the published ones, or lists of sessions `valid` and `test`;
-        every other session trains.
+        A published partition, 1 to 5, or lists of sessions `valid` and
+        `test`; all other sessions train.
 
     Returns
     -------

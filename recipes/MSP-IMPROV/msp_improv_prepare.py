@@ -1,17 +1,17 @@
-"""Prepares MSP-IMPROV for SpeechBrain.
+"""Preparation of MSP-IMPROV: manifests of turns, labels and splits.
 
-MSP-IMPROV holds 8,438 turns of twelve actors, who improvise, read and talk
-with each other in six sessions of two, and what raters perceived in each:
-emotions, and activation, valence and dominance. Busso et al., "MSP-IMPROV: An
-Acted Corpus of Dyadic Interactions to Study Emotion Perception", IEEE
-Transactions on Affective Computing, 2017.
+MSP-IMPROV has 8,438 turns of twelve actors in six dyadic sessions, improvised,
+read and in natural conversation, rated for primary and secondary emotions,
+activation, valence and dominance: Busso et al., "MSP-IMPROV: An Acted Corpus
+of Dyadic Interactions to Study Emotion Perception", IEEE Transactions on
+Affective Computing, 2017.
 
 The corpus is licensed by the University of Texas at Dallas:
 https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html
 
-A turn is called MSP-IMPROV-S01A-F02-P-FM03, for instance: sentence and target
-emotion of the scene, speaker (the number is the session), condition of the
-recording, listener and talker, number of the turn.
+A turn's name, such as MSP-IMPROV-S01A-F02-P-FM03, gives sentence and target
+emotion of the scene, speaker (the number is the session), recording condition,
+genders of listener and talker, and number of the turn.
 """
 
 from itertools import chain
@@ -45,19 +45,19 @@ logger = get_logger(__name__)
 SOURCE = (
     "https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html"
 )
-# For the cards of models that are trained on it.
+# For the model cards of models trained on it.
 CARD = {
     "name": "MSP-IMPROV",
     "language": "en",
-    "about": "Its corpus is acted (MSP-IMPROV, Busso et al., 2017): twelve "
-    "students with acting experience, in pairs, improvise scenes in English "
-    "that were made for an emotion, read sentences of them, and talk in the "
-    "breaks. Labels are what raters on the web perceived, not what anyone felt.",
-    "licence": f"[MSP-IMPROV]({SOURCE}), by agreement with the University of "
-    "Texas at Dallas, for research: before a model that was trained on it is "
-    "made public, ask there.",
+    "about": "MSP-IMPROV (Busso et al., 2017) is acted: twelve students with "
+    "acting experience, in pairs, improvise English scenes designed to elicit "
+    "an emotion, read sentences from them, and talk during breaks. Labels are "
+    "the ratings of crowd-sourced raters, not what the actors felt.",
+    "licence": f"[MSP-IMPROV]({SOURCE}), for research, by agreement with the "
+    "University of Texas at Dallas: ask there before publishing a model "
+    "trained on it.",
 }
-LABEL_FILES = ("evalution.txt", "evaluation.txt")  # the first one is no typo
+LABEL_FILES = ("evalution.txt", "evaluation.txt")  # the corpus has the first
 
 
 def prepare_msp_improv(
@@ -76,33 +76,32 @@ def prepare_msp_improv(
 ):
     """Writes train.json, valid.json, test.json and prepare_report.json.
 
-    A manifest has, for each turn: `wav` and `video` (null where that modality
-    is unusable), `duration` (s, of the sound, else of the picture), `emotion`,
-    `votes` (shares over the classes, in the order of `class_names`),
-    `attributes` (arousal, valence, dominance: means over raters, 1 to 5, null
-    where nobody answered), `raters` (how many), `spk_id`, `gender`,
-    `condition`, `session`, `target_emotion` and `sentence`.
+    A manifest entry has `wav` and `video` (null if unusable), `duration` (s,
+    of the wav file, or else of the video), `emotion`, `votes` (distribution
+    over the classes, in the order of `class_names`), `attributes` (arousal,
+    valence, dominance: means over raters, 1 to 5, null without an answer),
+    `raters` (their number), `spk_id`, `gender`, `condition`, `session`,
+    `target_emotion` and `sentence`.
 
-    How votes become labels is told in `msp_improv_labels`. Under rule D a
-    turn with a tie has `emotion` null: its label is the distribution. With
-    attributes as labels, rule P and M keep turns with a consensus on the
-    primary emotion, and D all; `emotion` and `votes` are null where there is
-    none.
+    `msp_improv_labels` explains the labels. Under rule D, `emotion` is null
+    in a tie. With attributes as labels, rules P and M keep turns with a
+    consensus on the primary emotion; rule D keeps all, with null `emotion` and
+    `votes` for those without.
 
-    Sound and video files may be in any folders, and all of them are opened. A
-    turn with one usable modality is kept for training; selection and test are
-    on turns that have both. What is unusable or left out, and why, is in
-    prepare_report.json, with the lines of the label file that are not used.
+    Media files may be anywhere below the folder, and all of them are opened.
+    Training keeps turns with one usable modality; validation and test need
+    both. The report lists excluded turns, unusable and duplicate files, and
+    unused lines of the label file, with the reasons.
 
-    Nothing is done if the same options were prepared from the same label
-    files before; delete prepare_report.json to have the media checked again.
+    Nothing is done if the folder was prepared with the same options and
+    label files; delete prepare_report.json to check the media again.
 
     Arguments
     ---------
     data_folder : str
-        The corpus: holds Evalution.txt, and somewhere below it the media.
+        The corpus, with Evalution.txt and the media files below it.
     save_folder : str
-        Where to write.
+        Folder to write to.
     labels : str
         "primary" or "secondary" emotions, or "attributes".
     label_rule : str
@@ -110,31 +109,31 @@ def prepare_msp_improv(
     num_classes : int
         4 (angry, happy, neutral, sad), or 10 secondary emotions.
     partition : int or dict
-        1 to 5, the published ones, or two lists of sessions, `valid` and
+        A published partition, 1 to 5, or lists of sessions `valid` and
         `test`; all other sessions train.
     conditions : str or list of str
         Recordings to keep: P (natural interaction), R (target sentence,
         read), S (other improvised turns), T (target sentence, improvised).
     released_labels : str, optional
-        A label file published with AuxFormer, or the folder of the five, to
-        be used in place of the votes. It gives labels and splits:
-        `partition` chooses the file in the folder.
+        A label file released with AuxFormer, or the folder of the five; it
+        replaces the votes. It gives labels and splits: `partition` selects
+        the file in the folder.
     require_both : bool
-        Whether to train on turns that have both modalities only.
+        Whether training turns need both modalities too.
     open_video : bool
-        Whether the video files are needed, and so opened; not where visual
-        features come from elsewhere.
+        Whether to open the video files; False if they are not needed, as with
+        precomputed visual features.
     longest : float
-        s, beyond which a file counts as damaged. People in conversation may
-        talk for a minute or more.
+        Maximum duration in s; a longer file counts as damaged. Turns in
+        conversation can last a minute or more.
     num_workers : int
-        Threads that check the media; 0 for one a CPU.
+        Threads that check the media; 0 for one per CPU.
 
     Raises
     ------
     UserError
         If an option is unknown, the folder is not the corpus or lacks a label
-        file or media, or a split is left without turns.
+        file or media, or a split is empty.
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
     classes = choose_classes(labels, num_classes)
@@ -165,17 +164,17 @@ def prepare_msp_improv(
     synthetic = _is_synthetic(data_folder, label_file)
     turns, facts = _read_label_file(label_file) if label_file else ({}, {})
     if released_labels:
-        entries, splits, left_out = read_released(
+        entries, splits, excluded = read_released(
             released, labels, label_rule, classes, turns
         )
     else:
-        entries, left_out = label_turns(turns, labels, label_rule, classes)
+        entries, excluded = label_turns(turns, labels, label_rule, classes)
         splits = split_clips(entries, partition)
-    found, spare = _find_media(data_folder, open_video)
-    strangers = {*found["sound"], *found["picture"]} - {*entries}
-    strangers -= {*chain.from_iterable(left_out.values())}
-    left_out["not in the label file"] = sorted(strangers)
-    kept, left_out = _choose(conditions, entries, left_out)
+    found, duplicates = _find_media(data_folder, open_video)
+    unmatched = {*found["wav"], *found["video"]} - {*entries}
+    unmatched -= {*chain.from_iterable(excluded.values())}
+    excluded["not in the label file"] = sorted(unmatched)
+    kept, excluded = _select_conditions(conditions, entries, excluded)
     files = {clip: media_files(clip, found) for clip in kept}
     media, problems = check_media(
         data_folder, files, longest, num_workers, open_video
@@ -192,37 +191,40 @@ def prepare_msp_improv(
         save_folder,
         manifests,
         options,
-        {**left_out, **unusable},
+        {**excluded, **unusable},
         problems,
-        spare_files=spare,
+        duplicates=duplicates,
         card={**CARD, "synthetic": synthetic},
         **facts,
     )
 
 
-def _choose(conditions, entries, left_out):
-    """Leaves turns of other conditions out, for that reason above all."""
-    asked = {}
-    for clip in chain(entries, *left_out.values()):
-        asked[clip] = describe(clip)["condition"] in conditions
+def _select_conditions(conditions, entries, excluded):
+    """Excludes turns of other conditions, before any other reason."""
+    selected = {
+        clip: describe(clip)["condition"] in conditions
+        for clip in chain(entries, *excluded.values())
+    }
     kept = {
         clip: {**entry, **describe(clip)}
         for clip, entry in entries.items()
-        if asked[clip]
+        if selected[clip]
     }
-    left_out = {
-        reason: [clip for clip in clips if asked[clip]]
-        for reason, clips in left_out.items()
+    excluded = {
+        reason: [clip for clip in clips if selected[clip]]
+        for reason, clips in excluded.items()
     }
-    left_out["of another condition"] = [c for c in asked if not asked[c]]
-    return kept, {reason: clips for reason, clips in left_out.items() if clips}
+    excluded["of another condition"] = [
+        clip for clip in selected if not selected[clip]
+    ]
+    return kept, {reason: clips for reason, clips in excluded.items() if clips}
 
 
 def _find_label_file(data_folder, is_optional):
-    """The label file: in the folder, or one level below."""
+    """Path of the label file, in the folder or one level below."""
     if not data_folder.is_dir():
         raise UserError(
-            f"data_folder {data_folder} is no folder: name the one that has "
+            f"data_folder {data_folder} is not a folder: name the one with "
             "Evalution.txt of MSP-IMPROV"
         )
     files = sorted(data_folder.glob("*")) + sorted(data_folder.glob("*/*"))
@@ -233,8 +235,8 @@ def _find_label_file(data_folder, is_optional):
     ]
     if found[1:]:
         logger.warning(
-            f"{found[0]} is used, and not {', '.join(map(str, found[1:]))}: "
-            "keep only the right one"
+            f"{found[0]} is used, not {', '.join(map(str, found[1:]))}: keep "
+            "only the right one"
         )
     if found:
         return found[0]
@@ -247,13 +249,13 @@ def _find_label_file(data_folder, is_optional):
 
 
 def _is_synthetic(data_folder, label_file):
-    """Whether it is a demo corpus: in the folder, or one level below."""
+    """Whether the folder, or one level below, holds a synthetic corpus."""
     below = [label_file.parent] if label_file else data_folder.glob("*")
     return any((path / MARKER).is_file() for path in (data_folder, *below))
 
 
 def _read_label_file(path):
-    """The turns in the label file, and what the report says of it."""
+    """Turns of the label file, and its fields of the report."""
     turns, notes = read_ratings(path)
     log_notes(path, notes)
     facts = {
@@ -265,8 +267,8 @@ def _read_label_file(path):
 
 
 def _with_media(turns, found, media, open_video):
-    """The turns whose media are usable, or there where nobody opened them."""
-    kinds = ["sound"] + ["picture"] * open_video
+    """Turns with usable media, or with media if these were not opened."""
+    kinds = _needed_kinds(open_video)
     return {
         clip: turn
         for clip, turn in turns.items()
@@ -279,7 +281,7 @@ def _with_media(turns, found, media, open_video):
 
 
 def _compare(label_file, turns, usable, synthetic):
-    """Prints how many turns are usable, and warns if they are not all."""
+    """Prints the usable turns, and warns of differences."""
     title = "MSP-IMPROV: usable turns/documented"
     print_counts(
         usable, "Synthetic turns" if synthetic else title, not synthetic
@@ -287,33 +289,38 @@ def _compare(label_file, turns, usable, synthetic):
     wrong = [] if synthetic else differences(turns)
     if wrong:
         logger.warning(
-            f"{label_file} is not MSP-IMPROV as documented: it has "
-            f"{', '.join(wrong)} turns; results on it cannot be compared: get "
-            "it again"
+            f"{label_file} differs from the documented corpus: it has "
+            f"{', '.join(wrong)} turns; results are not comparable: get it "
+            "again"
         )
     missing = [] if synthetic else differences(usable)
     if missing and missing != wrong:
         logger.warning(
-            "Sound or video of MSP-IMPROV is missing or damaged: it is usable "
-            f"for {', '.join(missing)} turns; results on it cannot be "
-            "compared: get the files again"
+            "Media of MSP-IMPROV are missing or damaged: they are usable for "
+            f"{', '.join(missing)} turns; results are not comparable: get the "
+            "files again"
         )
+
+
+def _needed_kinds(open_video):
+    """Kinds of media that the turns need."""
+    return ("wav", "video") if open_video else ("wav",)
 
 
 def _find_media(data_folder, open_video):
-    found, spare = find_media(data_folder)
-    for kind, suffix in [("sound", ".wav")] + [
-        ("picture", ".avi")
-    ] * open_video:
+    """The media files, with a check that there are some of each kind."""
+    found, duplicates = find_media(data_folder)
+    for kind in _needed_kinds(open_video):
         if not found[kind]:
+            suffix = {"wav": ".wav", "video": ".avi"}[kind]
             raise UserError(
                 f"data_folder {data_folder} has no {suffix} file of MSP-IMPROV "
-                f"in it, such as MSP-IMPROV-S01A-F01-P-FM01{suffix}: get them "
-                f"from {SOURCE}"
+                f"such as MSP-IMPROV-S01A-F01-P-FM01{suffix}: get them from "
+                f"{SOURCE}"
             )
-    if spare:
+    if duplicates:
         logger.warning(
-            f"{len(spare):,} files are of turns that have another one already, "
-            f"and are not used, such as {spare[0]}"
+            f"{len(duplicates):,} duplicate files of the same turns are not "
+            f"used, such as {duplicates[0]}"
         )
-    return found, spare
+    return found, duplicates

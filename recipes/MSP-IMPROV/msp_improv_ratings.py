@@ -1,18 +1,18 @@
-"""Reads the label file of MSP-IMPROV: what each rater thought of each turn.
+"""Parser of the label file of MSP-IMPROV: each rater's answers per turn.
 
-The file has a block a turn, and an empty line between blocks. The first line
-of a block sums it up, the others are the raters' (invented examples):
+The file has one block per turn; empty lines separate the blocks. A block has a
+header and one line per rater (synthetic examples):
 
     UTD-IMPROV-S01A-F01-P-FM01.avi; X; A:3.5; V:2.5; D:3.0 ; N:3.5;
     WORKER1; Neutral; Neutral,Concerned; A:3.0; V:3.0; D:3.0; N:4.0;
     WORKER2; Other (bored; tired); Sad,Other (tired); A:4.0; V:2.0; D:NaN; N:3.0;
 
-First comes the turn, with the letter of its consensus, or the rater, with the
-primary emotion and all emotions that were perceived; then activation, valence,
-dominance and naturalness from 1 to 5. Activation runs the other way round: 1
-is very active.
+The header gives the turn, the letter of the consensus and the means of the
+ratings. A rater's line gives the rater, the primary emotion, all emotions that
+the rater perceived, and the ratings: activation, valence, dominance and
+naturalness, 1 to 5. The scale of activation is inverted: 1 is very active.
 
-Whatever of the file cannot be used is noted, with the number of its line.
+Each line that cannot be used is noted with its number.
 """
 
 import re
@@ -26,7 +26,7 @@ from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 
-# Letters of the consensus; X is no agreement.
+# Letters of the consensus; X: no agreement.
 LETTERS = {
     "A": "angry",
     "H": "happy",
@@ -41,11 +41,10 @@ PRIMARY = {
     "happiness": "happy",
     "sadness": "sad",
 }
-# Means are written with six decimals.
-ROUNDING = 1e-5
+ROUNDING = 1e-5  # of means, written with six decimals
 
-# Free text in them may have commas and semicolons, and brackets: no deeper
-# than this.
+# Bracketed free text may contain commas, semicolons and further brackets, up
+# to this depth: a regular expression cannot match arbitrary nesting.
 _BRACKETS = r"[(\[][^()\[\]]*[)\]]"
 for _ in range(4):
     _BRACKETS = rf"[(\[](?:[^()\[\]]|{_BRACKETS})*[)\]]"
@@ -53,8 +52,8 @@ _NUMBERS = re.compile(
     r"\bA\s*:([^;]*);\s*V\s*:([^;]*);\s*D\s*:([^;]*);\s*N\s*:([^;]*);?\s*$"
 )
 _HEADER = re.compile(r"([^;]*);([^;]*);")
-# A first line whose turn has no name that can be read: raters of it would
-# count for the turn before.
+# A header whose turn cannot be read: without this, its raters would count for
+# the previous turn.
 _BROKEN_HEADER = re.compile(
     r"[^;]*(-IMPROV-|\.(avi|wav)\s*(;|$)|;\s*[A-Z]\s*(;|$))", re.IGNORECASE
 )
@@ -67,17 +66,17 @@ _NUMBER = re.compile(r"[1-4](\.\d*)?|5(\.0*)?")
 
 
 class Rating(NamedTuple):
-    """What one rater thought of a turn.
+    """One rater's answers on a turn.
 
     Arguments
     ---------
     primary : str
         angry, happy, neutral, sad or other.
     secondary : tuple of str
-        All emotions that were perceived, in the rater's words.
+        All emotions perceived, in the rater's words.
     numbers : tuple of float or None
         Activation (1 is very active), valence, dominance and naturalness,
-        1 to 5; None where there is no answer.
+        1 to 5; None for a missing answer.
     """
 
     primary: str
@@ -86,12 +85,12 @@ class Rating(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A block of the file.
+    """Consensus and ratings of a turn.
 
     Arguments
     ---------
     consensus : str or None
-        What the file says that raters agree on, None for nothing.
+        Consensus emotion given in the file; None for no agreement.
     ratings : dict
         Rater -> `Rating`.
     """
@@ -101,14 +100,14 @@ class Turn(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something in the file that is not used as it stands.
+    """A line that is not used, or not used as it is.
 
     Arguments
     ---------
     line : int
-        Number of the line.
+        Number of the line, from 1.
     reason : str
-        What is the matter with it.
+        Why.
     text : str
         The line.
     """
@@ -119,7 +118,7 @@ class Note(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A turn, with what its first line says of it."""
+    """A turn and its header: line number, text and means."""
 
     line: int
     text: str
@@ -133,22 +132,22 @@ def read_ratings(path):
     Arguments
     ---------
     path : pathlib.Path
-        Evalution.txt, or what it is called.
+        Evalution.txt of the corpus.
 
     Returns
     -------
     turns : dict
         Clip -> `Turn`.
     notes : list of Note
-        What is not used as it stands. A rater who stands twice with the same
-        answers, as happens in the corpus, is not noted.
+        Lines that are not used as they are. Exact duplicates of a rater's
+        line, which the corpus has, are dropped without a note.
 
     Raises
     ------
     UserError
-        If there is no turn in it.
+        If the file has no turn.
     """
-    # Free text may be in any encoding, and nothing is made of it.
+    # The encoding of free text is not known, and its content is not used.
     text = path.read_text("utf-8-sig", errors="replace")
     blocks = {}
     notes = []
@@ -159,14 +158,14 @@ def read_ratings(path):
         clip = find_clip(line.split(";")[0].strip())
         if clip:
             if clip in blocks:
-                reasons.append("a second block of a turn")
+                reasons.append("second block of a turn")
             block = _read_header(line, number, reasons)
             block = blocks.setdefault(clip, block)
         elif not line:
             block = None
         elif _BROKEN_HEADER.match(line):
             block = None
-            reasons.append("cannot be read")
+            reasons.append("unreadable")
         else:
             _read_rater(line, block, reasons)
         notes += [Note(number, reason, line) for reason in reasons]
@@ -181,14 +180,14 @@ def read_ratings(path):
 
 
 def log_notes(path, notes):
-    """Says what of the file is not used: how often, and one example.
+    """Logs one warning per reason: number of lines and an example.
 
     Arguments
     ---------
     path : pathlib.Path
         The label file.
     notes : list of Note
-        What `read_ratings` returns.
+        As returned by `read_ratings`.
     """
     first = {}
     for note in notes:
@@ -207,11 +206,11 @@ def _read_header(line, number, reasons):
     if numbers:
         means = _read_numbers(numbers, reasons)
     else:
-        reasons.append("means that cannot be read")
+        reasons.append("unreadable means")
     found = _HEADER.match(line)
     letter = found[2].strip().upper() if found else ""
     if letter not in LETTERS:
-        reasons.append("a consensus that is not known")
+        reasons.append("unknown consensus")
     return _Block(number, line, means, Turn(LETTERS.get(letter), {}))
 
 
@@ -220,9 +219,9 @@ def _read_rater(line, block, reasons):
     fields = numbers and _RATER.match(line, 0, numbers.start())
     primary = fields and PRIMARY.get(fields[2].lower())
     if not primary:
-        reasons.append("cannot be read")
+        reasons.append("unreadable")
     elif block is None:
-        reasons.append("a rating without a turn")
+        reasons.append("rating without a turn")
     else:
         words = (word.strip() for word in _WORDS.findall(fields[3]))
         rating = Rating(
@@ -232,9 +231,9 @@ def _read_rater(line, block, reasons):
         )
         first = block.turn.ratings.setdefault(fields[1], rating)
         if first != rating:
-            reasons.append("a rater's second, different answer")
+            reasons.append("second, different answer of a rater")
         if re.search(r"[()\[\]]", re.sub(_BRACKETS, "", fields[0])):
-            reasons.append("brackets that do not match")
+            reasons.append("unbalanced brackets")
 
 
 def _read_numbers(match, reasons):
@@ -243,22 +242,22 @@ def _read_numbers(match, reasons):
         known = _NUMBER.fullmatch(text)
         numbers.append(float(text) if known else None)
         if not known and text.lower() != "nan":
-            reasons.append("a number that is not 1 to 5")
+            reasons.append("rating not in 1 to 5")
     return tuple(numbers)
 
 
 def mean(numbers):
-    """Mean of the numbers that there are.
+    """Mean without missing values.
 
     Arguments
     ---------
     numbers : iterable of float or None
-        The numbers.
+        None for a missing value.
 
     Returns
     -------
     float or None
-        None if there is none.
+        None if all values are missing.
 
     Example
     -------
@@ -270,15 +269,15 @@ def mean(numbers):
 
 
 def _check(block):
-    """Notes if the first line of a block does not sum up the others."""
+    """Yields notes on a header that does not agree with its ratings."""
     line, text, means, (consensus, ratings) = block
     columns = zip(*(rating.numbers for rating in ratings.values()))
     pairs = zip(means, map(mean, columns))
     if any(
         None not in pair and abs(pair[0] - pair[1]) > ROUNDING for pair in pairs
     ):
-        yield Note(line, "means that are not those of the raters", text)
+        yield Note(line, "means differ from the ratings", text)
     votes = Counter(rating.primary for rating in ratings.values())
     top = [e for e, count in votes.items() if count == max(votes.values())]
     if consensus != (top[0] if len(top) == 1 else None):
-        yield Note(line, "a consensus that is not that of the raters", text)
+        yield Note(line, "consensus differs from the ratings", text)

@@ -1,7 +1,7 @@
-"""Reads the label files of MSP-IMPROV that the authors of AuxFormer released.
+"""Reader of the label files of MSP-IMPROV released with AuxFormer.
 
-There are files of primary emotions, of secondary emotions and of attributes,
-made by each rule, for each partition.
+There is one file per kind of label (primary emotion, secondary emotions,
+attributes), consensus rule and partition.
 """
 
 import re
@@ -19,18 +19,18 @@ KINDS = {"P": "primary", "S": "secondary"}
 
 
 def find_released(path, partition, labels, rule):
-    """Finds a label file that the authors of AuxFormer released.
+    """Path of the label file released for a partition.
 
     Arguments
     ---------
     path : pathlib.Path
-        The file, or the folder that holds one for each partition.
+        The file, or the folder with one file per partition.
     partition : int
         1 to 5.
     labels : str
         "primary", "secondary" or "attributes".
     rule : str
-        The rule that the labels must have been made by.
+        The consensus rule; it must match the one in the folder's name.
 
     Returns
     -------
@@ -39,23 +39,23 @@ def find_released(path, partition, labels, rule):
     Raises
     ------
     UserError
-        If there is none, or its folder says that it has other labels.
+        If there is no such file, or its folder is named after other labels.
     """
     kind = re.search(r"_Emo([PS])_\d+class", str(path.absolute()))
     made_of = KINDS[kind[1]] if kind else labels
     if labels != "attributes" and labels != made_of:
         raise UserError(
-            f"released_labels: {path} are labels of {made_of} emotions: set "
+            f"released_labels: {path} holds labels of {made_of} emotions: set "
             f"labels to {made_of}"
         )
     return label_tables.find_released(path, partition, rule)
 
 
 def read_released(path, labels, rule, classes, turns):
-    """Labels and splits from a file that the authors of AuxFormer released.
+    """Labels and splits from a label file released with AuxFormer.
 
-    EmoAct is arousal already, 5 is very active: in the released files it is
-    high where speakers were asked to be angry, low where neutral.
+    Unlike the corpus, the files have arousal, not inverted activation: EmoAct
+    is high for turns with target angry and low for neutral ones.
 
     Arguments
     ---------
@@ -66,9 +66,9 @@ def read_released(path, labels, rule, classes, turns):
     rule : str
         "P", "M" or "D".
     classes : sequence of str
-        The classes that it must have.
+        The classes that the file must have.
     turns : dict
-        Clip -> `Turn`, for what the file does not say.
+        Clip -> `Turn`, for the fields that the file lacks.
 
     Returns
     -------
@@ -76,25 +76,34 @@ def read_released(path, labels, rule, classes, turns):
         Clip -> `emotion`, `votes`, `attributes`, `raters`.
     splits : dict
         Clip -> "train", "valid" or "test".
-    left_out : dict
+    excluded : dict
         Reason -> list of clips.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or has other labels.
     """
-    no_facts = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
-    facts = {clip: describe_ratings(turn) for clip, turn in turns.items()}
-    if labels != "attributes":
-        if not {*SECONDARY} & {*label_tables.read_header(path)}:
-            raise UserError(
-                f"released_labels: {path} has no classes: set labels to "
-                "attributes"
-            )
-        found, splits, left_out = label_tables.read_released(
+    if labels == "attributes":
+        entries, splits, excluded = _read_attributes(path)
+    elif {*SECONDARY} & {*label_tables.read_header(path)}:
+        found, splits, excluded = label_tables.read_released(
             path, SECONDARY, classes, rule, _read_clip
         )
-        entries = {
-            clip: {**label._asdict(), **facts.get(clip, no_facts)}
-            for clip, label in found.items()
-        }
-        return entries, splits, left_out
+        entries = {clip: label._asdict() for clip, label in found.items()}
+    else:
+        raise UserError(
+            f"released_labels: {path} has no classes: set labels to attributes"
+        )
+    unrated = {"attributes": dict.fromkeys(ATTRIBUTES), "raters": None}
+    for clip, entry in entries.items():
+        facts = describe_ratings(turns[clip]) if clip in turns else unrated
+        entries[clip] = {**facts, **entry}
+    return entries, splits, excluded
+
+
+def _read_attributes(path):
+    """Attributes and splits of a released file, as `read_released`."""
     columns = {
         "FileName": _read_clip,
         "Split_Set": label_tables.RELEASED_SPLITS.__getitem__,
@@ -102,19 +111,18 @@ def read_released(path, labels, rule, classes, turns):
     }
     entries = {}
     splits = {}
-    left_out = defaultdict(list)
+    excluded = defaultdict(list)
     for clip, row in label_tables.read_clips(path, columns).items():
         attributes = {a: row[c] for a, c in COLUMNS.items()}
         if not any(attributes.values()):
-            left_out["no attributes"].append(clip)
+            excluded["no attributes"].append(clip)
             continue
         entries[clip] = {
             **Label(None, None)._asdict(),
-            **facts.get(clip, no_facts),
             "attributes": attributes,
         }
         splits[clip] = row["Split_Set"]
-    return entries, splits, dict(left_out)
+    return entries, splits, dict(excluded)
 
 
 def _read_clip(text):
@@ -126,7 +134,7 @@ def _read_clip(text):
 
 def _read_attribute(text):
     number = float(text)
-    if number != number:  # NaN: there is no answer
+    if number != number:  # NaN: no answer
         return None
     if not 1 <= number <= 5:
         raise ValueError

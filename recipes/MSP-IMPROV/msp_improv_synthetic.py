@@ -1,8 +1,8 @@
 """Makes a synthetic corpus in the layout and file formats of MSP-IMPROV.
 
-Twelve invented people babble in six sessions, and simulated raters judge
-their emotions. For demos and tests on machines that have not got the corpus,
-which is licensed; results on it say nothing about people.
+Twelve synthetic speakers babble in six sessions, and simulated raters rate
+their emotions. It serves demos and tests without the real corpus, which is
+licensed; results on it say nothing about real people.
 
 Example
 -------
@@ -40,55 +40,55 @@ from auxformer_lobes.testing.voices import SAMPLE_RATE, invent_voice, speak
 LABEL_FILE = "Evalution.txt"  # sic
 SPEAKERS = [f"{gender}{n:02}" for n in range(1, 7) for gender in "FM"]
 TARGETS = {"N": "neutral", "A": "angry", "S": "sad", "H": "happy"}
-# In this order a speaker goes through them, over and over; with nine
-# conditions and four targets, each target comes in each condition.
+# A speaker cycles through these nine conditions and the four targets, so that
+# 36 turns have each target in each condition.
 CONDITIONS = "PSRTSPSPS"
-# How strongly emotions show: natural interaction is closest to neutral.
+# Intensity of the emotions: natural interaction is closest to neutral.
 STRENGTH = {"P": 0.6, "R": 0.85, "S": 0.9, "T": 1.0}
-CLARITY = 0.5  # of the voices, over those of the other demo
+CLARITY = 0.5  # of vocal emotion, added to that of the synthetic CREMA-D
 MAX_TURNS = 240  # twelve for each of the twenty sentences
 
 FRAME_RATE = 15
-PICTURE_HEIGHT = 240
+IMAGE_HEIGHT = 240  # pixels
 RATES = {48000: 0.85, 44100: 0.15}  # Hz, and the share of turns
-VERSION = 1  # counts changes of what is made: older corpora are made again
+VERSION = 1  # increase with each change of the contents: makes them anew
 
 README = """\
 SYNTHETIC DATA
 
-The people in these films do not exist. Their faces are drawn, their voices
-are computed, and the ratings of their emotions are simulated, by
-recipes/MSP-IMPROV/msp_improv_synthetic.py of auxformer-lobes. The folder has the
-layout and the file formats of MSP-IMPROV (Busso et al., 2017); nothing in it
-comes from there.
+The people in these videos do not exist. Their faces are drawn, their voices
+are synthesised and the ratings of their emotions are simulated by
+recipes/MSP-IMPROV/msp_improv_synthetic.py of auxformer-lobes. The folder has
+the layout and file formats of MSP-IMPROV (Busso et al., 2017); nothing in it
+is taken from there.
 
-Keep nothing of yours in here: the folder is replaced as a whole when the
-corpus is made again with other options.
+Keep no files of your own here: the whole folder is replaced when the corpus is
+made again with other options.
 """
 
 
 class Turn(NamedTuple):
-    """What one speaker says without a break."""
+    """A turn of one speaker."""
 
     sentence: int
-    """1 to 20: the sentence around which the scene is improvised."""
+    """Target sentence of the scene, 1 to 20."""
     target: str
-    """Letter of the emotion that the scene is about."""
+    """Letter of the scene's target emotion."""
     speaker: str
     condition: str
     number: int
-    """Counts the turns of one scene and condition."""
+    """Number within the scene and condition, from 1."""
 
     @property
     def scene(self):
-        """Sentence and target emotion."""
+        """Sentence and target emotion, such as S01A."""
         return f"S{self.sentence:02}{self.target}"
 
     @property
     def name(self):
-        """What its files are called, without the corpus' prefix."""
+        """Name of the turn, without the corpus' prefix."""
         talker = self.speaker[0]
-        # Who reads a sentence is alone.
+        # A sentence is read without a listener.
         alone = self.condition == "R"
         listener = talker if alone else "M" if talker == "F" else "F"
         return (
@@ -97,28 +97,28 @@ class Turn(NamedTuple):
         )
 
 
-def make_improv_corpus(folder, turns=36, seed=0, num_workers=2):
+def make_synthetic_msp_improv(folder, turns=36, seed=0, num_workers=2):
     """Makes the corpus: six sessions of two speakers.
 
-    A turn's content depends on the seed and its own name only. A folder that
-    holds the corpus already is left as it is.
+    A turn depends on the seed and its name only. A corpus made with the same
+    options is kept.
 
     Arguments
     ---------
     folder : str or pathlib.Path
-        Where to make it. An older demo corpus there is replaced.
+        Folder of the corpus; replaces an older synthetic corpus there.
     turns : int
-        Of each speaker, 1 to 240. Every four have all target emotions, every
-        36 have them in all conditions.
+        Turns per speaker, 1 to 240. Four have all target emotions; 36 have
+        them in all conditions.
     seed : int
-        Other seeds, other people.
+        Selects the speakers.
     num_workers : int
-        Processes that work side by side.
+        Number of processes.
 
     Raises
     ------
     UserError
-        If the folder holds something else, or a number is out of range.
+        If the folder holds anything else, or a number is out of range.
     """
     make_corpus(
         folder,
@@ -133,12 +133,12 @@ def make_improv_corpus(folder, turns=36, seed=0, num_workers=2):
 
 
 def plan_turns(turns):
-    """Lists the turns of all speakers.
+    """Turns of all speakers.
 
     Arguments
     ---------
     turns : int
-        Of each speaker.
+        Turns per speaker.
 
     Returns
     -------
@@ -166,16 +166,16 @@ def plan_turns(turns):
 
 
 def write_labels(path, turns, seed):
-    """Writes the raters' judgements.
+    """Writes the label file.
 
     Arguments
     ---------
     path : pathlib.Path
-        The label file.
+        The file.
     turns : list of Turn
-        A block each.
+        One block each.
     seed : int
-        Of the corpus.
+        Seed of the corpus.
     """
     with open(path, "w", encoding="utf-8", newline="\r\n") as file:
         for turn in turns:
@@ -204,25 +204,25 @@ def _path(folder, kind, turn, ending):
 
 
 @functools.lru_cache(maxsize=2)
-def _invent(seed, speaker):
-    """A speaker's voice, looks, and how clearly emotions show in them."""
+def _make_speaker(seed, speaker):
+    """A speaker's voice, face, and expressiveness."""
     rng = np.random.default_rng([seed, SPEAKERS.index(speaker)])
     gender = "female" if speaker[0] == "F" else "male"
     voice = invent_voice(rng, gender)
-    portrait = Portrait(invent_face(rng, gender), PICTURE_HEIGHT)
+    portrait = Portrait(invent_face(rng, gender), IMAGE_HEIGHT)
     return voice, portrait, rng.uniform(6, 10)
 
 
 def _show(seed, turn):
     """Shares of the emotions in the voice and in the face."""
-    skill = _invent(seed, turn.speaker)[-1]
+    expressiveness = _make_speaker(seed, turn.speaker)[-1]
     rng = chance(seed, turn.name, "emotion")
     emotion = TARGETS[turn.target]
-    if rng.random() < 0.05:  # an improvisation that takes another way
+    if rng.random() < 0.05:  # an improvisation off target
         emotion = rng.choice(["disgust", "fear"])
-    heard = draw_shares(HEARD[emotion], skill, rng)
+    heard = draw_shares(HEARD[emotion], expressiveness, rng)
     heard = mix(heard, CLARITY, emotion)
-    seen = draw_shares(SEEN[emotion], skill, rng)
+    seen = draw_shares(SEEN[emotion], expressiveness, rng)
     weakness = 1 - rng.normal(STRENGTH[turn.condition], 0.3, size=2)
     return [
         mix(shares, amount, "neutral")
@@ -232,26 +232,26 @@ def _show(seed, turn):
 
 def _make_clip(folder, seed, turn):
     """Writes the two files of a turn."""
-    voice, portrait, _ = _invent(seed, turn.speaker)
+    voice, portrait, _ = _make_speaker(seed, turn.speaker)
     heard, seen = _show(seed, turn)
     rng = chance(seed, turn.name, "clip")
     text = _babble(
-        # A target sentence is the same for everybody.
+        # All speakers share the words of a target sentence.
         np.random.default_rng(turn.sentence) if turn.condition in "RT" else rng
     )
     style = blend(STYLES, heard)._replace(
         smile=blend(ATTRIBUTES, heard).valence
     )
-    sound = speak(text, voice, style, rng)
-    pictures = animate(
-        portrait, blend(EXPRESSIONS, seen), sound, SAMPLE_RATE, FRAME_RATE, rng
+    audio = speak(text, voice, style, rng)
+    images = animate(
+        portrait, blend(EXPRESSIONS, seen), audio, SAMPLE_RATE, FRAME_RATE, rng
     )
     rate = int(rng.choice(list(RATES), p=list(RATES.values())))
     write_clip(
         _path(folder, "Audio", turn, ".wav"),
         _path(folder, "Video", turn, ".avi"),
-        sound,
-        pictures,
+        audio,
+        images,
         FRAME_RATE,
         wav_rate=rate,
         film_rate=rate,
@@ -274,7 +274,7 @@ def _babble(rng):
 
 if __name__ == "__main__":
     corpus_command(
-        make_improv_corpus,
+        make_synthetic_msp_improv,
         __doc__.splitlines()[0],
-        ("--turns", 36, "of each speaker, 1 to 240"),
+        ("--turns", 36, "turns per speaker, 1 to 240"),
     )

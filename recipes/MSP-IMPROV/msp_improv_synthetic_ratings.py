@@ -1,8 +1,7 @@
-"""Simulated raters, who judge turns as those of MSP-IMPROV do.
+"""Simulated raters for the synthetic MSP-IMPROV.
 
-They write a block a turn in the format of the corpus' label file, with all
-that is odd there: raters who stand twice, free text, answers that are missing,
-stray spaces.
+They write one block per turn in the format of the real label file, with its
+irregularities: duplicate lines, free text, missing answers, stray spaces.
 """
 
 from collections import Counter
@@ -19,7 +18,7 @@ from auxformer_lobes.testing.emotions import (
 )
 
 NATURALNESS = {"P": 4.3, "R": 2.8, "S": 3.8, "T": 3.6}  # of 1 to 5
-# The primary emotion that a rater writes down.
+# Perceived emotion -> primary emotion in the label file.
 CHOICES = {
     "angry": "Angry",
     "disgust": "Other",
@@ -29,7 +28,7 @@ CHOICES = {
     "sad": "Sad",
 }
 LETTERS = {"Angry": "A", "Happy": "H", "Sad": "S", "Neutral": "N", "Other": "O"}
-# The secondary emotions, and where they lie.
+# Secondary emotions, and their attributes in [-1, 1].
 SECONDARY = {
     **{emotion.title(): place for emotion, place in ATTRIBUTES.items()},
     "Depressed": Attributes(-0.9, -0.8, -0.9),
@@ -49,34 +48,34 @@ FREE_WORDS = (
 
 
 class Rating(NamedTuple):
-    """What one rater thinks of a turn."""
+    """One rater's answers on a turn."""
 
     rater: str
     primary: str
     secondary: str
     numbers: np.ndarray
-    """Activation (1 is very active), valence, dominance, naturalness: 1 to 5,
-    NaN where there is no answer."""
+    """Activation (1 is very active), valence, dominance and naturalness, 1 to
+    5; NaN for a missing answer."""
 
 
 def rating_block(name, condition, shown, seed):
-    """Returns the lines of a turn in the label file.
+    """Block of a turn in the label file.
 
     Arguments
     ---------
     name : str
-        The turn, without the corpus' prefix.
+        Name of the turn, without the corpus' prefix.
     condition : str
         P, R, S or T.
     shown : tuple of dict
         Shares of the emotions in the voice and in the face.
     seed : int
-        Of the corpus.
+        Seed of the corpus.
 
     Returns
     -------
     str
-        The block, with the empty line after it.
+        The lines, ending in an empty one.
 
     Example
     -------
@@ -91,15 +90,15 @@ def rating_block(name, condition, shown, seed):
         for rating in ratings:
             rating.numbers[question] = np.nan
     for rating in ratings:
-        if rng.random() < 0.01:  # an answer that was not given
+        if rng.random() < 0.01:  # a missing answer
             rating.numbers[rng.integers(4)] = np.nan
     lines = [_rater_line(rating, rng) for rating in ratings]
-    if rng.random() < 0.1:  # a rater who stands twice
+    if rng.random() < 0.1:  # a duplicate line
         lines.insert(rng.integers(len(lines) + 1), rng.choice(lines))
     first = _line(
         [f"UTD-IMPROV-{name}.avi", _consensus(ratings)], _means(ratings)
     )
-    # Always a space before this semicolon.
+    # As in the real file, with a space before this semicolon.
     lines.insert(0, first.replace("; N:", " ; N:"))
     lines = [_untidy(line, rng) for line in lines]
     end = rng.choice(["\n\n", "\n \n", "\n\n\n"], p=(0.94, 0.03, 0.03))
@@ -107,7 +106,7 @@ def rating_block(name, condition, shown, seed):
 
 
 def _rate(condition, shown, rng):
-    """What five to ten raters think."""
+    """Ratings of five to ten raters."""
     raters = 1 + rng.choice(NUM_RATERS, rng.integers(5, 11), replace=False)
     emotions = list(CHOICES)
     choices = vote(emotions, shown, len(raters), rng)
@@ -129,7 +128,7 @@ def _rate(condition, shown, rng):
 
 
 def _all_emotions(primary, felt, rng):
-    """A rater's list: the primary emotion, and what lies near."""
+    """A rater's list: the primary emotion and up to two that are near."""
     names = list(SECONDARY)
     distance = np.linalg.norm(np.array(list(SECONDARY.values())) - felt, axis=1)
     nearness = np.exp(-((distance / 0.5) ** 2))
@@ -147,7 +146,7 @@ def _consensus(ratings):
 
 
 def _means(ratings):
-    """Of each number, over the raters who gave one."""
+    """Mean of each rating, without missing answers."""
     columns = np.array([rating.numbers for rating in ratings]).T
     given = (column[~np.isnan(column)] for column in columns)
     return [x.mean() if len(x) else np.nan for x in given]
@@ -172,7 +171,7 @@ def _line(words, numbers):
 
 
 def _untidy(line, rng):
-    """One line in twenty has spaces where there should be none."""
+    """Adds stray spaces to one line in twenty."""
     kind = rng.integers(80)
     if kind == 0:
         return f"{line[:-1]} ;"

@@ -1,4 +1,4 @@
-"""What the turns of MSP-IMPROV are called, and where their files are."""
+"""Names of the turns of MSP-IMPROV, and their media files."""
 
 import os
 import re
@@ -22,25 +22,25 @@ _TURN = re.compile(
     r"(?:\.\w+)?",
     re.IGNORECASE,
 )
-# Kinds of files, the preferred one first.
-_SUFFIXES = {"sound": (".wav",), "picture": (".avi", ".mp4")}
+# The preferred suffix first.
+_SUFFIXES = {"wav": (".wav",), "video": (".avi", ".mp4")}
 
 
 def find_clip(name):
-    """The turn that a file name speaks of.
+    """Canonical clip name for the name of a file.
 
-    Copies of the corpus differ in how files are called: the sound MSP-IMPROV,
-    the video UTD-IMPROV, in capitals or not.
+    File names differ between copies of the corpus: they start with MSP-IMPROV,
+    UTD-IMPROV or neither, in upper or lower case.
 
     Arguments
     ---------
     name : str
-        Name of a file, without folder.
+        Name of a file, without its folder.
 
     Returns
     -------
     str or None
-        Name of the clip, None if it is no turn.
+        None if the name is not that of a turn.
 
     Example
     -------
@@ -52,7 +52,7 @@ def find_clip(name):
 
 
 def describe(clip):
-    """What a clip's name says: who speaks, in which scene.
+    """Manifest fields encoded in a clip's name.
 
     Arguments
     ---------
@@ -62,7 +62,8 @@ def describe(clip):
     Returns
     -------
     dict
-        The fields of a manifest.
+        `spk_id`, `gender`, `condition`, `session`, `target_emotion` and
+        `sentence`.
 
     Example
     -------
@@ -81,7 +82,7 @@ def describe(clip):
 
 
 def find_media(data_folder):
-    """Finds sound and video files, wherever they are in a folder.
+    """Finds the wav and video files anywhere below a folder.
 
     Arguments
     ---------
@@ -91,8 +92,8 @@ def find_media(data_folder):
     Returns
     -------
     found : dict
-        "sound" and "picture" -> clip -> path, relative to the folder.
-    spare : list of str
+        "wav" and "video" -> clip -> path, relative to the folder.
+    duplicates : list of str
         Further files of the same clips, which are not used.
     """
     files = {kind: {} for kind in _SUFFIXES}
@@ -107,38 +108,39 @@ def find_media(data_folder):
         kind: {clip: min(paths)[1] for clip, paths in clips.items()}
         for kind, clips in files.items()
     }
-    spare = [
+    duplicates = [
         path
         for clips in files.values()
         for paths in clips.values()
         for _, path in sorted(paths)[1:]
     ]
-    return found, sorted(spare)
+    return found, sorted(duplicates)
 
 
 def media_files(clip, found):
-    """The files of a clip; one that is missing is looked for in vain.
+    """Paths of a clip's wav and video file.
 
     Arguments
     ---------
     clip : str
         Name of the clip.
     found : dict
-        What `find_media` finds.
+        As returned by `find_media`.
 
     Returns
     -------
     MediaFiles
-        Relative to the corpus.
+        Relative to the corpus. A missing file gets a path that does not exist,
+        so that it is reported as unusable.
     """
     return MediaFiles(
-        found["sound"].get(clip, f"{clip}.wav"),
-        found["picture"].get(clip, f"{clip}.avi"),
+        found["wav"].get(clip, f"{clip}.wav"),
+        found["video"].get(clip, f"{clip}.avi"),
     )
 
 
 def _walk(data_folder):
-    """All files below a folder, links followed, each folder once."""
+    """Yields all files below a folder, following links; each folder once."""
     seen = set()
     for folder, folders, files in os.walk(data_folder, followlinks=True):
         real = os.path.realpath(folder)

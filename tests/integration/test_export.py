@@ -8,7 +8,7 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
-from crema_d_synthetic import make_demo_corpus
+from crema_d_synthetic import make_synthetic_crema_d
 
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.layout import FILES
@@ -20,7 +20,7 @@ CLIP = "1003_IEO_ANG_XX"
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     work = tmp_path_factory.mktemp("recipe")
-    make_demo_corpus(work / "corpus", num_actors=3, num_sentences=1)
+    make_synthetic_crema_d(work / "corpus", num_actors=3, num_sentences=1)
     options = {
         "data_folder": work / "corpus",
         "feature_folder": work / "features",

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import transformers
-from crema_d_synthetic import make_demo_corpus
-from msp_improv_synthetic import make_improv_corpus
+from crema_d_synthetic import make_synthetic_crema_d
+from msp_improv_synthetic import make_synthetic_msp_improv
 
 ROOT = Path(__file__).parents[2]
 TMP = ROOT / "tests" / "tmp"
@@ -33,8 +33,8 @@ def what_the_flags_name():
     """Small corpora, small encoders, and features of each frame."""
     shutil.rmtree(TMP, ignore_errors=True)
     TMP.mkdir()
-    make_demo_corpus(TMP / "CREMA-D", num_actors=4, num_sentences=2)
-    make_improv_corpus(TMP / "MSP-IMPROV", turns=4)
+    make_synthetic_crema_d(TMP / "CREMA-D", num_actors=4, num_sentences=2)
+    make_synthetic_msp_improv(TMP / "MSP-IMPROV", turns=4)
     make_encoders()
     rng = np.random.default_rng(0)
     for video in (TMP / "CREMA-D" / "VideoFlash").iterdir():

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from crema_d_synthetic import make_demo_corpus
+from crema_d_synthetic import make_synthetic_crema_d
 
 from auxformer_lobes.augment.missing import INPUTS
 from auxformer_lobes.dataio.labels import class_names
@@ -23,7 +23,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 def work(tmp_path_factory):
     """A folder with a small corpus; features go there too."""
     folder = tmp_path_factory.mktemp("work")
-    make_demo_corpus(folder / "corpus", num_actors=5, num_sentences=2)
+    make_synthetic_crema_d(folder / "corpus", num_actors=5, num_sentences=2)
     return folder
 
 

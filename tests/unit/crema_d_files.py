@@ -1,4 +1,4 @@
-"""A small CREMA-D of real tables and invented media, for the tests."""
+"""A small CREMA-D for the tests: excerpts of the real tables, noise as media."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import av
+import crema_d_prepare
 import numpy as np
 import pytest
 import soundfile
@@ -26,16 +27,17 @@ TRAIN, VALID, TEST = "1001_IEO_NEU_XX", "1006_IEO_NEU_XX", "1004_IEO_NEU_XX"
 
 
 def make_corpus(folder):
-    """Makes the excerpt's clips, all with the same sound and picture.
+    """Makes the corpus; all clips have the same wav and the same video.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Where to make it.
+        Parent folder.
 
     Returns
     -------
     pathlib.Path
+        The corpus.
     """
     rng = np.random.default_rng(0)
     soundfile.write(folder / "good.wav", rng.uniform(-0.1, 0.1, 9600), 16000)
@@ -58,14 +60,26 @@ def make_corpus(folder):
     return root
 
 
+def skip_media_check(monkeypatch):
+    """Takes all media for usable, 2.5 s long, without opening them."""
+    monkeypatch.setattr(
+        crema_d_prepare,
+        "check_media",
+        lambda folder, files, *options: (
+            dict.fromkeys(files, (2.5, 2.5)),
+            [],
+        ),
+    )
+
+
 def read_csv(path):
-    """Rows of a csv file."""
+    """Rows of a CSV file."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def prepare(corpus, folder="prepared", **options):
-    """Prepares, and reads the manifests and the report."""
+    """Prepares the corpus; returns the three manifests and the report."""
     save_folder = corpus.parent / folder
     prepare_crema_d(str(corpus), str(save_folder), num_workers=1, **options)
     return [
@@ -76,7 +90,7 @@ def prepare(corpus, folder="prepared", **options):
 
 
 def prepare_clips(corpus, **options):
-    """Prepares, and joins the three manifests."""
+    """Prepares the corpus; returns the clips of all three manifests."""
     train, valid, test, _ = prepare(corpus, **options)
     return {**train, **valid, **test}
 

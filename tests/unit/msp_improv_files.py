@@ -1,10 +1,11 @@
-"""A small invented MSP-IMPROV, for the tests."""
+"""A small synthetic MSP-IMPROV for the tests."""
 
 import json
 import math
 import os
 from typing import NamedTuple
 
+import msp_improv_prepare
 import numpy as np
 import pytest
 import soundfile
@@ -20,12 +21,12 @@ SECONDARY = [
     *("Frustrated", "Happy", "Neutral", "Sad", "Surprise"),
 ]
 SPEAKERS = [f"{gender}0{session}" for session in range(1, 7) for gender in "FM"]
-# One turn in each split of partition 1, all raters of one mind.
+# One turn in each split of partition 1, with a consensus.
 TRAIN, VALID, TEST = (f"S20N-F0{n}-R-FF01" for n in (1, 4, 5))
 
 
 class Rater(NamedTuple):
-    """What a rater says of a turn."""
+    """A rater's line of the label file."""
 
     name: str
     primary: str
@@ -34,8 +35,8 @@ class Rater(NamedTuple):
     """Activation, valence, dominance, naturalness."""
 
 
-def invent_turns(seed=0):
-    """Five turns of each speaker, by few raters, so that votes are tied."""
+def random_turns(seed=0):
+    """Five turns per speaker; few raters, so that there are ties."""
     rng = np.random.default_rng(seed)
     turns = {
         name: [Rater(f"W{i}", "Neutral", ["Neutral"], [3, 3, 3, 3])]
@@ -45,11 +46,11 @@ def invent_turns(seed=0):
         for number, condition in enumerate("PRSTS"):
             name = f"S0{number + 1}A-{speaker}-{condition}-FM01"
             raters = rng.integers(1, 6)
-            turns[name] = [_invent_rater(i, rng) for i in range(raters)]
+            turns[name] = [_random_rater(i, rng) for i in range(raters)]
     return turns
 
 
-def _invent_rater(i, rng):
+def _random_rater(i, rng):
     numbers = rng.integers(1, 6, size=4).astype(float)
     numbers[rng.random(4) < 0.1] = math.nan
     secondary = rng.choice(SECONDARY, rng.integers(0, 4), replace=False)
@@ -59,7 +60,7 @@ def _invent_rater(i, rng):
 
 
 def block(name, raters):
-    """A block of the label file, without oddities."""
+    """A regular block of the label file."""
     columns = zip(*(rater.numbers for rater in raters))
     known = [[x for x in column if not math.isnan(x)] for column in columns]
     means = [sum(x) / len(x) if x else math.nan for x in known]
@@ -84,28 +85,29 @@ def numbers(values):
 def make_corpus(
     folder,
     turns,
-    sound="Audio/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.wav",
-    picture="Video/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.avi",
+    wav="Audio/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.wav",
+    video="Video/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.avi",
     labels="Evalution.txt",
 ):
-    """Makes a corpus, all turns with the same sound and picture.
+    """Makes the corpus; all turns have the same wav and the same video.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Where to make it.
+        Parent folder.
     turns : dict
         Name -> list of `Rater`.
-    sound : str
-        Where sound files are.
-    picture : str
-        Where video files are.
+    wav : str
+        Pattern of the wav files' paths.
+    video : str
+        Pattern of the video files' paths.
     labels : str
-        Where the label file is.
+        Path of the label file.
 
     Returns
     -------
     pathlib.Path
+        The corpus.
     """
     rng = np.random.default_rng(0)
     soundfile.write(folder / "good.wav", rng.uniform(-0.1, 0.1, 28800), 48000)
@@ -116,7 +118,7 @@ def make_corpus(
     for name in turns:
         scene, speaker, condition, _ = name.split("-")
         where = {"session": speaker[-1], "scene": scene, "condition": condition}
-        for good, pattern in (("good.wav", sound), ("good.avi", picture)):
+        for good, pattern in (("good.wav", wav), ("good.avi", video)):
             path = root / pattern.format(name=name, **where)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.link(folder / good, path)
@@ -126,8 +128,20 @@ def make_corpus(
     return root
 
 
+def skip_media_check(monkeypatch):
+    """Takes all media for usable, 2.5 s long, without opening them."""
+    monkeypatch.setattr(
+        msp_improv_prepare,
+        "check_media",
+        lambda folder, files, *options: (
+            dict.fromkeys(files, (2.5, 2.5)),
+            [],
+        ),
+    )
+
+
 def prepare(corpus, folder="prepared", **options):
-    """Prepares, and reads the manifests and the report."""
+    """Prepares the corpus; returns the three manifests and the report."""
     save_folder = corpus.parent / folder
     prepare_msp_improv(str(corpus), str(save_folder), num_workers=1, **options)
     return [
@@ -138,7 +152,7 @@ def prepare(corpus, folder="prepared", **options):
 
 
 def prepare_clips(corpus, **options):
-    """Prepares, and joins the three manifests; turns by their short names."""
+    """Prepares the corpus; returns all clips by their short names."""
     train, valid, test, _ = prepare(corpus, **options)
     clips = {**train, **valid, **test}
     return {clip.removeprefix("MSP-IMPROV-"): clips[clip] for clip in clips}

@@ -5,12 +5,10 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import crema_d_prepare
 import numpy as np
 import pytest
 from crema_d_labels import PARTITIONS
 
-from auxformer_lobes.dataio.media_check import Media
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,
@@ -25,6 +23,7 @@ from tests.unit.crema_d_files import (
     prepare,
     prepare_clips,
     read_csv,
+    skip_media_check,
 )
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -34,8 +33,14 @@ SIX = ["angry", "disgust", "fear", "happy", "neutral", "sad"]
 LETTERS = dict(zip("ADFHNS", SIX))
 
 needs_real_tables = pytest.mark.skipif(
-    not REAL.is_dir(), reason="the whole tables are not beside the checkout"
+    not REAL.is_dir(), reason="the complete tables are not beside the checkout"
 )
+
+
+@pytest.fixture(autouse=True)
+def unopened_media(monkeypatch):
+    """Labels do not depend on the media."""
+    skip_media_check(monkeypatch)
 
 
 @pytest.fixture
@@ -45,22 +50,14 @@ def corpus(tmp_path):
 
 
 @pytest.fixture
-def real_corpus(tmp_path, monkeypatch):
-    """The whole real tables, and all media taken for good unseen."""
+def real_corpus(tmp_path):
+    """The complete real tables."""
     root = tmp_path / "CREMA-D"
     (root / "AudioWAV").mkdir(parents=True)
     (root / "VideoFlash").mkdir()
     for name in [VOTES, ACTORS, SUMMARY]:
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(REAL / name, root / name)
-    monkeypatch.setattr(
-        crema_d_prepare,
-        "check_media",
-        lambda folder, files, *options: (
-            dict.fromkeys(files, Media(2.5, 2.5)),
-            [],
-        ),
-    )
     return root
 
 
@@ -100,7 +97,7 @@ def test_the_excerpt_has_the_clips_of_each_rule(
         ("M", 4, 4145, [902, 0, 0, 1192, 1651, 400, 0]),
     ],
 )
-def test_the_whole_corpus_has_the_clips_of_each_rule(
+def test_the_complete_corpus_has_the_clips_of_each_rule(
     real_corpus, rule, num_classes, total, expected
 ):
     clips = prepare_clips(real_corpus, label_rule=rule, num_classes=num_classes)
@@ -109,7 +106,7 @@ def test_the_whole_corpus_has_the_clips_of_each_rule(
 
 
 def check_against_summary(corpus):
-    """Compares each condition with the votes that the corpus sums up."""
+    """Compares each condition with the corpus' own summary of the votes."""
     for condition, column in [
         ("audiovisual", "MultiModalVote"),
         ("voice", "VoiceVote"),
@@ -129,7 +126,7 @@ def test_plurality_agrees_with_the_summary_of_the_corpus(corpus):
 
 
 @needs_real_tables
-def test_plurality_agrees_with_the_summary_on_the_whole_corpus(real_corpus):
+def test_plurality_agrees_with_the_summary_of_the_complete_corpus(real_corpus):
     check_against_summary(real_corpus)
 
 
@@ -228,7 +225,7 @@ def test_lists_of_actors_split_the_clips(corpus, kind):
             {"valid": [1001], "test": [2001]},
             "the corpus has no actor 2001",
         ),
-        ({"valid": [], "test": [1001]}, "no clip is left for valid"),
+        ({"valid": [], "test": [1001]}, "no clip left in valid"),
     ],
 )
 def test_a_partition_that_cannot_be_says_why(corpus, partition, message):
@@ -302,8 +299,8 @@ def test_released_files_of_four_classes_are_found_by_their_plural(corpus):
     "options, message",
     [
         ({"num_classes": 4}, "has 6 classes and num_classes is 4"),
-        ({"partition": 2}, "no folder that holds label_consensus_2.csv or"),
-        ({"label_rule": "P"}, "labels by rule M: set label_rule to M"),
+        ({"partition": 2}, "a folder with label_consensus_2.csv or"),
+        ({"label_rule": "P"}, "set label_rule to M"),
     ],
 )
 def test_released_labels_that_do_not_fit_say_why(corpus, options, message):

@@ -23,6 +23,7 @@ from tests.unit.crema_d_files import (
     make_corpus,
     prepare,
     read_csv,
+    skip_media_check,
 )
 
 
@@ -62,17 +63,17 @@ def test_files_are_found_once_data_root_is_replaced(corpus):
 
 
 @pytest.mark.parametrize("split, clip", [(1, VALID), (2, TEST)])
-def test_selection_and_test_are_on_clips_with_both(corpus, split, clip):
+def test_validation_and_test_need_both_modalities(corpus, split, clip):
     (corpus / f"AudioWAV/{clip}.wav").unlink()
     *manifests, report = prepare(corpus)
     assert clip not in manifests[split]
-    assert report["left_out"]["1 of 2 modalities unusable"] == [clip]
+    assert report["excluded"]["1 of 2 modalities unusable"] == [clip]
 
 
 @pytest.mark.parametrize(
     "file, key", [("AudioWAV/{}.wav", "wav"), ("VideoFlash/{}.flv", "video")]
 )
-def test_a_clip_with_one_modality_is_kept_for_training(corpus, file, key):
+def test_training_keeps_clips_with_one_modality(corpus, file, key):
     (corpus / file.format(TRAIN)).unlink()
     train, _, _, report = prepare(corpus)
     entry = train[TRAIN]
@@ -86,43 +87,43 @@ def test_a_clip_with_one_modality_is_kept_for_training(corpus, file, key):
     assert report["counts"]["problems"] == 1
 
 
-def test_without_need_for_the_videos_there_need_not_be_any(corpus):
+def test_unopened_videos_may_be_missing(corpus):
     shutil.rmtree(corpus / "VideoFlash")
     train, _, _, report = prepare(corpus, open_video=False)
     assert train[TRAIN]["video"] == f"{{data_root}}/VideoFlash/{TRAIN}.flv"
     assert report["problems"] == []
 
 
-def test_require_both_leaves_such_a_clip_out(corpus):
+def test_require_both_excludes_a_clip_with_one_modality(corpus):
     (corpus / f"AudioWAV/{TRAIN}.wav").unlink()
     train, _, _, report = prepare(corpus, require_both=True)
     assert TRAIN not in train
-    assert report["left_out"]["1 of 2 modalities unusable"] == [TRAIN]
+    assert report["excluded"]["1 of 2 modalities unusable"] == [TRAIN]
 
 
-def test_a_clip_without_any_modality_is_left_out(corpus):
+def test_a_clip_without_usable_media_is_excluded(corpus):
     for file in ("AudioWAV/{}.wav", "VideoFlash/{}.flv"):
         (corpus / file.format(TRAIN)).unlink()
     train, _, _, report = prepare(corpus)
     assert TRAIN not in train
-    assert report["left_out"]["2 of 2 modalities unusable"] == [TRAIN]
+    assert report["excluded"]["2 of 2 modalities unusable"] == [TRAIN]
 
 
-def test_every_clip_is_in_a_manifest_or_left_out_with_a_reason(corpus):
+def test_every_clip_is_in_a_manifest_or_excluded_with_a_reason(corpus):
     (corpus / f"AudioWAV/{TEST}.wav").unlink()
     *manifests, report = prepare(corpus, label_rule="M", num_classes=4)
     kept = [clip for manifest in manifests for clip in manifest]
-    out = [clip for clips in report["left_out"].values() for clip in clips]
+    out = [clip for clips in report["excluded"].values() for clip in clips]
     rows = read_csv(EXCERPT / SUMMARY)
     assert sorted(kept + out) == sorted(row["FileName"] for row in rows)
     counts = report["counts"]
-    assert sum(counts["left_out"].values()) == len(out)
+    assert sum(counts["excluded"].values()) == len(out)
     assert [sum(counts[s].values()) for s in SPLITS] == [
         len(manifest) for manifest in manifests
     ]
 
 
-# What cannot be prepared is refused in one line, and leaves no file
+# Errors: one line, and no file is written
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_every_clip_is_in_a_manifest_or_left_out_with_a_reason(corpus):
         ({"label_rule": "X"}, "label rule 'X' is unknown: choose P"),
         ({"condition": "both"}, "choose voice, face, audiovisual"),
         ({"num_classes": 5}, "choose 6 or 4"),
-        ({"released_labels": "nowhere"}, "nowhere is no file"),
+        ({"released_labels": "nowhere"}, "nowhere is neither a file"),
     ],
 )
 def test_an_unknown_option_names_the_choices(corpus, options, message):
@@ -146,8 +147,7 @@ def test_git_lfs_pointers_are_counted_and_name_the_cure(corpus):
             "version https://git-lfs.github.com/spec/v1\n"
             "oid sha256:10dc3fd1f2bc82036574\nsize 265922\n"
         )
-    assert_refused(corpus, "2 of 96 sound and video files are Git LFS pointers")
-    assert_refused(corpus, "`git lfs pull`")
+    assert_refused(corpus, "2 of 96 media files are Git LFS pointers: run `git")
 
 
 def test_a_wrong_folder_is_named(corpus):
@@ -180,18 +180,19 @@ def test_a_damaged_table_is_named(corpus, table, damage, message):
     assert_refused(corpus, message)
 
 
-def test_a_corpus_without_sound_says_what_is_unusable(corpus):
+def test_a_corpus_without_wav_files_says_what_is_unusable(corpus):
     for path in (corpus / "AudioWAV").iterdir():
         path.unlink()
-    assert_refused(corpus, "no clip is left for valid: 48 files are unusable")
+    assert_refused(corpus, "no clip left in valid: 48 files are unusable")
 
 
-# Again
+# Repeated preparation
 
 
 @pytest.fixture
 def checks(monkeypatch):
-    """Every time that the media are checked appends to this list."""
+    """Grows by one with each check of the media, which opens no file."""
+    skip_media_check(monkeypatch)
     calls = []
     check_media = crema_d_prepare.check_media
 

@@ -23,32 +23,39 @@ from tests.unit.msp_improv_files import (
     TRAIN,
     VALID,
     assert_refused,
-    invent_turns,
     make_corpus,
     prepare,
     prepare_clips,
+    random_turns,
+    skip_media_check,
 )
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "partitions.json"
 PUBLISHED = json.loads(PARTITIONS.read_text("utf-8"))["partitions"]
 FOUR = ["angry", "happy", "neutral", "sad"]
-TURNS = invent_turns()
+TURNS = random_turns()
+
+
+@pytest.fixture(autouse=True)
+def unopened_media(monkeypatch):
+    """Labels do not depend on the media."""
+    skip_media_check(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Invented turns; nothing changes them."""
+    """Random turns; no test changes them."""
     return make_corpus(tmp_path_factory.mktemp("data"), TURNS)
 
 
 @pytest.fixture
 def save_folder(request, corpus):
-    """A folder of the test's own, for the manifests."""
+    """Name of a folder for the manifests, one per test."""
     return request.node.name.replace("/", "_")
 
 
 def turn_of(*raters):
-    """A turn by raters' primary emotion, secondary emotions and numbers."""
+    """A turn from primary emotion, secondary emotions and numbers by rater."""
     ratings = [Rating(*rater) for rater in raters]
     return Turn(None, {f"W{i}": rating for i, rating in enumerate(ratings)})
 
@@ -56,7 +63,7 @@ def turn_of(*raters):
 # Votes, rater by rater
 
 
-def test_other_is_a_vote_and_stands_last():
+def test_other_is_the_last_of_the_votes():
     turn = turn_of(*[(word, (), ()) for word in ["sad", "other", "other"]])
     assert primary_votes(turn) == [0, 0, 0, 1, 2]
 
@@ -93,7 +100,7 @@ def test_secondary_votes_add_up_over_raters():
     }
 
 
-def test_words_that_are_no_class_are_counted():
+def test_words_other_than_the_classes_are_counted():
     turn = turn_of(
         ("sad", ["Concerned", "Sad", "Other (x)"], ()),
         ("sad", ["concerned", "Fearful", "(x)"], ()),
@@ -112,11 +119,11 @@ def test_attributes_are_means_over_those_who_answered():
     }
 
 
-# Counts for each rule, against another way to compute them
+# Labels by each rule, against an independent computation with fractions
 
 
 def expected_labels(rule, names, votes_of):
-    """Turn -> emotion and shares, in whole fractions, of turns with a label.
+    """Turn -> emotion and distribution, computed with exact fractions.
 
     `names` are the classes, and `votes_of` gives a rater's votes.
     """
@@ -140,12 +147,12 @@ def expected_labels(rule, names, votes_of):
 
 
 def primary(rater):
-    """All of the vote."""
+    """The whole vote for the primary emotion."""
     return {rater.primary.lower(): Fraction(1)}
 
 
 def secondary(rater):
-    """A part for each class that was named."""
+    """An equal part for each class that the rater named."""
     named = [word for word in rater.secondary if word in SECONDARY]
     return {word.lower(): Fraction(1, len(named)) for word in named}
 
@@ -156,7 +163,7 @@ def secondary(rater):
     [("primary", 4, primary), ("secondary", 10, secondary)]
     + [("secondary", 4, secondary)],
 )
-def test_each_rule_labels_the_turns_that_it_should(
+def test_labels_agree_with_exact_fractions(
     corpus, save_folder, rule, labels, num_classes, votes_of
 ):
     names = FOUR if num_classes == 4 else [name.lower() for name in SECONDARY]
@@ -174,7 +181,7 @@ def test_each_rule_labels_the_turns_that_it_should(
         assert clips[turn]["votes"] == pytest.approx(shares)
 
 
-def test_the_invented_turns_are_of_all_kinds():
+def test_the_random_turns_cover_all_cases():
     p, m, d = (expected_labels(rule, FOUR, primary) for rule in "PMD")
     assert len(TURNS) > len(d) > len(p) > len(m) > 0
     assert None in {emotion for emotion, _ in d.values()}
@@ -187,7 +194,7 @@ def test_the_invented_turns_are_of_all_kinds():
     assert not set(only_other) & set(d)
 
 
-def test_thirds_that_add_up_to_one_are_a_tie_with_one(tmp_path):
+def test_three_thirds_tie_with_one_vote(tmp_path):
     raters = TURNS[TRAIN]
     thirds = raters[0]._replace(secondary=["Sad", "Fear", "Angry"])
     turns = {
@@ -200,7 +207,7 @@ def test_thirds_that_add_up_to_one_are_a_tie_with_one(tmp_path):
     *_, report = prepare(
         make_corpus(tmp_path, turns), labels="secondary", num_classes=10
     )
-    assert report["left_out"] == {
+    assert report["excluded"] == {
         "no consensus by rule P": ["MSP-IMPROV-S01A-F01-P-FM01"]
     }
 
@@ -239,13 +246,13 @@ def test_attributes_by_p_and_m_are_of_turns_with_a_consensus(
         assert clips[turn]["emotion"] == emotion
 
 
-def test_a_turn_without_any_attribute_is_left_out(tmp_path):
+def test_a_turn_without_attributes_is_excluded(tmp_path):
     rater = TURNS[TRAIN][0]._replace(numbers=[math.nan] * 3 + [4])
     turns = {**dict.fromkeys([TRAIN, VALID, TEST], TURNS[TRAIN])}
     turns["S01A-F01-P-FM01"] = [rater]
     corpus = make_corpus(tmp_path, turns)
     *_, report = prepare(corpus, labels="attributes", label_rule="D")
-    assert report["left_out"] == {
+    assert report["excluded"] == {
         "no attributes": ["MSP-IMPROV-S01A-F01-P-FM01"]
     }
     clip = prepare_clips(corpus, folder="primary")["S01A-F01-P-FM01"]
@@ -294,7 +301,7 @@ def test_a_partition_splits_the_sessions(corpus, save_folder, partition):
         ({"valid": [1, 4], "test": [4]}, "session 4 is in `valid` and `test`"),
         ({"valid": [1], "test": [7]}, "the corpus has no session 7"),
         ({"valid": 1, "test": [2]}, "are 1, not a list: write [1, 2]"),
-        ({"valid": [], "test": [2]}, "no clip is left for valid"),
+        ({"valid": [], "test": [2]}, "no clip left in valid"),
     ],
 )
 def test_a_partition_that_cannot_be_says_why(corpus, partition, message):
@@ -346,10 +353,10 @@ def test_released_primary_labels_replace_the_votes(
     assert clip["votes"] == pytest.approx([0, 0, 0.5, 0.5])
     assert [c["emotion"] for c in valid.values()] == ["angry"]
     assert [c["emotion"] for c in test.values()] == ["sad"]
-    # What the file does not say comes from the raters.
+    # Fields that the file lacks come from the raters.
     assert clip["attributes"] == {"arousal": 3, "valence": 3, "dominance": 3}
     assert clip["raters"] == 1
-    assert len(report["left_out"]["not in the label file"]) == len(TURNS) - 3
+    assert len(report["excluded"]["not in the label file"]) == len(TURNS) - 3
 
 
 def test_released_labels_do_not_need_the_label_file(tmp_path):
@@ -390,7 +397,7 @@ def test_released_attributes_are_taken_as_they_are(
     assert [clip["attributes"] for clip in valid.values()] == [
         {"arousal": 1.0, "valence": None, "dominance": 5.0}
     ]
-    assert report["left_out"]["no attributes"] == ["MSP-IMPROV-S01A-F01-P-FM01"]
+    assert report["excluded"]["no attributes"] == ["MSP-IMPROV-S01A-F01-P-FM01"]
 
 
 RELEASED_KINDS = pytest.mark.parametrize(
@@ -441,14 +448,14 @@ def test_two_different_released_rows_of_a_turn_are_refused(
             "angry,sad,neutral,happy",
             "1,0,0,0",
             {"label_rule": "M"},
-            "labels by rule P: set label_rule to P",
+            "set label_rule to P",
         ),
         (
             "EmoS_4class_P",
             "angry,sad,neutral,happy",
             "1,0,0,0",
             {},
-            "labels of secondary emotions: set labels to secondary",
+            "set labels to secondary",
         ),
         (
             "EmoP_4class_P",
@@ -476,7 +483,7 @@ def test_two_different_released_rows_of_a_turn_are_refused(
             "angry,sad,neutral,happy",
             "1,0,0,0",
             {"partition": 2},
-            "no folder that holds label_consensus_2.csv or",
+            "a folder with label_consensus_2.csv or",
         ),
         (
             "EmoP_4class_P",

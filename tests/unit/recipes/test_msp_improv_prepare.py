@@ -13,6 +13,7 @@ from msp_improv_prepare import prepare_msp_improv
 from msp_improv_ratings import read_ratings
 from msp_improv_turns import describe, find_clip
 
+from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import grey_pictures, write_media
 from tests.unit.msp_improv_files import (
@@ -24,6 +25,7 @@ from tests.unit.msp_improv_files import (
     assert_refused,
     make_corpus,
     prepare,
+    skip_media_check,
 )
 
 NEUTRAL = [Rater("W1", "Neutral", ["Neutral"], [2.0, 3.0, 4.0, 5.0])]
@@ -90,14 +92,14 @@ def test_files_are_found_once_data_root_is_replaced(corpus):
         {"labels": "EVALUTION.TXT"},
         {"labels": "Labels/Evalution.txt"},
         {
-            "sound": "session{session}/{scene}/{condition}/UTD-IMPROV-{name}.wav",
-            "picture": "AudioVideo/session{session}/{name}.avi",
+            "wav": "session{session}/{scene}/{condition}/UTD-IMPROV-{name}.wav",
+            "video": "AudioVideo/session{session}/{name}.avi",
         },
         {
-            "sound": "Audio/{name}.WAV",
-            "picture": "session{session}/{scene}/MSP-Improv-{name}.AVI",
+            "wav": "Audio/{name}.WAV",
+            "video": "session{session}/{scene}/MSP-Improv-{name}.AVI",
         },
-        {"sound": "All/MSP-IMPROV-{name}.wav", "picture": "All/{name}.mp4"},
+        {"wav": "All/MSP-IMPROV-{name}.wav", "video": "All/{name}.mp4"},
     ],
 )
 def test_the_same_turns_are_found_in_any_layout(tmp_path, layout):
@@ -112,16 +114,16 @@ def test_the_same_turns_are_found_in_any_layout(tmp_path, layout):
         for clip in manifest.values():
             for key in ("wav", "video"):
                 assert Path(clip[key].format(data_root=corpus)).is_file()
-    assert report["problems"] == report["spare_files"] == []
+    assert report["problems"] == report["duplicates"] == []
 
 
-def test_links_to_folders_are_followed_also_in_a_circle(tmp_path, corpus):
+def test_circular_links_to_folders_are_followed_once(tmp_path, corpus):
     (corpus / "Video").rename(tmp_path / "Video")
     (corpus / "Video").symlink_to(tmp_path / "Video")
     (tmp_path / "Video" / "round").symlink_to(corpus)
     train, _, _, report = prepare(corpus)
     assert train[full(TRAIN)]["video"].endswith(path_of(AVI, TRAIN))
-    assert report["spare_files"] == []
+    assert report["duplicates"] == []
 
 
 @pytest.mark.parametrize(
@@ -137,44 +139,44 @@ def test_links_to_folders_are_followed_also_in_a_circle(tmp_path, corpus):
         ("README.txt", None),
     ],
 )
-def test_a_turn_is_known_by_its_name(name, clip):
+def test_a_turn_is_recognised_by_its_file_name(name, clip):
     assert find_clip(name) == clip
     if clip:
         assert describe(clip)["spk_id"] == clip.split("-")[3]
 
 
-def test_of_two_files_of_a_turn_the_same_is_always_taken(corpus, caplog):
+def test_the_choice_among_duplicates_is_deterministic(corpus, caplog):
     first = corpus / path_of(AVI, TRAIN)
     for other in ("A/x.mp4", "B/x.avi", "Z/x.avi"):
         path = corpus / other.replace("x", full(TRAIN))
         path.parent.mkdir(exist_ok=True)
         os.link(first, path)
     train, _, _, report = prepare(corpus)
-    # AVI before MP4, then by the alphabet.
+    # AVI before MP4, then alphabetical.
     assert train[full(TRAIN)]["video"] == f"{{data_root}}/B/{full(TRAIN)}.avi"
-    assert report["spare_files"] == [
+    assert report["duplicates"] == [
         f"A/{full(TRAIN)}.mp4",
         path_of(AVI, TRAIN),
         f"Z/{full(TRAIN)}.avi",
     ]
-    assert "3 files are of turns that have another one" in caplog.text
+    assert "3 duplicate files" in caplog.text
 
 
 # Unusable media
 
 
 @pytest.mark.parametrize("split, turn", [(1, VALID), (2, TEST)])
-def test_selection_and_test_are_on_turns_with_both(tmp_path, split, turn):
-    spare = turn.replace("01", "02")
-    corpus = make_corpus(tmp_path, {**TURNS, spare: NEUTRAL})
+def test_validation_and_test_need_both_modalities(tmp_path, split, turn):
+    other = turn.replace("01", "02")
+    corpus = make_corpus(tmp_path, {**TURNS, other: NEUTRAL})
     (corpus / path_of(WAV, turn)).unlink()
     *manifests, report = prepare(corpus)
-    assert list(manifests[split]) == [full(spare)]
-    assert report["left_out"] == {"1 of 2 modalities unusable": [full(turn)]}
+    assert list(manifests[split]) == [full(other)]
+    assert report["excluded"] == {"1 of 2 modalities unusable": [full(turn)]}
 
 
 @pytest.mark.parametrize("pattern, key", [(WAV, "wav"), (AVI, "video")])
-def test_a_turn_with_one_modality_is_kept_for_training(corpus, pattern, key):
+def test_training_keeps_turns_with_one_modality(corpus, pattern, key):
     (corpus / path_of(pattern, TRAIN)).unlink()
     train, _, _, report = prepare(corpus)
     entry = train[full(TRAIN)]
@@ -199,18 +201,18 @@ def test_a_damaged_file_is_named(corpus):
     assert "cannot be decoded" in problem["reason"]
 
 
-def test_require_both_leaves_such_a_turn_out(corpus):
+def test_require_both_excludes_a_turn_with_one_modality(corpus):
     (corpus / path_of(WAV, TRAIN)).unlink()
     train, _, _, report = prepare(corpus, require_both=True)
     assert list(train) == [full(IMPROVISED)]
-    assert report["left_out"] == {"1 of 2 modalities unusable": [full(TRAIN)]}
+    assert report["excluded"] == {"1 of 2 modalities unusable": [full(TRAIN)]}
 
 
-def test_the_longest_turn_is_an_option(corpus):
-    film = corpus / path_of(AVI, TRAIN)
-    film.unlink()
+def test_the_maximum_duration_is_an_option(corpus):
+    video = corpus / path_of(AVI, TRAIN)
+    video.unlink()
     write_media(
-        film,
+        video,
         grey_pictures([90, 80, 90, 80]),
         video_codec="mpeg4",
         times=[0, 25, 50, 75],
@@ -221,36 +223,36 @@ def test_the_longest_turn_is_an_option(corpus):
     assert "lasts 75.0 s, not 0.3 to 60 s" in report["problems"][0]["reason"]
 
 
-def test_without_need_for_the_videos_there_need_not_be_any(corpus):
+def test_unopened_videos_may_be_missing(corpus):
     shutil.rmtree(corpus / "Video")
     train, _, _, report = prepare(corpus, open_video=False)
     assert train[full(TRAIN)]["video"] is not None
     assert report["problems"] == []
 
 
-# Every turn is in a manifest or left out with a reason
+# Every turn is in a manifest or excluded with a reason
 
 
-def test_turns_without_a_block_are_left_out(corpus):
+def test_media_without_a_block_are_unmatched(corpus):
     path = corpus / "Evalution.txt"
     text = path.read_text("utf-8")
     path.write_text(text[: text.index(f"UTD-IMPROV-{IMPROVISED}")], "utf-8")
     *_, report = prepare(corpus)
-    assert report["left_out"] == {"not in the label file": [full(IMPROVISED)]}
+    assert report["excluded"] == {"not in the label file": [full(IMPROVISED)]}
 
 
 @pytest.mark.parametrize("conditions", ["R", ["R"], ("R",)])
-def test_conditions_choose_the_turns(tmp_path, conditions):
+def test_conditions_select_the_turns(tmp_path, conditions):
     sad = {**TURNS, "S01A-M02-S-FM13": SAD + NEUTRAL}
     corpus = make_corpus(tmp_path, sad)
     train, valid, test, report = prepare(corpus, conditions=conditions)
     assert [*train, *valid, *test] == [full(t) for t in (TRAIN, VALID, TEST)]
-    assert report["left_out"] == {
+    assert report["excluded"] == {
         "of another condition": [full(IMPROVISED), full("S01A-M02-S-FM13")]
     }
 
 
-def test_every_turn_is_in_a_manifest_or_left_out_with_a_reason(tmp_path):
+def test_every_turn_is_in_a_manifest_or_excluded_with_a_reason(tmp_path):
     turns = {
         **TURNS,
         "S01A-F02-P-FM01": SAD,
@@ -263,27 +265,27 @@ def test_every_turn_is_in_a_manifest_or_left_out_with_a_reason(tmp_path):
         (corpus / path_of(pattern, IMPROVISED)).unlink()
     *manifests, report = prepare(corpus, conditions="RST")
     kept = [clip for manifest in manifests for clip in manifest]
-    assert report["left_out"] == {
+    assert report["excluded"] == {
         "of another condition": [full("S01A-F02-P-FM01")],
         "no consensus by rule P": [full("S01A-F02-S-FM01")],
         "not one of the 4 classes": [full("S01A-F02-S-FM02")],
         "2 of 2 modalities unusable": [full(IMPROVISED)],
     }
-    out = [clip for clips in report["left_out"].values() for clip in clips]
+    out = [clip for clips in report["excluded"].values() for clip in clips]
     assert sorted(kept + out) == sorted(map(full, turns))
     counts = report["counts"]
-    assert sum(counts["left_out"].values()) == len(out)
+    assert sum(counts["excluded"].values()) == len(out)
     assert [sum(counts[s].values()) for s in SPLITS] == [2, 1, 1]
 
 
-def test_lines_that_are_not_used_are_in_the_report_and_the_log(corpus, caplog):
+def test_unused_lines_are_in_the_report_and_the_log(corpus, caplog):
     path = corpus / "Evalution.txt"
     path.write_text(f"{path.read_text('utf-8')}W9; what; is; this", "utf-8")
     *_, report = prepare(corpus)
     assert report["label_file_notes"] == [
-        {"line": 12, "reason": "cannot be read", "text": "W9; what; is; this"}
+        {"line": 12, "reason": "unreadable", "text": "W9; what; is; this"}
     ]
-    assert "Evalution.txt, line 12: cannot be read: W9;" in caplog.text
+    assert "Evalution.txt, line 12: unreadable: W9;" in caplog.text
     assert report["free_words"] == {}
 
 
@@ -331,7 +333,7 @@ def test_the_table_has_found_and_documented_turns(capsys):
     ] in rows
 
 
-def test_a_copy_that_is_not_whole_is_warned_of(corpus, caplog, capsys):
+def test_an_incomplete_label_file_gives_a_warning(corpus, caplog, capsys):
     *_, report = prepare(corpus)
     assert "has P 0 of 2,785, R 3 of 620, S 1 of 4,381" in caplog.text
     assert "3/620" in capsys.readouterr().out
@@ -340,33 +342,31 @@ def test_a_copy_that_is_not_whole_is_warned_of(corpus, caplog, capsys):
 
 @pytest.fixture
 def documented(monkeypatch, corpus):
-    """Makes the four turns a whole copy."""
+    """Documents the four turns as the complete corpus."""
     counts = count_turns(read_ratings(corpus / "Evalution.txt")[0])
     monkeypatch.setattr(msp_improv_counts, "DOCUMENTED", counts)
 
 
 @pytest.mark.usefixtures("documented")
-def test_a_whole_copy_is_not_warned_of(corpus, caplog):
+def test_a_complete_copy_gives_no_warning(corpus, caplog):
     prepare(corpus)
-    assert "compared" not in caplog.text
+    assert "comparable" not in caplog.text
 
 
 @pytest.mark.usefixtures("documented")
 @pytest.mark.parametrize("conditions", ["PRST", "R"])
-def test_a_copy_without_some_media_is_warned_of(
-    corpus, caplog, capsys, conditions
-):
+def test_missing_media_give_a_warning(corpus, caplog, capsys, conditions):
     (corpus / path_of(AVI, IMPROVISED)).unlink()
     *_, report = prepare(corpus, conditions=conditions)
     assert "usable for S 0 of 1, all 3 of 4, sad 0 of 1 turns" in caplog.text
-    assert "not MSP-IMPROV as documented" not in caplog.text
+    assert "documented corpus" not in caplog.text
     assert "3/4" in capsys.readouterr().out
     assert report["turns"]["S"]["sad"] == 1
     assert report["usable_turns"]["S"]["sad"] == 0
 
 
 @pytest.mark.usefixtures("documented")
-def test_a_copy_with_damaged_media_is_warned_of(corpus, caplog):
+def test_damaged_media_give_a_warning(corpus, caplog):
     wav = corpus / path_of(WAV, TRAIN)
     wav.unlink()
     wav.write_bytes(b"RIFF")
@@ -375,15 +375,15 @@ def test_a_copy_with_damaged_media_is_warned_of(corpus, caplog):
 
 
 @pytest.mark.usefixtures("documented")
-def test_videos_that_are_not_needed_are_not_missed(corpus, caplog):
+def test_unopened_videos_give_no_warning(corpus, caplog):
     shutil.rmtree(corpus / "Video")
     prepare(corpus, conditions="R", open_video=False)
-    assert "compared" not in caplog.text
+    assert "comparable" not in caplog.text
 
 
 @pytest.mark.parametrize("above", ["", "MSP-IMPROV"])
-def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys, above):
-    (corpus / "demo_corpus.json").write_text('{"synthetic": true}', "utf-8")
+def test_a_synthetic_corpus_gives_no_warning(corpus, caplog, capsys, above):
+    (corpus / MARKER).write_text("{}", "utf-8")
     if above:  # is in the folder that is named
         (corpus.parent / "data").mkdir()
         corpus = corpus.rename(corpus.parent / "data" / above).parent
@@ -393,20 +393,20 @@ def test_a_demo_corpus_need_not_be_whole(corpus, caplog, capsys, above):
     assert "/620" not in capsys.readouterr().out
 
 
-def test_a_corpus_that_is_no_demo_is_not_marked(corpus):
+def test_a_real_corpus_is_not_marked_as_synthetic(corpus):
     assert not prepare(corpus)[-1]["card"]["synthetic"]
 
 
 @pytest.mark.parametrize("other", ["Evaluation.txt", "Labels/evalution.txt"])
-def test_of_two_label_files_it_is_told_which_is_used(corpus, caplog, other):
+def test_a_second_label_file_gives_a_warning(corpus, caplog, other):
     (corpus / other).parent.mkdir(exist_ok=True)
     shutil.copy(corpus / "Evalution.txt", corpus / other)
     prepare(corpus)
-    used, spare = sorted(["Evalution.txt", other])
-    assert f"{corpus / used} is used, and not {corpus / spare}" in caplog.text
+    used, unused = sorted(["Evalution.txt", other])
+    assert f"{corpus / used} is used, not {corpus / unused}" in caplog.text
 
 
-# What cannot be prepared is refused in one line, and leaves no file
+# Errors: one line, and no file is written
 
 
 @pytest.mark.parametrize(
@@ -418,15 +418,15 @@ def test_of_two_label_files_it_is_told_which_is_used(corpus, caplog, other):
         ({"num_classes": 10}, "num_classes is 10: choose 4"),
         ({"labels": "secondary", "num_classes": 6}, "6: choose 10 or 4"),
         ({"labels": "attributes", "num_classes": 3}, "3: choose 4"),
-        ({"conditions": "PX"}, "choose among P (natural), R (target, read)"),
-        ({"conditions": 5}, "conditions 5 are unknown: choose among P"),
-        ({"conditions": [["P"]]}, "[['P']] are unknown: choose among P"),
+        ({"conditions": "PX"}, "choose from P (natural), R (target, read)"),
+        ({"conditions": 5}, "conditions 5 are unknown: choose from P"),
+        ({"conditions": [["P"]]}, "[['P']] are unknown: choose from P"),
         ({"conditions": []}, "conditions [] are unknown"),
         ({"conditions": None}, "conditions None are unknown"),
-        ({"conditions": "P"}, "no clip is left for train"),
+        ({"conditions": "P"}, "no clip left in train"),
         ({"partition": 9}, "partition 9 is unknown: choose 1 to 5"),
-        ({"released_labels": "nowhere"}, "nowhere is no file"),
-        ({"longest": 0.5}, "no clip is left for train: 8 files are unusable"),
+        ({"released_labels": "nowhere"}, "nowhere is neither a file"),
+        ({"longest": 0.5}, "no clip left in train: 8 files are unusable"),
     ],
 )
 def test_an_option_that_cannot_be_names_the_cure(corpus, options, message):
@@ -436,7 +436,7 @@ def test_an_option_that_cannot_be_names_the_cure(corpus, options, message):
 @pytest.mark.parametrize(
     "folder, message",
     [
-        ("nowhere", "nowhere is no folder"),
+        ("nowhere", "nowhere is not a folder"),
         ("MSP-IMPROV/Audio", "is not MSP-IMPROV: it has no Evalution.txt or"),
     ],
 )
@@ -456,15 +456,16 @@ def test_an_empty_label_file_is_named(corpus):
 @pytest.mark.parametrize("kind, suffix", [("Audio", "wav"), ("Video", "avi")])
 def test_missing_media_are_named(corpus, kind, suffix):
     shutil.rmtree(corpus / kind)
-    assert_refused(corpus, f"has no .{suffix} file of MSP-IMPROV in it")
+    assert_refused(corpus, f"has no .{suffix} file of MSP-IMPROV")
 
 
-# Again
+# Repeated preparation
 
 
 @pytest.fixture
 def checks(monkeypatch):
-    """Every time that the media are checked appends to this list."""
+    """Grows by one with each check of the media, which opens no file."""
+    skip_media_check(monkeypatch)
     calls = []
     check_media = msp_improv_prepare.check_media
 
@@ -522,7 +523,7 @@ def test_a_refused_option_leaves_what_was_prepared(corpus, checks):
     assert len(checks) == 1
 
 
-def test_the_report_says_what_was_asked_for(corpus):
+def test_the_report_has_the_options(corpus):
     *_, report = prepare(corpus, conditions="SR", partition=1)
     assert report["options"]["conditions"] == ["R", "S"]
     assert json.dumps(report["options"]).count("Evalution.txt") == 1
