@@ -46,6 +46,7 @@ setup(
         "opensmile": ["opensmile"],
         "test": [
             "hypothesis",
+            "import-linter",
             "opensmile",
             "pytest",
             "pytest-xdist",

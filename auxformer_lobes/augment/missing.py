@@ -87,17 +87,19 @@ class Condition(nn.Module):
         """
         raise NotImplementedError
 
-    def rng(self, clip):
-        """Random generator for one clip.
+    def rng(self, clip, modality):
+        """Random generator for one modality of a clip.
 
-        In evaluation it depends on the seed and the clip alone, so that what
-        is lost does not depend on the batch; in training, each call draws
-        anew from torch's generator.
+        In evaluation it depends on the seed and the names alone, so that what
+        is lost does not depend on the batch, nor on its padding; in training,
+        each call draws anew from torch's generator.
 
         Arguments
         ---------
         clip : str
-            Its name.
+            Name of the clip.
+        modality : str
+            "audio" or "visual".
 
         Returns
         -------
@@ -105,7 +107,8 @@ class Condition(nn.Module):
         """
         if self.training:
             return np.random.default_rng(torch.randint(2**62, ()).item())
-        return np.random.default_rng([self.seed, zlib.crc32(clip.encode())])
+        names = zlib.crc32(f"{modality} {clip}".encode())
+        return np.random.default_rng([self.seed, names])
 
 
 class Available(Condition):

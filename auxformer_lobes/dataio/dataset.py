@@ -13,7 +13,7 @@ from auxformer_lobes.utils.errors import UserError
 
 logger = get_logger(__name__)
 
-# What each modality is extracted from: a key of the manifest.
+# The manifest key of the file that each modality is extracted from.
 MEDIA = {"audio": "wav", "visual": "video"}
 
 
@@ -43,8 +43,8 @@ def load_manifests(manifests, data_folder):
 def extract_features(datasets, stores, num_workers=0):
     """Extracts what the stores do not have yet.
 
-    Where processes train together, all of them call this and each does its
-    share; the first prints what became of the clips.
+    Where processes train together, all of them call this and each extracts its
+    share; the main process prints the report.
 
     Arguments
     ---------
@@ -53,7 +53,7 @@ def extract_features(datasets, stores, num_workers=0):
     stores : dict
         "audio" and "visual" -> `FeatureStore`.
     num_workers : int
-        Processes that read media files.
+        Worker processes that read media files.
     """
     entries = {
         clip: entry
@@ -71,7 +71,7 @@ def extract_features(datasets, stores, num_workers=0):
         )
         logger.info(
             f"{modality} features: {len(report.extracted)} clips extracted in "
-            f"{report.seconds:.0f} s, {report.present} were there"
+            f"{report.seconds:.0f} s, {report.present} already stored"
         )
         if if_main_process() and (report.extracted or report.failed):
             seconds = sum(
@@ -81,21 +81,21 @@ def extract_features(datasets, stores, num_workers=0):
         if report.failed:
             logger.warning(
                 f"{modality} features of {len(report.failed)} clips failed: "
-                f"{store.failures_path} says why"
+                f"reasons in {store.failures_path}"
             )
         if report.untrusted:
             logger.warning(
                 f"{modality} features: no face in {len(report.untrusted)} "
-                "clips, the centre of the picture was taken"
+                "clips, cropped at the image centre"
             )
 
 
 def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
-    """Connects a dataset with its features and labels.
+    """Adds features and labels to a dataset.
 
-    Each item then has `audio` `[time, channels]` and `visual` likewise (one
-    frame of zeros where a modality is missing), `present` `[2]`, and the
-    `target` and `truth` of the task. A clip with neither modality is dropped.
+    Each item has `audio` and `visual` `[time, channels]` (one frame of zeros
+    where a modality is missing), `present` `[2]`, and the `target` and `truth`
+    of the task. A clip with neither modality is excluded.
 
     Arguments
     ---------
@@ -106,20 +106,20 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     task : Task
         What is predicted.
     require_both : bool
-        Whether a clip that lacks one modality is dropped too.
+        Whether a clip that lacks one modality is excluded too.
     min_face_quality : int
-        Frames of less quality are missing, see `faces.Quality`; a clip that
-        has no others lacks the modality, but is not dropped for it.
+        Frames of lower face quality are left out; a clip without any other
+        lacks the modality, but is not excluded for it.
 
     Returns
     -------
     DynamicItemDataset
-        The dataset with these items.
+        With these items.
 
     Raises
     ------
     UserError
-        If no clip is left, or the manifest is not one of the task.
+        If no clip is left, or the manifest lacks the labels of the task.
     """
     task.check(dataset.data)
     enough = all if require_both else any
@@ -133,11 +133,11 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     }
     if not usable:
         raise UserError(
-            "no clip of a split has features: look for `failed` in the log"
+            "no clip of a split has features: search the log for `failed`"
         )
     if len(usable) < len(dataset):
         missing = len(dataset) - len(usable)
-        logger.warning(f"{missing} clips lack features and are left out")
+        logger.warning(f"{missing} clips lack features and are excluded")
 
     dataset = DynamicItemDataset(usable)
     for modality, store in stores.items():
@@ -153,12 +153,12 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
 
 
 def _is_stored(store, clip, path):
-    """Preparation may have refused a file that was extracted before."""
+    """Preparation may have rejected a file that was extracted before."""
     return path is not None and clip in store
 
 
 def _reader(modality, store, min_face_quality):
-    """Reads what can be trusted, or a frame of zeros if there is nothing."""
+    """Reads the valid frames, or a frame of zeros if there are none."""
 
     @takes("id", MEDIA[modality])
     @provides(modality, f"{modality}_is_present")
@@ -169,9 +169,9 @@ def _reader(modality, store, min_face_quality):
                 features = features[quality >= min_face_quality]
             if len(features):
                 return features, True
-        # Pixels are bytes, and a batch is of one kind.
-        kind = torch.uint8 if store.dtype == "uint8" else torch.float32
-        return torch.zeros(1, store.features.dim, dtype=kind), False
+        # Pixels are bytes, and a batch has one dtype.
+        dtype = torch.uint8 if store.dtype == "uint8" else torch.float32
+        return torch.zeros(1, store.features.dim, dtype=dtype), False
 
     return _read
 
@@ -179,20 +179,19 @@ def _reader(modality, store, min_face_quality):
 @takes("audio_is_present", "visual_is_present")
 @provides("present")
 def _presence(audio, visual):
-    """Says which modalities a clip has."""
+    """Which modalities a clip has."""
     return torch.tensor([audio, visual])
 
 
 def fit_norms(dataset, modules):
-    """Fits `audio_norm` and `visual_norm` on the training split, exactly.
+    """Fits `audio_norm` and `visual_norm` on the training split.
 
     Arguments
     ---------
     dataset : DynamicItemDataset
         The training split, with features.
     modules : dict
-        The modules of the recipe; a norm that is no `FeatureNorm` is left
-        as it is.
+        The modules of the recipe; only a `FeatureNorm` is fitted.
     """
     for index, modality in enumerate(MEDIA):
         norm = modules[f"{modality}_norm"]

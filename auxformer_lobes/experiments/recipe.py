@@ -35,7 +35,7 @@ logger = get_logger(__name__)
 
 
 def load_hparams(path, run_opts, overrides):
-    """Reads a recipe's YAML file; processes that train together meet here.
+    """Loads a recipe's YAML file, and joins the processes of torchrun.
 
     Arguments
     ---------
@@ -44,12 +44,12 @@ def load_hparams(path, run_opts, overrides):
     run_opts : RunOptions
         SpeechBrain's own options.
     overrides : str
-        YAML: values in place of those in the file.
+        YAML that overrides the file.
 
     Returns
     -------
     dict
-        The hyperparameters, objects and all.
+        The hyperparameters.
 
     Raises
     ------
@@ -73,26 +73,26 @@ def choose_partition(hparams, valid, test):
     hparams : dict
         The hyperparameters of the recipe.
     valid : list or None
-        Who the development set is made of.
+        Speakers or sessions of the development set.
     test : list or None
-        Who the test set is made of.
+        Speakers or sessions of the test set.
 
     Returns
     -------
     int or dict
-        What the recipe's preparation takes.
+        Argument of the recipe's preparation.
 
     Raises
     ------
     UserError
-        If released labels, which have a partition, are asked for as well.
+        If released labels, which have a partition, are chosen as well.
     """
     if not (valid or test):
         return hparams["partition"]
     if hparams["released_labels"]:
         raise UserError(
-            "released_labels have a partition of their own: leave your own "
-            "valid and test lists out"
+            "released_labels have a partition of their own: omit your own "
+            "valid and test lists"
         )
     return {"valid": valid or [], "test": test or []}
 
@@ -143,7 +143,7 @@ def train_and_evaluate(brain_class, hparams, run_opts):
 
 
 def manifests_of(hparams):
-    """Finds the manifests of a recipe.
+    """The manifests of a recipe.
 
     Arguments
     ---------
@@ -169,7 +169,7 @@ def manifests_of(hparams):
 
 
 def stores_of(hparams):
-    """Finds the feature stores of a recipe.
+    """The feature stores of a recipe.
 
     Arguments
     ---------
@@ -183,8 +183,8 @@ def stores_of(hparams):
 
     Example
     -------
-    >>> stores_of({"audio_store": "that of the sound", "visual_store": "other"})
-    {'audio': 'that of the sound', 'visual': 'other'}
+    >>> stores_of({"audio_store": "Fbank.h5", "visual_store": "Hog.h5"})
+    {'audio': 'Fbank.h5', 'visual': 'Hog.h5'}
     """
     return {
         "audio": hparams["audio_store"],

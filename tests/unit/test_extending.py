@@ -63,8 +63,8 @@ class BurstLoss(Condition):
         to_bad = self.share / (self.burst * (1 - self.share))
         lost = {name: torch.zeros_like(s.mask) for name, s in streams.items()}
         for row, clip in enumerate(clips):
-            rng = self.rng(clip)
-            for mask in lost.values():
+            for name, mask in lost.items():
+                rng = self.rng(clip, name)
                 bad = bool(rng.random() < self.share)
                 for frame, draw in enumerate(rng.random(mask.shape[1])):
                     mask[row, frame] = bad

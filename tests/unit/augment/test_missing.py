@@ -97,16 +97,19 @@ def test_impossible_probabilities_are_refused(audio, visual):
 
 def test_a_condition_draws_by_seed_and_clip_alone_in_evaluation():
     condition = Condition("any", seed=3).eval()
-    first = condition.rng("clip").random()
-    assert condition.rng("clip").random() == first
-    assert condition.rng("other").random() != first
-    assert Condition("any", seed=4).eval().rng("clip").random() != first
+    first = condition.rng("clip", "audio").random()
+    assert condition.rng("clip", "audio").random() == first
+    for other in (("other", "audio"), ("clip", "visual")):
+        assert condition.rng(*other).random() != first
+    assert (
+        Condition("any", seed=4).eval().rng("clip", "audio").random() != first
+    )
 
 
 def test_a_condition_draws_anew_in_training():
     condition = Condition("any").train()
     torch.manual_seed(0)
-    draws = [condition.rng("clip").random() for _ in range(3)]
+    draws = [condition.rng("clip", "audio").random() for _ in range(3)]
     assert len({*draws}) == 3
     torch.manual_seed(0)
-    assert condition.rng("clip").random() == draws[0]
+    assert condition.rng("clip", "audio").random() == draws[0]
