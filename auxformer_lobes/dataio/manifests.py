@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from speechbrain.utils.logger import get_logger
 
+from auxformer_lobes.dataio.run import SPLITS, Run
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
 
 logger = get_logger(__name__)
-
-SPLITS = ("train", "valid", "test")
-REPORT = "prepare_report.json"
 
 
 def fingerprint(path):
@@ -47,10 +45,11 @@ def is_prepared(save_folder, options):
     -------
     bool
     """
-    files = [f"{split}.json" for split in SPLITS] + [REPORT]
-    if not all((save_folder / name).is_file() for name in files):
+    run = Run(save_folder)
+    files = [run.prepare_report, *map(run.manifest, SPLITS)]
+    if not all(file.is_file() for file in files):
         return False
-    done = json.loads((save_folder / REPORT).read_text("utf-8"))
+    done = json.loads(run.prepare_report.read_text("utf-8"))
     # Compared as JSON, which has no tuples.
     if done["options"] != json.loads(json.dumps(options)):
         return False
@@ -214,16 +213,17 @@ def write_manifests(
         "problems": problems,
         **facts,
     }
-    save_folder.mkdir(parents=True, exist_ok=True)
-    (save_folder / REPORT).unlink(missing_ok=True)
-    files = {f"{split}.json": clips for split, clips in manifests.items()}
-    for name, content in {**files, REPORT: report}.items():
-        with atomic_write(save_folder / name) as file:
+    run = Run(save_folder)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.prepare_report.unlink(missing_ok=True)
+    files = {run.manifest(split): clips for split, clips in manifests.items()}
+    for path, content in {**files, run.prepare_report: report}.items():
+        with atomic_write(path) as file:
             json.dump(content, file, indent=2)
     logger.info(
         f"{corpus}: {', '.join(f'{len(manifests[s]):,} {s}' for s in SPLITS)} "
         f"clips, {sum(map(len, excluded.values())):,} excluded; "
-        f"{len(problems)} unusable files, see {save_folder / REPORT}"
+        f"{len(problems)} unusable files, see {run.prepare_report}"
     )
 
 

@@ -15,8 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from safetensors.torch import save_file
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.dataio.manifests import REPORT, SPLITS
-from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.dataio.run import SPLITS, Run
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import PrecomputedFeatures
 from auxformer_lobes.sharing.encoders import place_encoder
@@ -301,7 +300,7 @@ def _write_weights(path, modules):
 def _describe(run, asked, made, metrics, hub_names):
     """What `config.json` says: no path, nobody's name."""
     task = made["task"]
-    report = _read_json(run / REPORT, "prepare the corpus again")
+    report = _read_json(Run(run).prepare_report, "prepare the corpus again")
     features = {}
     for modality in MODALITIES:
         extractor = made[f"{modality}_features"]
