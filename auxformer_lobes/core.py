@@ -337,6 +337,9 @@ class AuxFormerBrain(sb.Brain):
         except (TypeError, ValueError) as error:
             raise UserError(f"options of the data loader: {error}")
         if stage == sb.Stage.TRAIN:
+            if self.train_sampler is not None:
+                # It adds the epoch, so that neighbouring seeds would collide.
+                self.train_sampler.seed = stream_seed(self.hparams.seed)
             # SpeechBrain begins to count anew in each epoch.
             steps = len(loader) // self.grad_accumulation_factor
             if not steps:

@@ -17,7 +17,7 @@ def stream_seed(*keys):
     Returns
     -------
     int
-        64 bits.
+        63 bits.
 
     Example
     -------
@@ -25,4 +25,4 @@ def stream_seed(*keys):
     False
     """
     sequence = np.random.SeedSequence(keys)
-    return int(sequence.generate_state(1, np.uint64)[0])
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)

@@ -194,11 +194,18 @@ def test_each_epoch_draws_for_itself_and_the_same_again(make_brain):
 
 def test_epochs_of_different_seeds_draw_different_numbers(make_brain):
     """With `seed + epoch`, seed 0 in epoch 2 drew what seed 1 drew in 1."""
-    drawn = []
+    drawn, orders = [], []
     for seed, epoch in ((0, 2), (1, 1)):
-        make_brain(f"{seed}", seed=seed).on_stage_start(sb.Stage.TRAIN, epoch)
+        brain = make_brain(f"{seed}", seed=seed)
+        brain.make_dataloader(
+            clips("train"), sb.Stage.TRAIN, batch_size=2, shuffle=True
+        )
+        brain.train_sampler.set_epoch(epoch)
+        orders.append([*brain.train_sampler])
+        brain.on_stage_start(sb.Stage.TRAIN, epoch)
         drawn.append(torch.rand(3).tolist())
     assert drawn[0] != drawn[1]
+    assert orders[0] != orders[1]
 
 
 class Power(Exception):
