@@ -34,7 +34,7 @@ from auxformer_lobes.processing.media import (
     read_audio,
     read_frames,
 )
-from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.testing.videos import write_film
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D"

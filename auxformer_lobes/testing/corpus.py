@@ -17,7 +17,7 @@ from scipy.signal import resample_poly
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.testing.videos import write_film
 from auxformer_lobes.testing.voices import SAMPLE_RATE
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
