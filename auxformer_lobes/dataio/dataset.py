@@ -83,10 +83,10 @@ def extract_features(datasets, stores, num_workers=0):
                 f"{modality} features of {len(report.failed)} clips failed: "
                 f"{store.failures_path} says why"
             )
-        if report.untrusted:
+        if report.invalid:
             logger.warning(
-                f"{modality} features: no face in {len(report.untrusted)} "
-                "clips, the centre of the picture was taken"
+                f"{modality} features: no face in {len(report.invalid)} "
+                "clips: the centre of the image is used"
             )
 
 
@@ -108,7 +108,7 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     require_both : bool
         Whether a clip that lacks one modality is dropped too.
     min_face_quality : int
-        Frames of less quality are missing, see `faces.Quality`; a clip that
+        Frames below it are missing, see `FaceQuality`; a clip that
         has no others lacks the modality, but is not dropped for it.
 
     Returns
@@ -164,9 +164,9 @@ def _reader(modality, store, min_face_quality):
     @provides(modality, f"{modality}_is_present")
     def _read(clip, path):
         if _is_stored(store, clip, path):
-            features, quality = store[clip], store.quality(clip)
-            if quality is not None:
-                features = features[quality >= min_face_quality]
+            features, validity = store[clip], store.frame_validity(clip)
+            if validity is not None:
+                features = features[validity >= min_face_quality]
             if len(features):
                 return features, True
         # Pixels are bytes, and a batch is of one kind.

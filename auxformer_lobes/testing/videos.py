@@ -1,40 +1,40 @@
-"""Writes pictures and sound into a video file."""
+"""Writes images and audio to a video file."""
 
 import av
 import numpy as np
 
 
-def write_film(
-    path, pictures, frame_rate, sound, sample_rate, codecs, audio_rate, title
+def write_video(
+    path, images, frame_rate, waveform, sample_rate, codecs, audio_rate, title
 ):
-    """Writes a film; the ending of its name says which container.
+    """Writes a video; the suffix of the path determines the container.
 
     Arguments
     ---------
     path : str or pathlib.Path
         The file to write.
-    pictures : numpy.ndarray
-        RGB pictures, ``[frames, height, width, 3]``, uint8.
+    images : numpy.ndarray
+        `[frames, height, width, 3]`, uint8, RGB.
     frame_rate : int
-        Pictures a second.
-    sound : numpy.ndarray
-        One channel in [-1, 1], ``[samples]``.
+        frames/s.
+    waveform : numpy.ndarray
+        `[samples]`, from -1 to 1.
     sample_rate : int
-        Of ``sound``, in Hz.
+        Sample rate of the waveform, Hz.
     codecs : tuple of str
-        FFmpeg's names of the picture's and the sound's codec.
+        FFmpeg's names of the video and the audio codec.
     audio_rate : int
-        Sample rate in the file, in Hz; FLV takes 11025, 22050 and 44100.
+        Sample rate in the file, Hz; FLV takes 11025, 22050 and 44100.
     title : str
-        Stands in the file's metadata.
+        Title in the metadata of the file.
 
     Example
     -------
     >>> path = getfixture("tmp_path") / "black.flv"
-    >>> pictures = np.zeros((3, 96, 128, 3), np.uint8)
-    >>> write_film(
+    >>> images = np.zeros((3, 96, 128, 3), np.uint8)
+    >>> write_video(
     ...     path,
-    ...     pictures,
+    ...     images,
     ...     15,
     ...     np.zeros(3200),
     ...     16000,
@@ -45,24 +45,24 @@ def write_film(
     >>> av.open(path).streams.video[0].width
     128
     """
-    with av.open(path, "w") as film:
-        film.metadata["title"] = title
-        video = film.add_stream(codecs[0], rate=frame_rate)
-        video.height, video.width = pictures.shape[1:3]
+    with av.open(path, "w") as container:
+        container.metadata["title"] = title
+        video = container.add_stream(codecs[0], rate=frame_rate)
+        video.height, video.width = images.shape[1:3]
         video.pix_fmt = "yuv420p"
         video.bit_rate = 300_000
-        audio = film.add_stream(
+        audio = container.add_stream(
             codecs[1],
             rate=audio_rate,
             layout="mono",
-            options={"compression_level": "9"},  # the quickest MP3
+            options={"compression_level": "9"},  # the fastest MP3
         )
-        for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            film.mux(video.encode(frame))
-        film.mux(video.encode())
-        samples = np.round(32767 * sound).astype(np.int16)[None]
+        for image in images:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        samples = np.round(32767 * waveform).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
         frame.sample_rate = sample_rate
-        film.mux(audio.encode(frame))
-        film.mux(audio.encode())
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode())

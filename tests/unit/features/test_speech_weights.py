@@ -168,8 +168,8 @@ def _misshapen(state):
     "change, reason",
     [
         (_lacking, "4 tensors are missing, .*k_proj"),
-        (_with_more, r"1 tensors .*classifier.weight .*\[3\] in place of none"),
-        (_misshapen, r"encoder.layer_norm.bias .*\[5\] in place of \[32\]"),
+        (_with_more, r"1 tensors .*classifier.weight: \[3\] instead of none"),
+        (_misshapen, r"encoder.layer_norm.bias: \[5\] instead of \[32\]"),
         (lambda state: {"state": state, "epoch": 3}, "not a state dict"),
         (lambda state: [*state.values()], "not a state dict"),
         (lambda state: Malicious(), "not a state dict"),
@@ -218,7 +218,7 @@ def test_a_single_layer_needs_those_below_it_only(
     assert torch.equal(values, expected("tone", tone_file))
     # A file of another number of layers is another model's.
     features = features_of(source, keep_layers=4, layer=2, weights=str(path))
-    with pytest.raises(UserError, match=r"layers\.2\..* in place of none"):
+    with pytest.raises(UserError, match=r"layers\.2\..* instead of none"):
         features.encode([torch.randn(400)])
 
 

@@ -13,31 +13,27 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.processing.faces import tracker as faces_module
-from auxformer_lobes.processing.faces.points import (
-    FacePoints,
-    cut_square,
-    find_eyes,
-    find_faces,
-    square_matrix,
-)
+from auxformer_lobes.processing.faces import tracker as tracker_module
+from auxformer_lobes.processing.faces.boxes import cut_square, square_matrix
+from auxformer_lobes.processing.faces.detection import find_eyes, find_faces
+from auxformer_lobes.processing.faces.points import FacePoints
 from auxformer_lobes.processing.faces.tracker import (
     EYES_ABOVE,
+    FaceQuality,
     FaceTracker,
-    Quality,
 )
 from auxformer_lobes.testing.faces import invent_face
 from auxformer_lobes.testing.portraits import Expression, Portrait
-from tests.unit.media_files import astronaut, grey_pictures, write_media
+from tests.unit.media_files import astronaut, grey_images, write_media
 
 HEIGHT, WIDTH = 360, 480
-SIDE = 90  # of the face that `film` shows, pixels
+SIDE = 90  # of the face that `head_images` shows, pixels
 ROLL = 3  # degrees by which the astronaut's eyes are not level
 
 
-def clip(pictures):
-    """Returns pictures with times, 30 a second."""
-    return [(index / 30, picture) for index, picture in enumerate(pictures)]
+def clip(images):
+    """Returns images with times, 30 a second."""
+    return [(index / 30, image) for index, image in enumerate(images)]
 
 
 def swing(reach, hertz=0.5, seconds=3):
@@ -46,8 +42,8 @@ def swing(reach, hertz=0.5, seconds=3):
     return reach * np.sin(2 * np.pi * hertz * times)
 
 
-def film(x=0, y=0, roll=0, width=1, others=()):
-    """Returns pictures of the astronaut's head before a cup of coffee.
+def head_images(x=0, y=0, roll=0, width=1, others=()):
+    """Returns images of the astronaut's head before a cup of coffee.
 
     The head is x and y pixels away from the middle, rolled by degrees, and
     seen narrower as if it was turned away: arrays of one value a frame, or
@@ -59,13 +55,13 @@ def film(x=0, y=0, roll=0, width=1, others=()):
     inside = cv2.GaussianBlur(inside, None, 6)
     cup = cv2.resize(skimage.data.coffee(), (WIDTH, HEIGHT))
 
-    def _paste(picture, x, y, roll, width, zoom):
+    def _paste(image, x, y, roll, width, zoom):
         matrix = cv2.getRotationMatrix2D((222, 115), -roll, zoom)
         matrix[0] *= width
         matrix[:, 2] += [WIDTH / 2 + x - 222 * width, HEIGHT / 2 + y - 115]
         layer = cv2.warpAffine(head, matrix, (WIDTH, HEIGHT))
         share = cv2.warpAffine(inside, matrix, (WIDTH, HEIGHT))[..., None]
-        return (picture * (1 - share) + layer * share).astype(np.uint8)
+        return (image * (1 - share) + layer * share).astype(np.uint8)
 
     for x_other, y_other, zoom in others:
         cup = _paste(cup, x_other, y_other, 0, 1, zoom)
@@ -73,8 +69,8 @@ def film(x=0, y=0, roll=0, width=1, others=()):
     return [_paste(cup, *frame[1:], zoom=0.9) for frame in frames]
 
 
-def film_centres(x, y):
-    """Returns where the head is in each picture of a film, `[time, 2]`."""
+def head_centres(x, y):
+    """Returns where the head is in each image of a video, `[time, 2]`."""
     return np.stack([WIDTH / 2 + x + 0 * y, HEIGHT / 2 + y + 0 * x], axis=-1)
 
 
@@ -93,8 +89,8 @@ def likeness(crop, other):
     "height, width", [(360, 480), (144, 192), (1080, 1440)]
 )
 def test_a_real_face_is_found_and_followed(height, width):
-    pictures, centres = astronaut(1, height, width)
-    boxes, quality = FaceTracker().track(clip(pictures))
+    images, centres = astronaut(1, height, width)
+    boxes, quality = FaceTracker().track(clip(images))
     assert boxes.shape == (30, 4)
     away = np.abs(boxes[:, :2] - centres).max()
     assert away < 0.15 * boxes[:, 2].mean()
@@ -106,37 +102,37 @@ def test_a_real_face_is_found_and_followed(height, width):
 def test_a_face_on_a_curved_path_is_hit_between_detections_too(detect_every):
     x, y = swing(45), swing(20, hertz=0.8)
     boxes, quality = FaceTracker(detect_every=detect_every).track(
-        clip(film(x, y))
+        clip(head_images(x, y))
     )
     # Smoothing alone would cut the corners by 4 pixels, and more at the ends.
-    away = off_centre(boxes, film_centres(x, y))
+    away = off_centre(boxes, head_centres(x, y))
     assert away[10:-10].max() < 6
     assert away.max() < 9
-    assert (quality > Quality.FALLBACK).all()
+    assert (quality > FaceQuality.FALLBACK).all()
     # Frame times are rounded: now and then a detection comes one later.
     every = max(1, round(30 * detect_every))
-    detections = (quality == Quality.DETECTED).sum()
+    detections = (quality == FaceQuality.DETECTED).sum()
     assert abs(detections - 90 / every) <= 0.1 * 90 / every
 
 
 def test_boxes_do_not_tremble():
-    pictures, centres = astronaut(2)
-    boxes, _ = FaceTracker().track(clip(pictures))
+    images, centres = astronaut(2)
+    boxes, _ = FaceTracker().track(clip(images))
     real_jerk = np.abs(np.diff(centres, n=2, axis=0)).max()
     assert np.abs(np.diff(boxes[:, :2], n=2, axis=0)).max() < real_jerk + 0.5
 
 
 def test_boxes_that_are_not_smoothed_are_those_that_are_found():
-    pictures, centres = astronaut(0.5)
-    boxes, quality = FaceTracker(smoothing=0).track(clip(pictures))
-    assert (quality > Quality.FALLBACK).all()
+    images, centres = astronaut(0.5)
+    boxes, quality = FaceTracker(smoothing=0).track(clip(images))
+    assert (quality > FaceQuality.FALLBACK).all()
     assert np.abs(boxes[:, :2] - centres).max() < 0.15 * boxes[:, 2].mean()
 
 
 def test_a_mistaken_detection_is_overruled_by_its_neighbours(monkeypatch):
-    pictures = film(x=np.zeros(60))
+    images = head_images(x=np.zeros(60))
     tracker = FaceTracker(align=False)
-    expected, _ = tracker.track(clip(pictures))
+    expected, _ = tracker.track(clip(images))
     calls = []
 
     def _find(*args, **limits):
@@ -146,8 +142,8 @@ def test_a_mistaken_detection_is_overruled_by_its_neighbours(monkeypatch):
             box + [shift, 0, shift, 0] for box in find_faces(*args, **limits)
         ]
 
-    monkeypatch.setattr(faces_module, "find_faces", _find)
-    boxes, _ = tracker.track(clip(pictures))
+    monkeypatch.setattr(tracker_module, "find_faces", _find)
+    boxes, _ = tracker.track(clip(images))
     assert len(calls) == 6
     # The mistake is one of 24 pixels. The size of the next face is looked for
     # around it, in steps of a tenth.
@@ -156,35 +152,35 @@ def test_a_mistaken_detection_is_overruled_by_its_neighbours(monkeypatch):
 
 
 def test_a_face_that_is_hidden_for_a_moment_is_not_lost():
-    pictures, centres = astronaut(1)
+    images, centres = astronaut(1)
     for index in range(8, 18):
-        pictures[index] = np.zeros_like(pictures[index])
-    boxes, quality = FaceTracker().track(clip(pictures))
-    assert (quality[8:18] == Quality.TRACKED).all()
+        images[index] = np.zeros_like(images[index])
+    boxes, quality = FaceTracker().track(clip(images))
+    assert (quality[8:18] == FaceQuality.TRACKED).all()
     assert np.abs(boxes[:, :2] - centres).max() < 0.25 * boxes[:, 2].mean()
 
 
 def test_frames_in_which_the_face_is_covered_for_long_say_so():
     x = swing(45)
-    pictures = film(x)
+    images = head_images(x)
     for index in range(32, 62):
         middle = round(WIDTH / 2 + x[index])
-        pictures[index][80:280, middle - 80 : middle + 80] = (140, 150, 90)
-    boxes, quality = FaceTracker().track(clip(pictures))
-    assert (quality[32:62] == Quality.FALLBACK).all()
+        images[index][80:280, middle - 80 : middle + 80] = (140, 150, 90)
+    boxes, quality = FaceTracker().track(clip(images))
+    assert (quality[32:62] == FaceQuality.FALLBACK).all()
     shown = np.r_[0:32, 62:90]
-    assert (quality[shown] > Quality.FALLBACK).all()
-    away = off_centre(boxes[shown], film_centres(x, 0)[shown])
+    assert (quality[shown] > FaceQuality.FALLBACK).all()
+    away = off_centre(boxes[shown], head_centres(x, 0)[shown])
     assert away.max() < 0.2 * SIDE
 
 
 def test_a_face_that_turns_away_is_followed_by_its_points():
     x = swing(30, seconds=4)
     width = np.interp(np.arange(120), [25, 50, 70, 95], [1, 0.4, 0.4, 1])
-    boxes, quality = FaceTracker().track(clip(film(x, width=width)))
-    assert (quality[45:75] == Quality.TRACKED).all()
-    assert (quality > Quality.FALLBACK).all()
-    assert off_centre(boxes, film_centres(x, 0)).max() < 0.15 * SIDE
+    boxes, quality = FaceTracker().track(clip(head_images(x, width=width)))
+    assert (quality[45:75] == FaceQuality.TRACKED).all()
+    assert (quality > FaceQuality.FALLBACK).all()
+    assert off_centre(boxes, head_centres(x, 0)).max() < 0.15 * SIDE
     assert np.allclose(boxes[:, 2], SIDE, rtol=0.15)
 
 
@@ -193,87 +189,89 @@ def test_a_face_is_followed_to_both_ends_of_a_clip(backwards):
     x = swing(60, seconds=2)
     width = np.interp(np.arange(60), [25, 50], [0.4, 1])
     order = slice(None, None, -1 if backwards else 1)
-    boxes, quality = FaceTracker().track(clip(film(x, width=width)[order]))
-    assert (quality[order][:25] == Quality.TRACKED).all()
-    assert (quality[order][50:] == Quality.DETECTED).any()
-    away = off_centre(boxes, film_centres(x, 0)[order])
+    boxes, quality = FaceTracker().track(
+        clip(head_images(x, width=width)[order])
+    )
+    assert (quality[order][:25] == FaceQuality.TRACKED).all()
+    assert (quality[order][50:] == FaceQuality.DETECTED).any()
+    away = off_centre(boxes, head_centres(x, 0)[order])
     assert away.max() < 0.2 * SIDE
 
 
 def test_points_are_not_followed_for_ever():
     width = np.interp(np.arange(130), [10, 30], [1, 0.45])
-    _, quality = FaceTracker().track(clip(film(width=width)))
-    last = np.flatnonzero(quality == Quality.DETECTED)[-1]
-    assert (quality[last + 1 : last + 90] == Quality.TRACKED).all()
-    assert (quality[last + 92 :] == Quality.FALLBACK).all()
+    _, quality = FaceTracker().track(clip(head_images(width=width)))
+    last = np.flatnonzero(quality == FaceQuality.DETECTED)[-1]
+    assert (quality[last + 1 : last + 90] == FaceQuality.TRACKED).all()
+    assert (quality[last + 92 :] == FaceQuality.FALLBACK).all()
 
 
 def test_a_face_that_is_elsewhere_after_a_cut_is_found_again():
     x = np.where(np.arange(90) < 25, -100, 100)
-    boxes, quality = FaceTracker().track(clip(film(x)))
-    assert (quality > Quality.FALLBACK).all()
+    boxes, quality = FaceTracker().track(clip(head_images(x)))
+    assert (quality > FaceQuality.FALLBACK).all()
     # Smoothing blurs the cut.
     near = np.r_[0:18, 32:90]
-    assert off_centre(boxes[near], film_centres(x, 0)[near]).max() < 6
+    assert off_centre(boxes[near], head_centres(x, 0)[near]).max() < 6
 
 
 @pytest.mark.parametrize("zoom", [0.7, 0.9])
 def test_nobody_in_the_background_takes_the_place_of_a_hidden_face(zoom):
-    pictures = film(x=np.full(90, -100), others=[(120, 30, zoom)])
+    images = head_images(x=np.full(90, -100), others=[(120, 30, zoom)])
     for index in range(32, 56):
-        pictures[index][80:280, 60:220] = (140, 150, 90)
-    boxes, quality = FaceTracker().track(clip(pictures))
+        images[index][80:280, 60:220] = (140, 150, 90)
+    boxes, quality = FaceTracker().track(clip(images))
     assert np.abs(boxes[:, 0] - boxes[0, 0]).max() < 6
-    assert (quality[32:56] == Quality.FALLBACK).all()
-    assert (quality[56:] > Quality.FALLBACK).all()
+    assert (quality[32:56] == FaceQuality.FALLBACK).all()
+    assert (quality[56:] > FaceQuality.FALLBACK).all()
 
 
 def test_who_stays_when_the_other_has_gone_is_followed_in_the_end():
-    pictures = film(x=np.full(75, -100), others=[(120, 30, 0.7)])
+    images = head_images(x=np.full(75, -100), others=[(120, 30, 0.7)])
     for index in range(20, 75):
-        pictures[index][80:280, 60:220] = (140, 150, 90)
-    boxes, quality = FaceTracker().track(clip(pictures))
-    assert quality[-1] > Quality.FALLBACK
+        images[index][80:280, 60:220] = (140, 150, 90)
+    boxes, quality = FaceTracker().track(clip(images))
+    assert quality[-1] > FaceQuality.FALLBACK
     assert abs(boxes[-1, 0] - (WIDTH / 2 + 120)) < 0.2 * SIDE
 
 
 def test_where_there_is_no_face_the_centre_is_cropped_and_says_so():
-    boxes, quality = FaceTracker().track(clip(grey_pictures([90] * 7)))
-    assert (quality == Quality.FALLBACK).all()
+    boxes, quality = FaceTracker().track(clip(grey_images([90] * 7)))
+    assert (quality == FaceQuality.FALLBACK).all()
     assert (boxes == [32, 24, 48, 0]).all()
 
 
 def test_frames_that_all_come_at_one_time_are_no_trouble():
-    pictures, _ = astronaut(0.3)
-    boxes, _ = FaceTracker().track((0.0, picture) for picture in pictures)
+    images, _ = astronaut(0.3)
+    boxes, _ = FaceTracker().track((0.0, image) for image in images)
     assert np.isfinite(boxes).all()
 
 
-def test_pictures_that_change_their_size_are_no_trouble():
-    pictures = astronaut(0.5)[0] + astronaut(0.5, 300, 480)[0]
-    boxes, quality = FaceTracker().track(clip(pictures))
+def test_images_that_change_their_size_are_no_trouble():
+    images = astronaut(0.5)[0] + astronaut(0.5, 300, 480)[0]
+    boxes, quality = FaceTracker().track(clip(images))
     assert len(boxes) == len(quality) == 30
 
 
 def test_a_single_frame_is_enough():
-    pictures, centres = astronaut(0.05)
-    boxes, quality = FaceTracker().track(clip(pictures[:1]))
-    assert quality.tolist() == [Quality.DETECTED]
+    images, centres = astronaut(0.05)
+    boxes, quality = FaceTracker().track(clip(images[:1]))
+    assert quality.tolist() == [FaceQuality.DETECTED]
     assert np.abs(boxes[0, :2] - centres[0]).max() < 15
 
 
-def test_full_pictures_are_not_kept():
+def test_full_images_are_not_kept():
     held = weakref.WeakSet()
     most = []
 
-    class Picture(np.ndarray):
+    class Image(np.ndarray):
         """An array that can be counted."""
 
         __hash__ = object.__hash__
 
     def _frames():
-        for index, picture in enumerate(film(x=swing(20, seconds=1))):
-            frame = picture.view(Picture)
+        for index, image in enumerate(head_images(x=swing(20, seconds=1))):
+            frame = image.view(Image)
             held.add(frame)
             most.append(len(held))
             yield index / 30, frame
@@ -285,8 +283,8 @@ def test_full_pictures_are_not_kept():
 @pytest.mark.parametrize("roll", [-30, -20, 20, 30])
 def test_a_rolled_head_comes_out_level_with_its_eyes_in_place(roll):
     tracker = FaceTracker()
-    upright = film(x=np.zeros(30))
-    rolled = film(x=swing(10, seconds=1), roll=roll)
+    upright = head_images(x=np.zeros(30))
+    rolled = head_images(x=swing(10, seconds=1), roll=roll)
     faces = tracker.track(clip(upright))[0][15]
     box = tracker.track(clip(rolled))[0][15]
     # The cascade places eyes to within a pixel of 40 between them.
@@ -306,48 +304,50 @@ def test_a_rolled_head_comes_out_level_with_its_eyes_in_place(roll):
 
 def test_a_head_that_rolls_slowly_is_level_all_the_time():
     roll = swing(35, hertz=0.4)
-    boxes, quality = FaceTracker().track(clip(film(swing(20), roll=roll)))
-    assert (quality > Quality.FALLBACK).all()
+    boxes, quality = FaceTracker().track(
+        clip(head_images(swing(20), roll=roll))
+    )
+    assert (quality > FaceQuality.FALLBACK).all()
     assert np.abs(boxes[:, 3] - roll - ROLL).max() < 8
     assert np.abs(boxes[:, 3] - roll - ROLL).mean() < 2
 
 
 def test_without_alignment_crops_are_upright():
-    pictures = film(roll=swing(15, hertz=0.4))
-    boxes, quality = FaceTracker(align=False).track(clip(pictures))
+    images = head_images(roll=swing(15, hertz=0.4))
+    boxes, quality = FaceTracker(align=False).track(clip(images))
     assert (boxes[:, 3] == 0).all()
-    assert (quality > Quality.FALLBACK).all()
+    assert (quality > FaceQuality.FALLBACK).all()
 
 
 def test_while_eyes_are_shut_the_angle_comes_from_around(monkeypatch):
     calls = []
 
-    def _find_eyes(picture, box):
+    def _find_eyes(image, box):
         calls.append(box)
-        return None if len(calls) in (1, 4, 5) else find_eyes(picture, box)
+        return None if len(calls) in (1, 4, 5) else find_eyes(image, box)
 
-    monkeypatch.setattr(faces_module, "find_eyes", _find_eyes)
+    monkeypatch.setattr(tracker_module, "find_eyes", _find_eyes)
     roll = 5 + swing(8)
-    boxes, _ = FaceTracker().track(clip(film(roll=roll)))
+    boxes, _ = FaceTracker().track(clip(head_images(roll=roll)))
     assert len(calls) == 9
     assert np.abs(boxes[:, 3] - roll - ROLL).max() < 4
 
 
 def test_where_eyes_are_never_found_crops_are_upright(monkeypatch):
-    monkeypatch.setattr(faces_module, "find_eyes", lambda *_: None)
-    boxes, quality = FaceTracker().track(clip(film(roll=swing(10))))
+    monkeypatch.setattr(tracker_module, "find_eyes", lambda *_: None)
+    boxes, quality = FaceTracker().track(clip(head_images(roll=swing(10))))
     assert (boxes[:, 3] == 0).all()
-    assert (quality == Quality.DETECTED).sum() == 9
+    assert (quality == FaceQuality.DETECTED).sum() == 9
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_eyes_of_invented_faces_are_found(seed):
     rng = np.random.default_rng(seed)
     portrait = Portrait(invent_face(rng, ("female", "male")[seed % 2]))
-    picture = portrait.paint(Expression(0, 0, 0, 0, 0, 0, 0))
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    (box,) = find_faces(grey, [96, 72, 192, 0], smallest=40)
-    left, right = find_eyes(picture, box)
+    image = portrait.draw(Expression(0, 0, 0, 0, 0, 0, 0))
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    (box,) = find_faces(grey, [96, 72, 192, 0], min_side=40)
+    left, right = find_eyes(image, box)
     assert right[0] - left[0] == pytest.approx(
         2 * portrait.face.eye_distance * portrait.face.size * 144, rel=0.1
     )
@@ -356,12 +356,12 @@ def test_eyes_of_invented_faces_are_found(seed):
 
 
 def test_one_eye_is_not_enough():
-    picture = film()[0]
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    (box,) = find_faces(grey, [240, 180, 480, 0], smallest=50)
-    left, _ = find_eyes(picture, box)
-    cv2.circle(picture, np.round(left).astype(int), 14, (220, 170, 140), -1)
-    assert find_eyes(picture, box) is None
+    image = head_images()[0]
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    (box,) = find_faces(grey, [240, 180, 480, 0], min_side=50)
+    left, _ = find_eyes(image, box)
+    cv2.circle(image, np.round(left).astype(int), 14, (220, 170, 140), -1)
+    assert find_eyes(image, box) is None
 
 
 def test_points_on_nothing_are_lost():
@@ -371,7 +371,7 @@ def test_points_on_nothing_are_lost():
 
 
 def test_points_that_were_lost_stay_lost():
-    grey = cv2.cvtColor(film()[0], cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(head_images()[0], cv2.COLOR_RGB2GRAY)
     points = FacePoints(grey, np.array([240.0, 180.0, 90.0, 0.0]))
     assert points.follow(grey) is not None
     assert points.follow(np.zeros_like(grey)) is None
@@ -379,18 +379,18 @@ def test_points_that_were_lost_stay_lost():
 
 
 def test_a_crop_is_the_box_resized():
-    picture = np.zeros((100, 100, 3), dtype=np.uint8)
-    picture[40:60, 30:50] = 255
-    crop = FaceTracker(size=16).crop(picture, [40, 50, 20, 0])
+    image = np.zeros((100, 100, 3), dtype=np.uint8)
+    image[40:60, 30:50] = 255
+    crop = FaceTracker(size=16).crop(image, [40, 50, 20, 0])
     assert crop.shape == (16, 16, 3)
     assert (crop == 255).all()
-    wider = FaceTracker(size=16).crop(picture, [40, 50, 40, 0])
+    wider = FaceTracker(size=16).crop(image, [40, 50, 40, 0])
     assert wider.mean() == pytest.approx(255 / 4)
 
 
-def test_a_crop_beyond_the_picture_repeats_its_edge():
-    picture = np.full((20, 20, 3), 7, dtype=np.uint8)
-    assert (FaceTracker(size=8).crop(picture, [0, 19, 30, 25]) == 7).all()
+def test_a_crop_beyond_the_image_repeats_its_edge():
+    image = np.full((20, 20, 3), 7, dtype=np.uint8)
+    assert (FaceTracker(size=8).crop(image, [0, 19, 30, 25]) == 7).all()
 
 
 @given(
@@ -399,31 +399,31 @@ def test_a_crop_beyond_the_picture_repeats_its_edge():
 def test_a_square_that_is_not_turned_is_made_of_the_pixels_as_they_are(
     x, y, side, upside_down
 ):
-    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     if upside_down:
-        picture = np.rot90(picture, 2)
+        image = np.rot90(image, 2)
     width = max(1, round(side))
     rows = round(y - side / 2 - (width - side) / 2) + np.arange(width)
     columns = round(x - side / 2 - (width - side) / 2) + np.arange(width)
-    expected = picture.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
-    assert (cut_square(picture, [x, y, side, 0]) == expected).all()
+    expected = image.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
+    assert (cut_square(image, [x, y, side, 0]) == expected).all()
 
 
 @given(st.floats(-180, 180), st.floats(-5, 5), st.floats(-5, 5))
 def test_a_turned_square_shows_its_middle_in_the_middle(angle, x, y):
-    picture = np.zeros((101, 101), dtype=np.uint8)
+    image = np.zeros((101, 101), dtype=np.uint8)
     middle = (round(50 + x), round(50 + y))
-    cv2.circle(picture, middle, 9, 255, cv2.FILLED)
+    cv2.circle(image, middle, 9, 255, cv2.FILLED)
     # The middle of a pixel lies half a pixel from its corner.
-    square = cut_square(picture, [middle[0] + 0.5, middle[1] + 0.5, 41, angle])
+    square = cut_square(image, [middle[0] + 0.5, middle[1] + 0.5, 41, angle])
     centre = np.argwhere(square > 127).mean(0)
     assert centre == pytest.approx([20, 20], abs=0.5)
 
 
 def test_margin_adds_its_share_all_around():
-    pictures, _ = astronaut(0.2)
-    narrow, _ = FaceTracker().track(clip(pictures))
-    wide, _ = FaceTracker(margin=0.25).track(clip(pictures))
+    images, _ = astronaut(0.2)
+    narrow, _ = FaceTracker().track(clip(images))
+    wide, _ = FaceTracker(margin=0.25).track(clip(images))
     assert np.allclose(wide[:, 2], 1.5 * narrow[:, 2])
     assert np.allclose(wide[:, [0, 1, 3]], narrow[:, [0, 1, 3]])
 
@@ -444,47 +444,49 @@ def test_margin_adds_its_share_all_around():
         working_width=st.integers(30, 300),
     ),
 )
-def test_any_pictures_give_a_box_and_a_quality_each(
+def test_any_images_give_a_box_and_a_quality_each(
     height, width, count, texture, tracker
 ):
     rng = np.random.default_rng(0)
     shape = (height, width, 3)
-    pictures = [
+    images = [
         rng.integers(0, 255 * texture, shape, np.uint8, endpoint=True)
         for _ in range(count)
     ]
-    boxes, quality = tracker.track(clip(pictures))
+    boxes, quality = tracker.track(clip(images))
     assert boxes.shape == (count, 4)
     assert quality.shape == (count,)
     assert quality.dtype == np.uint8
     assert np.isfinite(boxes).all()
-    for picture, box in zip(pictures, boxes):
-        crop = tracker.crop(picture, box)
+    for image, box in zip(images, boxes):
+        crop = tracker.crop(image, box)
         assert crop.shape == (tracker.size, tracker.size, 3)
 
 
 @settings(max_examples=10, deadline=None)
 @given(x=st.integers(-230, 230), y=st.integers(-170, 170))
 def test_a_face_near_the_border_has_a_box_of_its_size(x, y):
-    boxes, quality = FaceTracker().track(clip(film(x=np.full(5, x), y=y)))
+    boxes, quality = FaceTracker().track(
+        clip(head_images(x=np.full(5, x), y=y))
+    )
     if quality.any():
         assert np.allclose(boxes[:, 2], SIDE, rtol=0.3)
-        assert np.abs(boxes[:, :2] - film_centres(x, y)).max() < 0.3 * SIDE
-    # All of the face is in the picture.
+        assert np.abs(boxes[:, :2] - head_centres(x, y)).max() < 0.3 * SIDE
+    # All of the face is in the image.
     if abs(x) < WIDTH / 2 - SIDE and abs(y) < HEIGHT / 2 - SIDE:
-        assert (quality > Quality.FALLBACK).all()
+        assert (quality > FaceQuality.FALLBACK).all()
 
 
 def test_crops_of_a_file_show_the_same_face_throughout(tmp_path):
-    pictures, _ = astronaut(1)
-    path = write_media(tmp_path / "clip.flv", pictures)
+    images, _ = astronaut(1)
+    path = write_media(tmp_path / "clip.flv", images)
     faces = FaceTracker(size=32)(path)
     assert faces.crops.shape == (30, 32, 32, 3)
     assert faces.crops.dtype == np.uint8
     assert len(faces.boxes) == len(faces.quality) == 30
     # The head sways by half its width; in the crops it stays where it is.
     change = np.abs(faces.crops - faces.crops.mean(0)).mean()
-    fixed = [FaceTracker(size=32).crop(p, faces.boxes[0]) for p in pictures]
+    fixed = [FaceTracker(size=32).crop(p, faces.boxes[0]) for p in images]
     assert change < 0.5 * np.abs(fixed - np.mean(fixed, 0)).mean()
 
 
@@ -492,7 +494,7 @@ def test_a_constant_rate_thins_the_frames(tmp_path):
     path = write_media(tmp_path / "clip.flv", astronaut(1)[0])
     faces = FaceTracker()(path, frames_per_second=10)
     assert len(faces.crops) == len(faces.quality) == 10
-    assert (faces.quality > Quality.FALLBACK).all()
+    assert (faces.quality > FaceQuality.FALLBACK).all()
 
 
 def test_a_tracker_goes_to_workers_and_its_settings_name_every_choice():
@@ -510,41 +512,41 @@ def test_a_tracker_goes_to_workers_and_its_settings_name_every_choice():
     }
 
 
-def save(path, pictures):
-    """Writes a film of 30 pictures a second."""
-    return str(write_media(path, pictures))
+def save(path, images):
+    """Writes a video of 30 images a second."""
+    return str(write_media(path, images))
 
 
 def test_each_face_is_followed_the_largest_first(tmp_path):
-    pictures = film(x=-100 + swing(15), others=[(120, 30, 0.7)])
-    first, second = FaceTracker().each(save(tmp_path / "two.flv", pictures))
-    assert off_centre(first.boxes, film_centres(-100 + swing(15), 0)).max() < 6
+    images = head_images(x=-100 + swing(15), others=[(120, 30, 0.7)])
+    first, second = FaceTracker().all_faces(save(tmp_path / "two.flv", images))
+    assert off_centre(first.boxes, head_centres(-100 + swing(15), 0)).max() < 6
     assert abs(np.median(second.boxes[:, 0]) - (WIDTH / 2 + 120)) < 0.2 * SIDE
     assert np.median(second.boxes[:, 2]) < 0.9 * np.median(first.boxes[:, 2])
     for faces in (first, second):
-        assert faces.crops.shape == (len(pictures), 64, 64, 3)
-        assert (faces.quality > Quality.FALLBACK).mean() > 0.9
+        assert faces.crops.shape == (len(images), 64, 64, 3)
+        assert (faces.quality > FaceQuality.FALLBACK).mean() > 0.9
     alone = FaceTracker()(tmp_path / "two.flv")
     for one, other in zip(alone, first):
         assert np.array_equal(one, other)
 
 
 def test_a_face_is_not_followed_twice_while_it_is_hidden(tmp_path):
-    pictures = film(x=np.full(90, -100), others=[(120, 30, 0.7)])
+    images = head_images(x=np.full(90, -100), others=[(120, 30, 0.7)])
     for index in range(32, 56):
-        pictures[index][80:280, 60:220] = (140, 150, 90)
-    found = FaceTracker().each(save(tmp_path / "hidden.flv", pictures))
+        images[index][80:280, 60:220] = (140, 150, 90)
+    found = FaceTracker().all_faces(save(tmp_path / "hidden.flv", images))
     places = [np.median(faces.boxes[:, 0]) for faces in found]
     assert places == pytest.approx([WIDTH / 2 - 100, WIDTH / 2 + 120], abs=20)
 
 
 def test_no_more_faces_are_followed_than_asked_for(tmp_path):
-    pictures = film(x=np.full(15, -100), others=[(120, 30, 0.7)])
-    path = save(tmp_path / "two.flv", pictures)
-    assert len(FaceTracker().each(path, most=1)) == 1
+    images = head_images(x=np.full(15, -100), others=[(120, 30, 0.7)])
+    path = save(tmp_path / "two.flv", images)
+    assert len(FaceTracker().all_faces(path, max_faces=1)) == 1
 
 
 def test_without_a_face_the_middle_is_all_there_is(tmp_path):
-    path = save(tmp_path / "grey.flv", grey_pictures([90] * 7))
-    (faces,) = FaceTracker().each(path)
-    assert (faces.quality == Quality.FALLBACK).all()
+    path = save(tmp_path / "grey.flv", grey_images([90] * 7))
+    (faces,) = FaceTracker().all_faces(path)
+    assert (faces.quality == FaceQuality.FALLBACK).all()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from crema_d_labels import PARTITIONS
 
-from auxformer_lobes.dataio.media_check import Media
+from auxformer_lobes.dataio.media_check import MediaSeconds
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,
@@ -57,7 +57,7 @@ def real_corpus(tmp_path, monkeypatch):
         crema_d_prepare,
         "check_media",
         lambda folder, files, *options: (
-            dict.fromkeys(files, Media(2.5, 2.5)),
+            dict.fromkeys(files, MediaSeconds(2.5, 2.5)),
             [],
         ),
     )
