@@ -32,7 +32,7 @@ class Extractor:
     everything in `read`.
 
     Class attributes: `modality` is "audio" or "visual"; `layers` is the number
-    of encoder layers that lie side by side in a frame; `input_shape` is the
+    of encoder layers concatenated in each frame; `input_shape` is the
     shape of one sample or frame of `ClipInput.data`, for extractors with an
     encoder; `dtype` is the dtype in which a `FeatureStore` keeps the features.
 

@@ -114,13 +114,13 @@ class _VisionFeatures(FaceModelFeatures):
             self.folder, trust_remote_code=False
         )
         config = getattr(config, "vision_config", config)
-        kind = MODEL_MAPPING.get(type(config), None)
-        if kind is None:
+        model_class = MODEL_MAPPING.get(type(config), None)
+        if model_class is None:
             raise UserError(
                 f"{self.source}: AutoModel has no vision model of type "
                 f"{config.model_type}: choose another model"
             )
-        parameters = signature(kind.forward).parameters.values()
+        parameters = signature(model_class.forward).parameters.values()
         names = {each.name for each in parameters}
         needed = {
             each.name
@@ -129,14 +129,14 @@ class _VisionFeatures(FaceModelFeatures):
         }
         if "pixel_values" not in names or needed - {"self", "pixel_values"}:
             raise UserError(
-                f"{self.source}: {kind.__name__} needs other inputs than "
+                f"{self.source}: {model_class.__name__} needs other inputs than "
                 "square images: choose another model"
             )
         # A masked autoencoder would drop most patches.
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0
         # Checkpoints of classifiers lack this layer; it would be random.
-        if "add_pooling_layer" in signature(kind).parameters:
+        if "add_pooling_layer" in signature(model_class).parameters:
             return config, {"add_pooling_layer": False}
         return config, {}
 

@@ -1,7 +1,7 @@
 """Reads audio and images from any file that FFmpeg decodes: WAV, FLV, MP4, AVI.
 
-Durations and frame counts come from the decoded data: those in headers are
-often wrong.
+Durations and frame counts come from the streams: those in headers are often
+wrong.
 """
 
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Writes a synthetic corpus to a folder: completely, once, replacing nothing."""
+"""Writes a synthetic corpus to a folder, completely or not at all."""
 
 import argparse
 import json

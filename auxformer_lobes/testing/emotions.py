@@ -123,9 +123,9 @@ def blend(templates, shares):
     >>> blend(EXPRESSIONS, {"happy": 0.5, "neutral": 0.5}).corners
     0.5
     """
-    kind = type(next(iter(templates.values())))
+    template = type(next(iter(templates.values())))
     mixed = sum(share * np.array(templates[e]) for e, share in shares.items())
-    return kind(*mixed.tolist())
+    return template(*mixed.tolist())
 
 
 def mix(shares, amount, emotion):

@@ -173,8 +173,15 @@ def test_an_adapter_is_not_loaded_as_a_model(folder, tmp_path):
         download(folder, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"version https", bytes(999)])
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("model.safetensors", b""),
+        ("model.safetensors", bytes(999)),
+        ("pytorch_model.bin", b"version https"),
+        ("pytorch_model.bin", bytes(999)),
+    ],
+)
 def test_damaged_weights_are_told_in_one_line(folder, name, content):
     (folder / "model.safetensors").unlink()
     (folder / name).write_bytes(content)

@@ -49,7 +49,7 @@ def folders(tmp_path_factory):
 
 
 def hidden_states(kind, source, layers=4):
-    """What transformers makes of the tone: last hidden state, and all."""
+    """Reference by transformers: last hidden state of the tone, and all."""
     model = FAMILIES[kind[0]][1].from_pretrained(
         source, num_hidden_layers=layers
     )
@@ -61,7 +61,7 @@ def hidden_states(kind, source, layers=4):
 
 
 def close(features, expected):
-    # Sums in another order: float32 has seven digits.
+    # Batches and machines sum float32 in different orders.
     return torch.allclose(features, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -112,11 +112,10 @@ def test_waveforms_are_normalised_where_the_model_wants_it(tmp_path, tone_file):
         assert close(waveform, expected.input_values[0])
 
 
-@pytest.mark.parametrize("options", [{"keep_layers": 1}, {"layer": 1}])
-def test_nothing_of_the_upper_layers_is_in_memory(tmp_path, options):
+def test_nothing_of_the_upper_layers_is_in_memory(tmp_path):
     # No other tensor has 61 rows or columns.
     source = save_model(tmp_path / "model", intermediate_size=61)
-    features = features_of(source, **options)
+    features = features_of(source, layer=1)
     model = features.encoder.model
     gc.collect()
     alive = [x for x in gc.get_objects() if isinstance(x, torch.Tensor)]
@@ -201,7 +200,7 @@ def test_an_adapter_behind_the_transformer_is_left_out(
     weights = tmp_path / "final_wav2vec.pt"
     torch.save(tiny_model(family, **options).state_dict(), weights)
     again = features_of(source, weights=str(weights))
-    assert torch.equal(again("tone", tone_file), values)
+    assert close(again("tone", tone_file), values)
 
 
 def test_a_clip_shorter_than_one_frame_is_padded_to_one(folders, tmp_path):
@@ -222,7 +221,7 @@ def test_an_encoder_is_frozen_until_it_is_asked_to_train(folders):
     features.encoder.requires_grad_(True)
     states = features.encode_with_grad(waveforms)
     for trained, encoded in zip(states, features.encode(waveforms)):
-        assert torch.equal(trained, encoded)
+        assert close(trained, encoded)
         assert not encoded.requires_grad
     sum(x.square().sum() for x in states).backward()
     layers = features.encoder.model.encoder.layers
@@ -274,7 +273,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_sent_to_workers(
     sent = pickle.loads(pickled)
     assert "encoder" not in vars(sent)
     assert torch.equal(sent.read("tone", tone_file).data, clip_input.data)
-    assert torch.equal(sent.encode([clip_input.data])[0], values)
+    assert close(sent.encode([clip_input.data])[0], values)
 
 
 def test_a_choice_of_layers_that_there_is_not_is_told(folders):
@@ -313,7 +312,11 @@ def test_a_wrong_source_is_told_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     "preset",
-    [path for path in PRESETS.glob("*.yaml") if "speech." in path.read_text()],
+    [
+        path
+        for path in PRESETS.glob("*.yaml")
+        if "speech_ssl." in path.read_text()
+    ],
     ids=lambda path: path.stem,
 )
 def test_a_preset_is_one_line_in_a_recipe(tmp_path, preset, tone_file):

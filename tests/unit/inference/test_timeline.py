@@ -178,7 +178,7 @@ def test_no_picture_is_lost_where_files_are_cut(
     finally:
         brightness.read = read
     assert len(sections) >= 2
-    assert torch.equal(torch.cat([x.values for x in sections]), whole)
+    assert torch.equal(torch.cat([x.data for x in sections]), whole)
     assert len(found) == 15
     for start, _, emotion in found[1:3]:
         cut = whole[int(start * 5) : int(start * 5) + 20]
