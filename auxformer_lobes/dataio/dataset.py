@@ -86,7 +86,7 @@ def extract_features(datasets, stores, num_workers=0):
         if report.invalid:
             logger.warning(
                 f"{modality} features: no face in {len(report.invalid)} "
-                "clips: the centre of the image is used"
+                "clips, cropped at the image centre"
             )
 
 
@@ -108,8 +108,8 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     require_both : bool
         Whether a clip that lacks one modality is dropped too.
     min_face_quality : int
-        Frames below it are missing, see `FaceQuality`; a clip that
-        has no others lacks the modality, but is not dropped for it.
+        Frames of lower face quality are left out; a clip without any other
+        lacks the modality, but is not excluded for it.
 
     Returns
     -------

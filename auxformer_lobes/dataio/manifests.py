@@ -143,7 +143,7 @@ def fill_manifests(entries, splits, files, media, require_both):
     files : dict
         Clip -> `MediaFiles`.
     media : dict
-        Clip -> `MediaSeconds`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     require_both : bool
         Whether training clips need both modalities too.
 
@@ -169,7 +169,7 @@ def fill_manifests(entries, splits, files, media, require_both):
         manifests[splits[clip]][clip] = {
             "wav": wav,
             "video": video,
-            "duration": usable.wav or usable.video,
+            "duration": next(filter(None, usable)),  # s, audio first
             **entries[clip],
         }
     return manifests, dict(left_out)

@@ -29,7 +29,7 @@ def media_files(clip):
 
     Example
     -------
-    >>> media_files("1001_IEO_SAD_HI").wav
+    >>> media_files("1001_IEO_SAD_HI")[0]
     'AudioWAV/1001_IEO_SAD_HI.wav'
     """
     return media_check.MediaFiles(
@@ -55,7 +55,7 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
     Returns
     -------
     media : dict
-        Clip -> `MediaSeconds`.
+        Clip -> seconds of the wav file and of the video, None if unusable.
     problems : list of dict
         `file` (relative to the corpus) and `reason` for each unusable file.
 

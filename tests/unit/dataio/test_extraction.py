@@ -200,7 +200,7 @@ def test_an_error_in_the_program_is_no_damage_and_names_the_clip(
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_mistake_of_the_user_is_told_as_it_is(tmp_path, num_workers):
+def test_a_mistake_of_the_user_is_reported_as_it_is(tmp_path, num_workers):
     class Demanding(Letters):
         def read(self, clip, path):
             raise UserError("install opensmile")
@@ -261,7 +261,7 @@ def test_another_error_of_the_encoder_is_not_taken_for_memory(tmp_path):
         extract(FeatureStore(tmp_path, Broken()), CLIPS)
 
 
-def test_each_process_of_torchrun_has_a_gpu_unless_told_otherwise(monkeypatch):
+def test_each_process_of_torchrun_has_a_gpu_unless_one_is_named(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

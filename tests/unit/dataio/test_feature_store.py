@@ -68,19 +68,19 @@ def test_bytes_stay_bytes(tmp_path):
     assert torch.equal(store["face"], crops)
 
 
-def test_what_is_not_bytes_is_not_cut_to_bytes(tmp_path):
+def test_floats_are_not_stored_as_bytes(tmp_path):
     store = FeatureStore(tmp_path, Letters(), dtype="uint8")
     with pytest.raises(UserError, match="one: its .* are float32, not uint8"):
         store.add("one", "one.wav", torch.ones(3, 2))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "half"])
-def test_an_unknown_dtype_is_told(tmp_path, dtype):
+def test_an_unknown_dtype_is_reported(tmp_path, dtype):
     with pytest.raises(UserError, match=f"dtype {dtype!r} .* choose one of"):
         FeatureStore(tmp_path, Letters(), dtype)
 
 
-def test_numbers_too_large_for_float16_are_told(tmp_path):
+def test_numbers_too_large_for_float16_are_reported(tmp_path):
     with pytest.raises(UserError, match="one: .* 1.11e\\+08.*to float32"):
         fill(FeatureStore(tmp_path, Letters(1e6)))
     fill(FeatureStore(tmp_path, Letters(1e6), dtype="float32"))
@@ -216,21 +216,23 @@ def test_an_open_store_sees_what_another_process_adds(tmp_path):
     assert same(reader, CLIPS)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_reported(tmp_path):
     store = fill(FeatureStore(tmp_path, Letters()))
     store.path.write_bytes(store.path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged or .*: delete it"):
         FeatureStore(tmp_path, Letters())["one"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path):
     tmp_path.joinpath("file").write_text("in the way")
     store = FeatureStore(tmp_path / "file" / "features", Letters())
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
         fill(store)
 
 
-def test_a_full_disk_is_told_and_what_was_done_is_kept(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_what_was_done_is_kept(
+    tmp_path, monkeypatch
+):
     full = namedtuple("usage", "free")(free=100)
     with monkeypatch.context() as patch:
         patch.setattr(store_module.shutil, "disk_usage", lambda path: full)

@@ -110,13 +110,13 @@ def test_rounding_is_no_difference(tmp_path):
     assert torch.equal(merged["one"], one["one"])
 
 
-def test_a_share_without_features_is_told(tmp_path):
+def test_a_share_without_features_is_reported(tmp_path):
     with pytest.raises(UserError, match="Hog-1.h5: no such file: omit"):
         merge_stores([tmp_path / "Hog-1.h5"], tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5"])
-def test_what_is_no_store_is_told(tmp_path, content):
+def test_files_that_are_not_stores_are_reported(tmp_path, content):
     path = tmp_path / "store.h5"
     path.write_bytes(content)
     with pytest.raises(UserError, match="store.h5: not a feature store"):

@@ -85,7 +85,7 @@ def test_filterbanks_of_another_sample_rate_hear_all_of_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["n_mels", "hop_length", "win_length"])
-def test_filterbanks_of_nothing_are_told(name):
+def test_filterbanks_of_nothing_are_reported(name):
     with pytest.raises(
         UserError, match=f"{name} must be greater than 0, not 0"
     ):
@@ -185,7 +185,7 @@ def test_descriptors_are_the_same_in_workers(compare, tone_file):
     assert_close(sent("tone", tone_file), compare("tone", tone_file))
 
 
-def test_another_feature_set_is_another_store_and_a_typo_is_told(compare):
+def test_another_feature_set_is_another_store_and_a_typo_is_reported(compare):
     features = OpenSmileFeatures("eGeMAPSv02")
     assert features.dim == 25
     assert features.settings != compare.settings

@@ -154,15 +154,15 @@ def test_only_what_masks_inputs_in_training_may_lack(tmp_path):
     load_model("a/model", tmp_path)
 
 
-def test_a_wrong_source_is_told_in_one_line(folder, tmp_path, monkeypatch):
+def test_a_wrong_source_is_reported_in_one_line(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "empty").mkdir()
     for source in (f"{tmp_path}/empty", f"{tmp_path}/typo", "people/typo"):
         with pytest.raises(
             UserError, match=f"^{source}: no pretrained"
-        ) as told:
+        ) as error:
             download(source, tmp_path / "downloads")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
 def test_an_adapter_is_not_loaded_as_a_model(folder, tmp_path):
@@ -182,23 +182,25 @@ def test_an_adapter_is_not_loaded_as_a_model(folder, tmp_path):
         ("pytorch_model.bin", bytes(999)),
     ],
 )
-def test_damaged_weights_are_told_in_one_line(folder, name, content):
+def test_damaged_weights_are_reported_in_one_line(folder, name, content):
     (folder / "model.safetensors").unlink()
     (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match="^a/model: no pretrained") as told:
+    with pytest.raises(UserError, match="^a/model: no pretrained") as error:
         without_pooler(folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "changes", [{"num_attention_heads": 0}, {"hidden_act": "x"}]
 )
-def test_values_that_no_model_can_have_are_told_in_one_line(folder, changes):
+def test_values_that_no_model_can_have_are_reported_in_one_line(
+    folder, changes
+):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **changes}))
-    with pytest.raises(UserError, match="^a/model: no pretrained") as told:
+    with pytest.raises(UserError, match="^a/model: no pretrained") as error:
         without_pooler(folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_code_that_comes_with_a_model_does_not_run(folder, tmp_path):
@@ -233,7 +235,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content", [torch.zeros(3), [torch.zeros(3)], {"a": 1}, {1: torch.ones(1)}]
 )
-def test_what_is_no_state_dict_is_told(tmp_path, content):
+def test_anything_but_a_state_dict_is_reported(tmp_path, content):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(UserError, match="a.pth: not a state dict"):
         read_weights(tmp_path / "a.pth")

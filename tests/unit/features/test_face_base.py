@@ -61,7 +61,7 @@ def test_another_size_of_face_gives_its_own_dimension(face_clip):
 
 
 @pytest.mark.parametrize("size", [8, 60])
-def test_a_size_that_blocks_do_not_fill_is_told(size):
+def test_a_size_that_blocks_do_not_fill_is_reported(size):
     with pytest.raises(
         UserError, match=f"faces: size is {size}: .* multiple of 8"
     ):
@@ -69,13 +69,13 @@ def test_a_size_that_blocks_do_not_fill_is_told(size):
 
 
 @pytest.mark.parametrize("rate", [0, -15, np.inf, np.nan])
-def test_a_rate_that_is_none_is_told(rate):
-    told = pytest.raises(
+def test_a_rate_that_is_none_is_reported(rate):
+    refused = pytest.raises(
         UserError, match=f"frames_per_second must be .*not {rate}"
     )
-    with told:
+    with refused:
         HogFeatures(frames_per_second=rate)
-    with told:
+    with refused:
         FaceModelFeatures(3, 64, None, rate, batch_size=1, device="cpu")
 
 

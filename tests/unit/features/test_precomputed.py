@@ -122,7 +122,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("array, reason", WRONG)
-def test_what_is_no_features_is_named(tmp_path, array, reason):
+def test_arrays_that_are_not_features_are_named(tmp_path, array, reason):
     np.save(tmp_path / "clip.npy", array)
     np.savez(tmp_path / "zipped.npz", array)
     add(tmp_path / "all.h5", clip=array)
@@ -215,7 +215,7 @@ def test_a_clip_that_is_missing_is_named(tmp_path, h5_file):
             HDF5Features(h5_file, dim=4).read(clip)
 
 
-def test_a_wrong_place_is_told_at_once(tmp_path):
+def test_a_wrong_place_is_reported_at_once(tmp_path):
     with pytest.raises(UserError, match="typo: no such folder"):
         NumpyFeatures(tmp_path / "typo", dim=4)
     with pytest.raises(UserError, match="typo.h5: No such file"):
@@ -271,11 +271,11 @@ def test_features_last_as_long_as_the_file(
         if fits:
             assert len(features("clip", path)) == frames
         else:
-            told = (
+            reason = (
                 f"{path}: clip has {frames} frames of features, but the file "
                 f"has {second} at {rate:g} frames/s"
             )
-            with pytest.raises(MediaError, match=re.escape(told)):
+            with pytest.raises(MediaError, match=re.escape(reason)):
                 features("clip", path)
 
 

@@ -80,9 +80,7 @@ def test_the_last_state_is_that_of_the_model_with_so_many_layers(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_a_layer_is_what_it_puts_out_in_the_whole_model(
-    folders, tone_file, kind
-):
+def test_a_layer_equals_its_output_in_the_whole_model(folders, tone_file, kind):
     _, expected = hidden_states(kind, folders[kind])
     for layer in (1, 3, 4):
         features = features_of(folders[kind], layer=layer)
@@ -276,7 +274,7 @@ def test_the_model_is_loaded_when_it_is_needed_and_not_sent_to_workers(
     assert close(sent.encode([clip_input.data])[0], values)
 
 
-def test_a_choice_of_layers_that_there_is_not_is_told(folders):
+def test_a_choice_of_layers_that_there_is_not_is_reported(folders):
     source = folders["wav2vec2", "layer"]
     for keep_layers in (0, 5, 2.0):
         with pytest.raises(
@@ -290,7 +288,7 @@ def test_a_choice_of_layers_that_there_is_not_is_told(folders):
             features_of(source, keep_layers=2, layer=layer)
 
 
-def test_a_wrong_source_is_told_in_one_line(tmp_path):
+def test_a_wrong_source_is_reported_in_one_line(tmp_path):
     tmp_path.joinpath("empty").mkdir()
     for source in ("empty", "typo"):
         with pytest.raises(UserError, match=f"/{source}: ") as error:

@@ -27,7 +27,7 @@ def tone_file(tmp_path):
     return path
 
 
-def test_damaged_weights_are_told_in_one_line(tmp_path):
+def test_damaged_weights_are_reported_in_one_line(tmp_path):
     source = save_model(tmp_path / "model")
     tmp_path.joinpath("model", "model.safetensors").write_text("<html>")
     with pytest.raises(UserError, match=f"{source}: ") as error:
@@ -225,7 +225,7 @@ def test_a_single_layer_needs_those_below_it_only(
         features.encode([torch.randn(400)])
 
 
-def test_more_layers_than_the_file_has_are_told(tmp_path, published):
+def test_more_layers_than_the_file_has_are_reported(tmp_path, published):
     source, model = published
     path = tmp_path / "final_wav2vec.pt"
     torch.save(model.state_dict(), path)

@@ -206,7 +206,7 @@ def test_damaged_and_malicious_files_are_named(tmp_path, weights):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_missing_file_is_told_at_once(tmp_path):
+def test_a_missing_file_is_reported_at_once(tmp_path):
     with pytest.raises(UserError, match="typo.pth: No such file"):
         VggFaceFeatures(tmp_path / "typo.pth")
     (tmp_path / "vgg.pth").write_text("version https://git-lfs.github.com")

@@ -76,7 +76,7 @@ def features_of(models):
 
 
 def as_processed(folder, crops):
-    """What the model's own processor makes of crops of the right size."""
+    """Crops of the right size, processed by the model's own processor."""
     processor = AutoImageProcessor.from_pretrained(folder)
     return processor(
         [crop.numpy() for crop in crops],
@@ -118,7 +118,7 @@ WHOLE_IMAGE = {
 
 
 @pytest.mark.parametrize("kind", WHOLE_IMAGE)
-def test_one_vector_a_frame_as_the_whole_model_gives_it(models, kind):
+def test_one_vector_per_frame_equal_to_that_of_the_whole_model(models, kind):
     folder, model = models[kind]
     features = image_features(models, kind)
     crops = smooth_crops(5)
@@ -167,7 +167,7 @@ def test_the_class_token_can_be_had(models, kind):
 
 
 @pytest.mark.parametrize("kind", VIDEO_MODELS)
-def test_one_vector_a_window_as_the_whole_model_gives_it(models, kind):
+def test_one_vector_per_window_equal_to_that_of_the_whole_model(models, kind):
     folder, model = models[kind]
     features = video_features(models, kind, hop=1)
     crops = smooth_crops(FRAMES + 1)
@@ -405,7 +405,7 @@ def test_faces_have_the_size_of_the_model(models):
         image_features(models, faces=FaceTracker(size=64))
 
 
-def test_wrong_options_are_told(models):
+def test_wrong_options_are_reported(models):
     with pytest.raises(UserError, match="pooling must be pooled, cls or mean"):
         image_features(models, pooling="max")
     for hop in (0, FRAMES + 1):
@@ -415,7 +415,7 @@ def test_wrong_options_are_told(models):
             video_features(models, hop=hop)
 
 
-def test_a_model_of_another_kind_is_told(models, tmp_path):
+def test_a_model_of_another_kind_is_reported(models, tmp_path):
     with pytest.raises(UserError, match="vit: .*use ImageModelFeatures"):
         video_features(models, "vit")
     with pytest.raises(UserError, match="vivit: .*use VideoModelFeatures"):
@@ -439,6 +439,6 @@ def test_a_model_of_another_kind_is_told(models, tmp_path):
         ("later", "VJEPA2Model needs other inputs than square images"),
         ("oblong", "square images"),
     ]:
-        with pytest.raises(UserError, match=f"{name}: .*{reason}") as told:
+        with pytest.raises(UserError, match=f"{name}: .*{reason}") as error:
             ImageModelFeatures(tmp_path / name, "")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)

@@ -160,7 +160,7 @@ def test_a_face_that_is_hidden_for_a_moment_is_not_lost():
     assert np.abs(boxes[:, :2] - centres).max() < 0.25 * boxes[:, 2].mean()
 
 
-def test_frames_in_which_the_face_is_covered_for_long_say_so():
+def test_frames_in_which_the_face_is_covered_for_long_are_marked():
     x = swing(45)
     images = head_images(x)
     for index in range(32, 62):
