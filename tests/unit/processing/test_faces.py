@@ -533,8 +533,8 @@ def test_each_face_is_followed_the_largest_first(tmp_path):
 
 
 def test_a_face_is_not_followed_twice_while_it_is_hidden(tmp_path):
-    images = head_images(x=np.full(90, -100), others=[(120, 30, 0.7)])
-    for index in range(32, 56):
+    images = head_images(x=np.full(50, -100), others=[(120, 30, 0.7)])
+    for index in range(12, 36):
         images[index][80:280, 60:220] = (140, 150, 90)
     found = FaceTracker().all_faces(save(tmp_path / "hidden.flv", images))
     places = [np.median(faces.boxes[:, 0]) for faces in found]
