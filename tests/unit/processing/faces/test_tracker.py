@@ -1,12 +1,10 @@
-"""Finding, following, aligning and cropping the face."""
+"""Tracking, aligning and cropping the face."""
 
 import pickle
 import weakref
 
-import cv2
 import numpy as np
 import pytest
-import skimage.data
 from hypothesis import (
     given,
     settings,
@@ -14,74 +12,44 @@ from hypothesis import (
 )
 
 from auxformer_lobes.processing.faces import tracker as tracker_module
-from auxformer_lobes.processing.faces.boxes import cut_square, square_matrix
+from auxformer_lobes.processing.faces.boxes import square_matrix
 from auxformer_lobes.processing.faces.detection import find_eyes, find_faces
-from auxformer_lobes.processing.faces.points import FacePoints
 from auxformer_lobes.processing.faces.tracker import (
     EYES_ABOVE,
     FaceQuality,
     FaceTracker,
 )
-from auxformer_lobes.testing.faces import invent_face
-from auxformer_lobes.testing.portraits import Expression, Portrait
+from tests.unit.head_images import (
+    HEIGHT,
+    SIDE,
+    WIDTH,
+    head_centres,
+    head_images,
+)
 from tests.unit.media_files import astronaut, grey_images, write_media
 
-HEIGHT, WIDTH = 360, 480
-SIDE = 90  # of the face that `head_images` shows, pixels
 ROLL = 3  # degrees by which the astronaut's eyes are not level
 
 
 def clip(images):
-    """Returns images with times, 30 a second."""
+    """Images with their times, at 30 frames/s."""
     return [(index / 30, image) for index, image in enumerate(images)]
 
 
 def swing(reach, hertz=0.5, seconds=3):
-    """Returns an oscillation that starts at 0, 30 values a second."""
+    """A sine that starts at 0, 30 values a second."""
     times = np.arange(round(30 * seconds)) / 30
     return reach * np.sin(2 * np.pi * hertz * times)
 
 
-def head_images(x=0, y=0, roll=0, width=1, others=()):
-    """Returns images of the astronaut's head before a cup of coffee.
-
-    The head is x and y pixels away from the middle, rolled by degrees, and
-    seen narrower as if it was turned away: arrays of one value a frame, or
-    numbers. `others` are x, y and size of further heads.
-    """
-    head = skimage.data.astronaut()
-    inside = np.zeros(head.shape[:2], dtype=np.float32)
-    cv2.ellipse(inside, (222, 115), (75, 100), 0, 0, 360, 1, cv2.FILLED)
-    inside = cv2.GaussianBlur(inside, None, 6)
-    cup = cv2.resize(skimage.data.coffee(), (WIDTH, HEIGHT))
-
-    def _paste(image, x, y, roll, width, zoom):
-        matrix = cv2.getRotationMatrix2D((222, 115), -roll, zoom)
-        matrix[0] *= width
-        matrix[:, 2] += [WIDTH / 2 + x - 222 * width, HEIGHT / 2 + y - 115]
-        layer = cv2.warpAffine(head, matrix, (WIDTH, HEIGHT))
-        share = cv2.warpAffine(inside, matrix, (WIDTH, HEIGHT))[..., None]
-        return (image * (1 - share) + layer * share).astype(np.uint8)
-
-    for x_other, y_other, zoom in others:
-        cup = _paste(cup, x_other, y_other, 0, 1, zoom)
-    frames = np.broadcast(np.zeros(1), x, y, roll, width)
-    return [_paste(cup, *frame[1:], zoom=0.9) for frame in frames]
-
-
-def head_centres(x, y):
-    """Returns where the head is in each image of a video, `[time, 2]`."""
-    return np.stack([WIDTH / 2 + x + 0 * y, HEIGHT / 2 + y + 0 * x], axis=-1)
-
-
 def off_centre(boxes, centres):
-    """Returns how far boxes are from where they usually are in the head."""
+    """Distance of boxes from their usual place in the head, pixels: `[time]`."""
     away = boxes[:, :2] - centres
     return np.hypot(*(away - np.median(away, axis=0)).T)
 
 
 def likeness(crop, other):
-    """Returns the correlation of two crops, -1 to 1."""
+    """Correlation of two crops, -1 to 1."""
     return np.corrcoef(crop.ravel(), other.ravel())[0, 1]
 
 
@@ -235,7 +203,7 @@ def test_who_stays_when_the_other_has_gone_is_followed_in_the_end():
     assert abs(boxes[-1, 0] - (WIDTH / 2 + 120)) < 0.2 * SIDE
 
 
-def test_where_there_is_no_face_the_centre_is_cropped_and_says_so():
+def test_where_there_is_no_face_the_centre_is_cropped_and_marked():
     boxes, quality = FaceTracker().track(clip(grey_images([90] * 7)))
     assert (quality == FaceQuality.FALLBACK).all()
     assert (boxes == [32, 24, 48, 0]).all()
@@ -340,44 +308,6 @@ def test_where_eyes_are_never_found_crops_are_upright(monkeypatch):
     assert (quality == FaceQuality.DETECTED).sum() == 9
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_eyes_of_invented_faces_are_found(seed):
-    rng = np.random.default_rng(seed)
-    portrait = Portrait(invent_face(rng, ("female", "male")[seed % 2]))
-    image = portrait.draw(Expression(0, 0, 0, 0, 0, 0, 0))
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    (box,) = find_faces(grey, [96, 72, 192, 0], min_side=40)
-    left, right = find_eyes(image, box)
-    assert right[0] - left[0] == pytest.approx(
-        2 * portrait.face.eye_distance * portrait.face.size * 144, rel=0.1
-    )
-    assert abs(right[1] - left[1]) < 2
-    assert (left + right)[0] / 2 == pytest.approx(96, abs=2)
-
-
-def test_one_eye_is_not_enough():
-    image = head_images()[0]
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    (box,) = find_faces(grey, [240, 180, 480, 0], min_side=50)
-    left, _ = find_eyes(image, box)
-    cv2.circle(image, np.round(left).astype(int), 14, (220, 170, 140), -1)
-    assert find_eyes(image, box) is None
-
-
-def test_points_on_nothing_are_lost():
-    blank = np.full((60, 80), 128, dtype=np.uint8)
-    points = FacePoints(blank, np.array([40.0, 30.0, 30.0, 0.0]))
-    assert points.follow(blank) is None
-
-
-def test_points_that_were_lost_stay_lost():
-    grey = cv2.cvtColor(head_images()[0], cv2.COLOR_RGB2GRAY)
-    points = FacePoints(grey, np.array([240.0, 180.0, 90.0, 0.0]))
-    assert points.follow(grey) is not None
-    assert points.follow(np.zeros_like(grey)) is None
-    assert points.follow(grey) is None
-
-
 def test_a_crop_is_the_box_resized():
     image = np.zeros((100, 100, 3), dtype=np.uint8)
     image[40:60, 30:50] = 255
@@ -391,33 +321,6 @@ def test_a_crop_is_the_box_resized():
 def test_a_crop_beyond_the_image_repeats_its_edge():
     image = np.full((20, 20, 3), 7, dtype=np.uint8)
     assert (FaceTracker(size=8).crop(image, [0, 19, 30, 25]) == 7).all()
-
-
-@given(
-    st.floats(-20, 60), st.floats(-20, 60), st.floats(0.1, 50), st.booleans()
-)
-def test_a_square_that_is_not_turned_is_made_of_the_pixels_as_they_are(
-    x, y, side, upside_down
-):
-    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    if upside_down:
-        image = np.rot90(image, 2)
-    width = max(1, round(side))
-    rows = round(y - side / 2 - (width - side) / 2) + np.arange(width)
-    columns = round(x - side / 2 - (width - side) / 2) + np.arange(width)
-    expected = image.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
-    assert (cut_square(image, [x, y, side, 0]) == expected).all()
-
-
-@given(st.floats(-180, 180), st.floats(-5, 5), st.floats(-5, 5))
-def test_a_turned_square_shows_its_middle_in_the_middle(angle, x, y):
-    image = np.zeros((101, 101), dtype=np.uint8)
-    middle = (round(50 + x), round(50 + y))
-    cv2.circle(image, middle, 9, 255, cv2.FILLED)
-    # The middle of a pixel lies half a pixel from its corner.
-    square = cut_square(image, [middle[0] + 0.5, middle[1] + 0.5, 41, angle])
-    centre = np.argwhere(square > 127).mean(0)
-    assert centre == pytest.approx([20, 20], abs=0.5)
 
 
 def test_margin_adds_its_share_all_around():
@@ -513,7 +416,7 @@ def test_a_tracker_goes_to_workers_and_its_settings_name_every_choice():
 
 
 def save(path, images):
-    """Writes a video of 30 images a second."""
+    """Writes a video at 30 frames/s."""
     return str(write_media(path, images))
 
 
