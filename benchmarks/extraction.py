@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures an extraction, and how well its parts overlap.
+"""Measures the speed of an extraction, and how well its steps overlap.
 
-ClipInput (decoding, faces), encoding and writing are timed one after the other
-in one process; then the same clips are extracted by the pipeline, with worker
-processes. Without films of your own, some of the synthetic corpus are made
-larger: 480 × 360 pixels, 30 pictures a second.
+Reading (decoding, faces), encoding and writing are timed one after the other in
+one process; then the pipeline extracts the same clips, with worker processes.
+By default, the clips are videos of the synthetic corpus, enlarged to 480 × 360
+pixels at 30 frames/s.
 
 Example
 -------
@@ -27,79 +27,80 @@ from rich.console import Console
 from rich.table import Table
 
 from auxformer_lobes.dataio.extraction import extract
-from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.processing.media import (
-    picture_seconds,
     read_audio,
     read_frames,
+    video_seconds,
 )
-from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.testing.videos import write_video
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D"
 
 
-def make_films(folder, number):
-    """Makes synthetic films of some seconds.
+def make_videos(folder, number):
+    """Makes synthetic videos of 1.4 s.
 
     Arguments
     ---------
     folder : str
-        Where to make them.
+        Folder of the corpus.
     number : int
-        How many.
+        Number of videos.
     """
     sys.path.append(str(RECIPE))
     from crema_d_synthetic import make_synthetic_crema_d
 
     make_synthetic_crema_d(folder, -(-number // 12), num_sentences=2)
-    films = sorted(Path(folder, "VideoFlash").iterdir())
-    for film in films[number:]:
-        film.unlink()
-    for film in films[:number]:
-        pictures = np.stack(
-            [cv2.resize(x, (480, 360)) for _, x in read_frames(film, 30)]
+    videos = sorted(Path(folder, "VideoFlash").iterdir())
+    for video in videos[number:]:
+        video.unlink()
+    for video in videos[:number]:
+        images = np.stack(
+            [cv2.resize(x, (480, 360)) for _, x in read_frames(video, 30)]
         )
-        sound = read_audio(film, 22050).numpy()
-        write_film(
-            film, pictures, 30, sound, 22050, ("flv", "mp3"), 22050, "synthetic"
+        waveform = read_audio(video, 22050).numpy()
+        codecs = ("flv", "mp3")
+        write_video(
+            video, images, 30, waveform, 22050, codecs, 22050, "synthetic"
         )
 
 
-def time_parts(features, paths, folder, window):
-    """Does the work of an extraction step by step.
+def time_steps(features, paths, folder, batch_clips):
+    """Times the steps of an extraction one after the other.
 
     Arguments
     ---------
     features : Extractor
-        What is measured.
+        The extractor to measure.
     paths : dict
-        Clip -> film.
+        Clip -> file.
     folder : str
-        Where the features are written.
-    window : int
-        Clips that are encoded together.
+        Folder for the features.
+    batch_clips : int
+        Clips encoded together.
 
     Returns
     -------
     dict
-        Part -> s.
+        Step -> s.
     """
     store = FeatureStore(folder, features)
     spent = dict.fromkeys(("read, one process", "encode", "write"), 0.0)
     clips = list(paths)
-    for first in range(0, len(clips), window):
-        batch = clips[first : first + window]
+    for first in range(0, len(clips), batch_clips):
+        batch = clips[first : first + batch_clips]
         started = time.perf_counter()
-        readings = [features.read(clip, paths[clip]) for clip in batch]
+        inputs = [features.read(clip, paths[clip]) for clip in batch]
         read = time.perf_counter()
         with torch.no_grad():
-            encoded = features.encode([each.values for each in readings])
+            encoded = features.encode([each.data for each in inputs])
             encoded = [each.cpu() for each in encoded]
         done = time.perf_counter()
-        for clip, values, reading in zip(batch, encoded, readings):
-            store.add(clip, paths[clip], values, reading.quality)
+        for clip, clip_features, (_, validity) in zip(batch, encoded, inputs):
+            store.add(clip, paths[clip], clip_features, validity)
         spent["read, one process"] += read - started
         spent["encode"] += done - read
         spent["write"] += time.perf_counter() - done
@@ -110,80 +111,80 @@ def time_parts(features, paths, folder, window):
 
 
 def peak_memory():
-    """Largest memory so far.
+    """Peak memory so far.
 
     Returns
     -------
     main, worker : float
-        MB, of this process and of its largest worker.
+        Of this process and of its largest worker, MB.
     """
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB here
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes, or kB on Linux
     return [
         resource.getrusage(who).ru_maxrss / unit
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     ]
 
 
-def measure(options, films):
-    """Prints the table of an encoder.
+def measure(options, files):
+    """Prints the table of an extractor.
 
     Arguments
     ---------
     options : argparse.Namespace
-        Those of the command line.
-    films : list of pathlib.Path
-        What it is measured on.
+        Command-line options.
+    files : list of pathlib.Path
+        Video files.
     """
     with one_line_errors():
-        encoder = load_encoder(options.encoder, options.override)
-    paths = {film.stem: str(film) for film in films}
-    media = sum(picture_seconds(film) for film in films)
-    # Models are loaded, and files come from memory, in both measurements.
-    encoder(*next(iter(paths.items())))
-    for film in films:
-        film.read_bytes()
+        features = load_extractor(options.encoder, options.override)
+    paths = {file.stem: str(file) for file in files}
+    media = sum(video_seconds(file) for file in files)
+    # Load the model and cache the files before both measurements.
+    features(*next(iter(paths.items())))
+    for file in files:
+        file.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
-        store = FeatureStore(Path(folder) / "pipeline", encoder)
+        store = FeatureStore(Path(folder) / "pipeline", features)
         wall = extract(
-            store, paths, options.num_workers, options.window
+            store, paths, options.num_workers, options.batch_clips
         ).seconds
         main, worker = peak_memory()
-        parts = time_parts(
-            encoder, paths, Path(folder) / "parts", options.window
+        steps = time_steps(
+            features, paths, Path(folder) / "steps", options.batch_clips
         )
-    total = sum(parts.values())
+    total = sum(steps.values())
     table = Table(
         "",
         "s",
         "real-time factor",
-        title=f"{encoder.settings['class']}: {len(films)} films, {media:.0f} s",
+        title=f"{features.settings['class']}: {len(files)} videos, {media:.0f} s",
     )
     rows = {
-        **parts,
-        "sum of the parts": total,
+        **steps,
+        "sum of the steps": total,
         f"extraction, {options.num_workers} workers": wall,
     }
     for name, seconds in rows.items():
         table.add_row(name, f"{seconds:.2f}", f"{seconds / media:.4f}")
     console = Console(width=None if Console().is_terminal else 110)
     console.print(table)
-    print(f"sum of the parts / extraction: {total / wall:.2f}")
-    print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB in a worker")
+    print(f"sum of the steps / extraction: {total / wall:.2f}")
+    print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB per worker")
 
 
-def in_a_process(step, *arguments):
-    """Does a step whose threads and memory are of nothing else.
+def in_a_process(function, *arguments):
+    """Calls a function in a process with threads and memory of its own.
 
     Arguments
     ---------
-    step : callable
-        What is done; if it fails, so does this process.
+    function : callable
+        If it fails, this process exits.
     *arguments
-        What it is given.
+        Its arguments.
     """
-    # Forked, so that the workers of an extraction are, as in train.py.
+    # Forked, as the workers of an extraction in train.py.
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=step, args=arguments)
+    process = context.Process(target=function, args=arguments)
     process.start()
     process.join()
     if process.exitcode:
@@ -196,18 +197,18 @@ if __name__ == "__main__":
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--encoder", required=True, help="an encoder file")
-    add("--override", default="", help="YAML: arguments of the encoder")
-    add("--films", type=Path, help="a folder of films")
-    add("--number", type=int, default=48, help="how many, if none")
-    add("--num_workers", type=int, default=2, help="processes that read")
-    add("--window", type=int, default=16, help="clips encoded together")
+    add("--encoder", required=True, help="encoder file")
+    add("--override", default="", help="YAML: its arguments")
+    add("--videos", type=Path, help="folder of video files")
+    add("--number", type=int, default=48, help="number of synthetic videos")
+    add("--num_workers", type=int, default=2, help="reading processes")
+    add("--batch_clips", type=int, default=16, help="clips encoded together")
     options = parser.parse_args()
     with one_line_errors(), tempfile.TemporaryDirectory() as folder:
-        if options.films is None:
-            options.films = Path(folder) / "VideoFlash"
-            in_a_process(make_films, folder, options.number)
-        films = sorted(f for f in options.films.rglob("*") if f.is_file())
-        if not films:
-            raise UserError(f"{options.films}: no films in there")
-        in_a_process(measure, options, films)
+        if options.videos is None:
+            options.videos = Path(folder) / "VideoFlash"
+            in_a_process(make_videos, folder, options.number)
+        files = sorted(f for f in options.videos.rglob("*") if f.is_file())
+        if not files:
+            raise UserError(f"{options.videos}: no files")
+        in_a_process(measure, options, files)

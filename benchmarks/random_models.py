@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes models of real size with random weights, to measure speed with.
+"""Writes models of real size with random weights, for speed measurements.
 
 Example
 -------
@@ -17,7 +17,7 @@ import transformers
 
 from auxformer_lobes.features.vgg_face import VggFace
 
-# What the large models of the three families have in common.
+# The large models of the three families.
 SPEECH = {
     "hidden_size": 1024,
     "num_hidden_layers": 24,
@@ -51,7 +51,7 @@ def write_models(folder):
     Arguments
     ---------
     folder : pathlib.Path
-        Where to write; a folder a model, and vgg_face.pth.
+        Output folder: a subfolder per model, and vgg_face.pth.
     """
     for name, (family, settings) in MODELS.items():
         config = getattr(transformers, f"{family}Config")(**settings)
@@ -76,5 +76,5 @@ def write_models(folder):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where to write them")
+    parser.add_argument("folder", type=Path, help="output folder")
     write_models(parser.parse_args().folder)

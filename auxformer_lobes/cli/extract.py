@@ -44,7 +44,7 @@ def extract(parser):
         help="processes that read files (%(default)s)",
     )
     add(
-        "--window",
+        "--batch_clips",
         type=number_from(1),
         default=16,
         metavar="N",
@@ -81,7 +81,7 @@ def _extract(options):
 
     overrides = "\n".join(options.override)
     with extraction.processes(options.device) as device:
-        encoder = inputs.load_encoder(options.encoder, overrides)
+        encoder = inputs.load_extractor(options.encoder, overrides)
         if device is not None:
             encoder.device = device
         files, seconds = inputs.read_manifests(
@@ -90,9 +90,9 @@ def _extract(options):
         store = FeatureStore(options.store, encoder, options.dtype)
         report = extraction.extract(
             store,
-            extraction.share_of(files, *options.shard),
+            extraction.shard_of(files, *options.shard),
             options.num_workers,
-            options.window,
+            options.batch_clips,
             f"{encoder.modality} features",
         )
         if if_main_process():

@@ -83,9 +83,9 @@ def extract_features(datasets, stores, num_workers=0):
                 f"{modality} features of {len(report.failed)} clips failed: "
                 f"reasons in {store.failures_path}"
             )
-        if report.untrusted:
+        if report.invalid:
             logger.warning(
-                f"{modality} features: no face in {len(report.untrusted)} "
+                f"{modality} features: no face in {len(report.invalid)} "
                 "clips, cropped at the image centre"
             )
 
@@ -164,9 +164,9 @@ def _reader(modality, store, min_face_quality):
     @provides(modality, f"{modality}_is_present")
     def _read(clip, path):
         if _is_stored(store, clip, path):
-            features, quality = store[clip], store.quality(clip)
-            if quality is not None:
-                features = features[quality >= min_face_quality]
+            features, validity = store[clip], store.frame_validity(clip)
+            if validity is not None:
+                features = features[validity >= min_face_quality]
             if len(features):
                 return features, True
         # Pixels are bytes, and a batch has one dtype.

@@ -1,7 +1,7 @@
 """Extraction: media files in, a feature store out.
 
 Worker processes read files (decode them, find faces) while the main process
-encodes what they have read, several clips at a time, and stores it.
+encodes and stores what they have read, several clips at a time.
 """
 
 import datetime
@@ -13,7 +13,6 @@ import time
 import traceback
 from contextlib import contextmanager
 
-import cv2
 import torch
 from speechbrain.utils.distributed import ddp_prevent_block, if_main_process
 from torch import distributed
@@ -25,39 +24,39 @@ from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
 
-# Processes that have finished wait for the others; the usual limits, some
-# minutes to hours, are for steps of training.
-LONGEST_WAIT = datetime.timedelta(days=7)
+# Finished processes wait for the others; torch's default timeouts of minutes
+# are made for steps of training.
+TIMEOUT = datetime.timedelta(days=7)
 
 
-def extract(store, paths, num_workers=0, window=16, description="features"):
-    """Extracts the features of those clips that the store does not have.
+def extract(
+    store, paths, num_workers=0, batch_clips=16, description="features"
+):
+    """Extracts the features of all clips that the store lacks.
 
-    Clips whose file cannot be used are noted in the store and left out, and
-    tried again the next time. A run that is killed loses only the clips it
-    was at.
+    Clips with unusable files are recorded as failures, and tried again the next
+    time. A run that is killed loses only the clips in progress.
 
-    Where processes run together (`torch.distributed`), all of them call
-    this, each does its share, and all get the report on the whole; unless
-    the call is within SpeechBrain's `run_on_main`.
+    In distributed runs (`torch.distributed`) all processes call this; each
+    extracts a shard, and all get the report on the whole. Within SpeechBrain's
+    `run_on_main`, one process extracts everything.
 
     Arguments
     ---------
     store : FeatureStore
-        What is filled.
+        The store to fill.
     paths : dict
-        Clip to sound or video file.
+        Clip to wav or video file.
     num_workers : int
         Processes that read files.
-    window : int
-        Clips that are encoded at a time. About twice as many are in memory.
+    batch_clips : int
+        Clips to encode together. About twice as many are in memory.
     description : str
         Label of the progress bar.
 
     Returns
     -------
-    report : ExtractionReport
-        What became of the clips.
+    ExtractionReport
 
     Raises
     ------
@@ -79,19 +78,19 @@ def extract(store, paths, num_workers=0, window=16, description="features"):
     torch.Size([3, 2])
     """
     start = time.perf_counter()
-    options = num_workers, window, description
+    options = num_workers, batch_clips, description
     if ddp_prevent_block():
         store.merge()
         report = _extract(store, paths, *options)
         store.merge()
         return report._replace(seconds=time.perf_counter() - start)
     rank, world = distributed.get_rank(), distributed.get_world_size()
-    # Not NCCL, whose waiting keeps the device busy.
-    group = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    # Gloo, since waiting with NCCL keeps the GPU busy.
+    group = distributed.new_group(backend="gloo", timeout=TIMEOUT)
     if rank == 0:
         store.merge()
     distributed.barrier(group)
-    report = _extract(store, share_of(paths, rank + 1, world), *options)
+    report = _extract(store, shard_of(paths, rank + 1, world), *options)
     reports = [None] * world
     distributed.all_gather_object(reports, report, group)
     if rank == 0:
@@ -102,25 +101,25 @@ def extract(store, paths, num_workers=0, window=16, description="features"):
         present=sum(each.present for each in reports),
         extracted=sorted(c for each in reports for c in each.extracted),
         failed={c: f for each in reports for c, f in each.failed.items()},
-        untrusted=sorted(c for each in reports for c in each.untrusted),
+        invalid=sorted(c for each in reports for c in each.invalid),
         seconds=time.perf_counter() - start,
     )
 
 
 @contextmanager
 def processes(device=None):
-    """Joins the processes that torchrun has started, if it has.
+    """Joins the process group if torchrun has started this process.
 
     Arguments
     ---------
     device : str
-        What the user wants to encode on.
+        Device that the user wants.
 
     Yields
     ------
     str
-        What to encode on: each process on its own GPU. None if the encoder
-        may choose.
+        Device to encode on: under torchrun, each process has its own GPU. None
+        if the encoder may choose.
 
     Raises
     ------
@@ -132,41 +131,41 @@ def processes(device=None):
         device = f"cuda:{int(rank) % torch.cuda.device_count()}"
     check_device(device)
     if rank is not None:
-        distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
+        distributed.init_process_group("gloo", timeout=TIMEOUT)
     yield device
     if rank is not None:
         distributed.destroy_process_group()
 
 
-def share_of(paths, number, total):
-    """Splits clips among machines or processes, the same way on each.
+def shard_of(paths, number, total):
+    """Selects the clips of one shard, the same on every machine.
 
     Arguments
     ---------
     paths : dict
-        Clip to sound or video file.
+        Clip to wav or video file.
     number : int
-        Which share, from 1.
+        Which shard, from 1.
     total : int
-        Number of shares.
+        Number of shards.
 
     Returns
     -------
     dict
-        The clips of this share; each clip is in one of them.
+        Clip to file. Each clip is in exactly one shard.
 
     Example
     -------
-    >>> share_of({"a": "a.wav", "b": "b.wav", "c": "c.wav"}, 1, 2)
+    >>> shard_of({"a": "a.wav", "b": "b.wav", "c": "c.wav"}, 1, 2)
     {'a': 'a.wav', 'c': 'c.wav'}
     """
     return {clip: paths[clip] for clip in sorted(paths)[number - 1 :: total]}
 
 
-def _extract(store, paths, num_workers, window, description):
-    """Extracts into parts, in this process and its workers."""
-    # The largest first: what is too large for the device shows at once, and
-    # clips of a length are encoded together.
+def _extract(store, paths, num_workers, batch_clips, description):
+    """Extracts into the staging area, in this process and its workers."""
+    # Largest files first: what does not fit the device fails at once, and clips
+    # of similar length are encoded together.
     missing = sorted(
         (
             clip
@@ -175,42 +174,45 @@ def _extract(store, paths, num_workers, window, description):
         ),
         key=lambda clip: -_size_of(paths[clip]),
     )
-    left = {clip: paths[clip] for clip in missing}
-    failed, untrusted = {}, []
+    remaining = {clip: paths[clip] for clip in missing}
+    failed, invalid = {}, []
     bar = tqdm(
-        total=len(left),
+        total=len(remaining),
         desc=description,
         unit="clip",
         disable=None if if_main_process() else True,
     )
     with bar:
-        while left:
-            readings = _ClipInputs(store.features, left, num_workers)
+        # One round, and another for each worker that a clip has killed.
+        while remaining:
+            reader = _ClipReader(store.features, remaining, num_workers)
             try:
-                for batch in _windows(readings, window):
-                    for clip, quality, error in _finish(store, left, batch):
-                        path = left.pop(clip)
+                for batch in _batches(reader.loader(batch_clips), batch_clips):
+                    for clip, validity, error in _finish(
+                        store, remaining, batch
+                    ):
+                        path = remaining.pop(clip)
                         if error is not None:
                             failed[clip] = store.fail(clip, path, str(error))
-                        elif quality is not None and not quality.any():
-                            untrusted.append(clip)
+                        elif validity is not None and not validity.any():
+                            invalid.append(clip)
                         bar.update()
             except RuntimeError as error:
-                clip = readings.killed_at(error)
+                clip = reader.clip_of_killed_worker(error)
                 if clip is None:
                     raise
-                if clip in left:
+                if clip in remaining:
                     reason = (
                         "killed the process that read it: damaged, or too "
                         "little memory for num_workers"
                     )
-                    failed[clip] = store.fail(clip, left.pop(clip), reason)
+                    failed[clip] = store.fail(clip, remaining.pop(clip), reason)
                     bar.update()
     return ExtractionReport(
         present=len(paths) - len(missing),
         extracted=sorted({*missing} - {*failed}),
         failed=failed,
-        untrusted=untrusted,
+        invalid=invalid,
         seconds=0.0,
     )
 
@@ -218,19 +220,19 @@ def _extract(store, paths, num_workers, window, description):
 def _size_of(path):
     try:
         return os.path.getsize(path)
-    except (OSError, TypeError):  # released features need no file
+    except (OSError, TypeError):  # precomputed features need no file
         return 0
 
 
-class _ClipInputs(Dataset):
-    """Reads clips, in workers: name, version, and a reading or an error."""
+class _ClipReader(Dataset):
+    """Reads clips in workers: (clip, version, `ClipInput` or exception)."""
 
     def __init__(self, features, paths, num_workers):
         self.features = features
         self.paths = list(paths.items())
         self.num_workers = min(num_workers, len(paths))
-        # Which process is at which clip.
-        self.at = multiprocessing.Array("q", 2 * num_workers, lock=False)
+        # Shared memory: pid and current index of each worker.
+        self.current = multiprocessing.Array("q", 2 * num_workers, lock=False)
 
     def __len__(self):
         return len(self.paths)
@@ -240,57 +242,59 @@ class _ClipInputs(Dataset):
         worker = get_worker_info()
         if worker is not None:
             place = slice(2 * worker.id, 2 * worker.id + 2)
-            self.at[place] = os.getpid(), index
-        # Before it is read: it may be half copied, and grow meanwhile.
+            self.current[place] = os.getpid(), index
+        # Before reading: the file may be half copied, and still grow.
         version = self.features.version(clip, path)
         try:
-            values, quality = self.features.read(clip, path)
+            data, validity = self.features.read(clip, path)
         except UserError as error:
             return clip, version, error
         except Exception:
-            # Not raised here: a DataLoader that fails takes long to end.
+            # Returned, not raised: a failing DataLoader takes long to end.
             error = RuntimeError(
                 f"{clip} ({path}) cannot be read:\n{traceback.format_exc()}"
             )
             return clip, version, error
-        # Not as tensors, which would go through shared memory, of which
-        # containers have little.
-        quality = None if quality is None else quality.numpy()
-        return clip, version, ClipInput(values.numpy(), quality)
+        # Tensors would go through shared memory, of which containers have
+        # little; arrays go through a pipe.
+        validity = None if validity is None else validity.numpy()
+        return clip, version, ClipInput(data.numpy(), validity)
 
     def loader(self, ahead):
-        """Reads that many clips ahead, all the workers together."""
+        """A DataLoader whose workers together read that many clips ahead."""
+        import cv2
+
         workers = self.num_workers
-        # Here, since a process that is forked off may hang if it does so, and
-        # each inherits it; torch sees to its own threads.
+        # In the parent, since the call may hang in a forked process; workers
+        # inherit it. torch sets its own threads.
         cv2.setNumThreads(1)
         return DataLoader(
             self,
             batch_size=None,
             num_workers=workers,
             prefetch_factor=max(2, -(-ahead // workers)) if workers else None,
-            collate_fn=_as_it_is,
-            worker_init_fn=_end_with_the_parent,
-            # Whether something is extracted must not change the random
+            collate_fn=_identity,
+            worker_init_fn=_exit_with_parent,
+            # A generator of its own: an extraction must not change the random
             # numbers of a training that follows.
             generator=torch.Generator(),
         )
 
-    def killed_at(self, error):
-        """Name of the clip whose reader was killed; None if none was."""
-        told = re.match(r"DataLoader worker \(pid\D*([\d, ]+)\)", str(error))
-        at = dict(zip(self.at[::2], self.at[1::2]))
-        for pid in map(int, told[1].split(",") if told else ()):
-            if pid in at:
-                return self.paths[at[pid]][0]
+    def clip_of_killed_worker(self, error):
+        """The clip that a killed worker was reading; None for other errors."""
+        found = re.match(r"DataLoader worker \(pid\D*([\d, ]+)\)", str(error))
+        current = dict(zip(self.current[::2], self.current[1::2]))
+        for pid in map(int, found[1].split(",") if found else ()):
+            if pid in current:
+                return self.paths[current[pid]][0]
         return None
 
 
-def _end_with_the_parent(_):
-    """Ends a reader whose parent is killed, and not before.
+def _exit_with_parent(_):
+    """Makes a worker exit when its parent is killed, and not before.
 
-    Else it would wait for ever for somebody to take what it has read, since
-    the other readers keep its pipe open.
+    It would otherwise wait for ever to hand over what it has read, since the
+    other workers keep its pipe open.
     """
     parent = multiprocessing.parent_process()
 
@@ -301,14 +305,14 @@ def _end_with_the_parent(_):
     threading.Thread(target=_wait, daemon=True).start()
 
 
-def _as_it_is(reading):
-    return reading
+def _identity(item):
+    return item  # a lambda could not be pickled
 
 
-def _windows(readings, size):
-    """What was read, in lists of some clips."""
+def _batches(items, size):
+    """Groups items into lists of `size`; the last may be shorter."""
     batch = []
-    for item in readings.loader(size):
+    for item in items:
         batch.append(item)
         if len(batch) == size:
             yield batch
@@ -318,40 +322,40 @@ def _windows(readings, size):
 
 
 def _finish(store, paths, batch):
-    """Encodes and stores clips: yields each, its quality, or an error."""
-    readings = {c: read for c, _, read in batch if isinstance(read, ClipInput)}
+    """Encodes and stages a batch; yields (clip, frame validity, error)."""
+    inputs = {c: item for c, _, item in batch if isinstance(item, ClipInput)}
     versions = {clip: version for clip, version, _ in batch}
-    for clip, _, read in batch:
-        if isinstance(read, MediaError):
-            yield clip, None, read
-        elif isinstance(read, Exception):
-            raise read
-    features = _encode(store.features, readings) if readings else {}
-    for clip, (_, quality) in readings.items():
-        quality = None if quality is None else torch.from_numpy(quality)
+    for clip, _, item in batch:
+        if isinstance(item, MediaError):
+            yield clip, None, item
+        elif isinstance(item, Exception):
+            raise item
+    features = _encode(store.features, inputs) if inputs else {}
+    for clip, (_, validity) in inputs.items():
+        validity = None if validity is None else torch.from_numpy(validity)
         try:
             store.add(
-                clip, paths[clip], features[clip], quality, versions[clip]
+                clip, paths[clip], features[clip], validity, versions[clip]
             )
         except MediaError as error:
             yield clip, None, error
         else:
-            yield clip, quality, None
+            yield clip, validity, None
 
 
-def _encode(extractor, readings):
-    """Features of clips."""
-    values = [torch.from_numpy(read.values) for read in readings.values()]
+def _encode(extractor, inputs):
+    """Encodes clips: clip to features, `[time, dim]`."""
+    data = [torch.from_numpy(item.data) for item in inputs.values()]
     try:
         with torch.no_grad():
-            return dict(zip(readings, extractor.encode(values)))
+            return dict(zip(inputs, extractor.encode(data)))
     except (RuntimeError, MemoryError) as error:
         if not re.search("out of memory|allocate memory", str(error)):
             raise
-        longest = max(readings, key=lambda clip: readings[clip].values.size)
-        bounds = (n for n in vars(extractor) if n.startswith("batch_"))
+        longest = max(inputs, key=lambda clip: inputs[clip].data.size)
+        options = (n for n in vars(extractor) if n.startswith("batch_"))
         raise UserError(
-            f"{longest}, or a clip beside it: out of memory on the device: "
-            f"set {next(bounds, 'window')} of the encoder "
-            f"({extractor.settings['class']}) lower"
+            f"{longest}, or a clip in its batch: out of memory on the device: "
+            f"lower {next(options, 'batch_clips')} of "
+            f"{extractor.settings['class']}"
         )

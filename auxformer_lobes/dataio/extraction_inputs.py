@@ -1,4 +1,4 @@
-"""What an extraction is given: an encoder file and manifests."""
+"""Inputs of an extraction: an encoder file and manifests."""
 
 import json
 import os
@@ -11,77 +11,75 @@ from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
 
 
-def load_encoder(path, overrides=""):
-    """Makes the extractor that an encoder file describes.
+def load_extractor(path, overrides=""):
+    """Builds the extractor of an encoder file.
 
     Arguments
     ---------
     path : str
-        A hyperpyyaml file of one node, `!new:` and a class.
+        A hyperpyyaml file with one node, `!new:` of an `Extractor`.
     overrides : str
-        YAML: arguments of the class in place of those in the file.
+        YAML mapping of arguments that replace those in the file.
 
     Returns
     -------
     Extractor
-        What the file describes.
 
     Raises
     ------
     UserError
-        If it cannot be made.
+        If the file is not readable, or not an encoder file.
 
     Example
     -------
     >>> path = getfixture("tmp_path") / "fbank.yaml"
     >>> class_name = "auxformer_lobes.features.fbank.FbankFeatures"
     >>> _ = path.write_text(f"!new:{class_name}\\n    n_mels: 40\\n")
-    >>> load_encoder(path, "n_mels: 20").dim
+    >>> load_extractor(path, "n_mels: 20").dim
     60
     """
     try:
         with open(path, encoding="utf-8") as file:
             node = resolve_references(file, overrides).read()
-        # HyperPyYAML takes a mapping only.
-        node = f"encoder:\n{textwrap.indent(node, '  ')}"
-        encoder = load_hyperpyyaml(node)["encoder"]
+        # HyperPyYAML loads mappings only.
+        node = f"features:\n{textwrap.indent(node, '  ')}"
+        extractor = load_hyperpyyaml(node)["features"]
     except (
         *(OSError, LookupError, TypeError, ValueError, AttributeError),
         *(ImportError, YAMLError),
     ) as error:
         raise UserError(f"{path}: {_reason(error)}")
-    if not isinstance(encoder, Extractor):
+    if not isinstance(extractor, Extractor):
         raise UserError(
-            f"{path}: describes a {type(encoder).__name__}, not an Extractor: "
+            f"{path}: describes a {type(extractor).__name__}, not an Extractor: "
             "name a file such as recipes/CREMA-D/hparams/encoders/hog.yaml"
         )
-    return encoder
+    return extractor
 
 
 def read_manifests(paths, media, data_root=None):
-    """Reads which clips there are, and where.
+    """Reads the clips of manifests, and their files.
 
     Arguments
     ---------
     paths : list of str
         JSON manifests; a clip may be in several.
     media : str
-        The key of a clip that names the file to read; null where there is
-        none.
+        Key of the file of a clip, "wav" or "video"; null if there is none.
     data_root : str
-        What `{data_root}` in the names of files stands for.
+        Replaces `{data_root}` in file names.
 
     Returns
     -------
     files : dict
-        Clip to file, of those that have one.
+        Clip to file.
     seconds : dict
-        Clip to its `duration`, s, of those that have one.
+        Clip to `duration`, s, of those that have one.
 
     Raises
     ------
     UserError
-        If one is missing, or not a manifest with such files.
+        If a manifest is missing or damaged, or has no such files.
     """
     if data_root is not None and not os.path.isdir(data_root):
         raise UserError(f"--data_root {data_root}: no such folder")
@@ -90,8 +88,8 @@ def read_manifests(paths, media, data_root=None):
         for clip, entry in _load(path).items():
             if not isinstance(entry, dict) or media not in entry:
                 raise UserError(
-                    f"{path}: its clip {clip} has no {media}, which this "
-                    "encoder reads: name a manifest that a recipe prepared"
+                    f"{path}: clip {clip} has no {media}, which this encoder "
+                    "reads: name a manifest prepared by a recipe"
                 )
             if entry[media] is None:
                 continue
@@ -99,15 +97,15 @@ def read_manifests(paths, media, data_root=None):
             if "{data_root}" in file:
                 if data_root is None:
                     raise UserError(
-                        f"{path}: its files are in {{data_root}}: give "
-                        "--data_root, the folder of the corpus"
+                        f"{path}: its files are in {{data_root}}: set "
+                        "--data_root to the folder of the corpus"
                     )
                 file = file.replace("{data_root}", str(data_root))
             if files.setdefault(clip, file) != file:
                 raise UserError(
-                    f"{path}: its clip {clip} is {file}, but another "
-                    f"manifest says {files[clip]}: extract them one by one, "
-                    "into folders of their own"
+                    f"{path}: clip {clip} is {file}, but {files[clip]} in "
+                    "another manifest: extract them separately, with different "
+                    "--store folders"
                 )
             if isinstance(entry.get("duration"), (int, float)):
                 seconds[clip] = entry["duration"]
@@ -119,7 +117,8 @@ def read_manifests(paths, media, data_root=None):
 def _reason(error):
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, (TypeError, ValueError)):  # HyperPyYAML's have two
+    if isinstance(error, (TypeError, ValueError)):
+        # HyperPyYAML raises them with two arguments.
         return " ".join(map(str, error.args))
     return error
 
@@ -132,12 +131,12 @@ def _load(path):
         raise UserError(f"{path}: {error.strerror}")
     except ValueError as error:
         raise UserError(
-            f"{path}: not JSON ({error}): name a manifest that a recipe "
-            "prepared, such as train.json"
+            f"{path}: not JSON ({error}): name a manifest prepared by a "
+            "recipe, such as train.json"
         )
     if not isinstance(manifest, dict):
         raise UserError(
-            f"{path}: not a manifest, which maps clips to what is known of "
-            "them: name one that a recipe prepared, such as train.json"
+            f"{path}: not a manifest: name one prepared by a recipe, such as "
+            "train.json"
         )
     return manifest

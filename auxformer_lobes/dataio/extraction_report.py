@@ -1,4 +1,4 @@
-"""What became of the clips of an extraction, and the table that says so."""
+"""The result of an extraction, and its table."""
 
 import datetime
 import re
@@ -11,42 +11,40 @@ from rich.table import Table
 
 
 class ExtractionReport(NamedTuple):
-    """What became of the clips of one extraction.
+    """Result of one extraction.
 
     Arguments
     ---------
     present : int
-        Clips that were in the store already.
+        Clips that the store had already.
     extracted : list of str
-        Clips that are new in it.
+        New clips.
     failed : dict of Failure
-        Clips that are not in it, and why.
-    untrusted : list of str
-        New clips of which no frame can be trusted (quality 0 throughout):
-        with pictures, those in which no face was found.
+        Clips without features, and why.
+    invalid : list of str
+        New clips without a valid frame: videos without a face.
     seconds : float
-        How long it took.
+        Wall time, s.
     """
 
     present: int
     extracted: list
     failed: dict
-    untrusted: list
+    invalid: list
     seconds: float
 
 
 def print_report(report, title, seconds=None):
-    """Prints what became of the clips, and failures by reason.
+    """Prints the numbers of clips, the speed, and failures by reason.
 
     Arguments
     ---------
     report : ExtractionReport
         What `extract` returns.
     title : str
-        Stands above the table.
+        Title of the table.
     seconds : float
-        Of sound or picture in the clips that were extracted, s; None if it
-        is not known.
+        Duration of the extracted clips, s; None if unknown.
     """
     table = Table(title=title, show_header=False)
     table.add_column()
@@ -56,8 +54,8 @@ def print_report(report, title, seconds=None):
     table.add_row("  new", f"{new:,}")
     table.add_row("  present before", f"{report.present:,}")
     table.add_row("  failed", f"{failed:,}")
-    if report.untrusted:
-        table.add_row("new without a face", f"{len(report.untrusted):,}")
+    if report.invalid:
+        table.add_row("new without a face", f"{len(report.invalid):,}")
     if seconds:
         table.add_row("media, hours", f"{seconds / 3600:.2f}")
     wall = datetime.timedelta(seconds=round(report.seconds))
@@ -72,17 +70,19 @@ def print_report(report, title, seconds=None):
 
 def _table_of_failures(failed):
     """Failures by reason, the most frequent first."""
-    alike = defaultdict(list)
+    groups = defaultdict(list)
     for clip, (file, reason) in failed.items():
         reason = reason.replace(file, "FILE")
-        # Names and numbers aside, one reason is one row.
+        # Reasons that differ only in names and numbers share a row.
         kind = re.sub(rf"\b{re.escape(clip)}\b|\S*/\S+", "…", reason)
         kind = re.sub(r"\d+(\.\d+)?", "…", kind)
-        alike[kind].append((reason, file))
-    table = Table("failed", "reason", "for instance", title="Failures")
-    for kind, told in sorted(alike.items(), key=lambda item: -len(item[1])):
-        reasons = {reason for reason, _ in told}
+        groups[kind].append((reason, file))
+    table = Table("failed", "reason", "example", title="Failures")
+    for kind, members in sorted(groups.items(), key=lambda item: -len(item[1])):
+        reasons = {reason for reason, _ in members}
         reason = kind if len(reasons) > 1 else reasons.pop()
-        # Names of files are no markup.
-        table.add_row(f"{len(told):,}", escape(reason), escape(told[0][1]))
+        # Escaped: file names may look like markup of rich.
+        table.add_row(
+            f"{len(members):,}", escape(reason), escape(members[0][1])
+        )
     return table

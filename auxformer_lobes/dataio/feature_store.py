@@ -1,9 +1,8 @@
-"""Extracted features on disk: each clip once, and safely.
+"""Extracted features on disk: each clip once, safe against kills.
 
-A store is one HDF5 file an extractor and its settings. It is never written
-to: clips that are finished wait beside it as parts, and these are merged into
-a copy that takes the place of the old file. Any number of processes may write
-into one store.
+A store is one HDF5 file per extractor and settings. The file is never modified:
+finished clips wait in a staging area, and a merge copies the file, adds them
+and replaces it. Any number of processes may write into one store.
 """
 
 import errno
@@ -24,9 +23,8 @@ from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import clip_of, key_of
 
 DTYPES = ("float16", "float32", "uint8")
-# What there is of a clip; `source` is what `Extractor.version` says
-# of its file.
-KINDS = ("features", "quality", "source")
+# Arrays of a clip; `source` is the `Extractor.version` of its file.
+ARRAYS = ("features", "frame_validity", "source")
 
 
 class Failure(NamedTuple):
@@ -35,9 +33,9 @@ class Failure(NamedTuple):
     Arguments
     ---------
     file : str
-        Its sound or video file.
+        Its wav or video file.
     reason : str
-        What is wrong with it.
+        What is wrong with the file.
     """
 
     file: str
@@ -45,23 +43,27 @@ class Failure(NamedTuple):
 
 
 class FeatureStore:
-    """Features of clips, and why others have none.
+    """Features of clips, and the reasons why others have none.
 
-    Features of other settings, or another `dtype`, are another store. A clip
-    whose file is another one than before is not current; one whose file has
-    gone still is. There must be room on the disk for twice the size of the
-    store. `auxformer_lobes.dataio.extraction` fills it.
+    Other settings of the extractor, or another `dtype`, give another store. A
+    clip is current unless its file has changed; a file that is gone does not
+    matter. The disk needs room for twice the size of the store.
+    `auxformer_lobes.dataio.extraction` fills it.
 
     Arguments
     ---------
     folder : str
-        Where the stores lie.
+        Folder of the stores.
     features : Extractor
-        Makes the features.
+        Extracts the features.
     dtype : str
-        What the numbers are stored as: "float16" or "float32", or "uint8" for
-        features that are bytes (face crops). By default what the extractor
-        asks for.
+        Stored dtype: "float16", "float32", or "uint8" for face crops. By
+        default that of the extractor.
+
+    Raises
+    ------
+    UserError
+        If the dtype is unknown.
 
     Example
     -------
@@ -95,33 +97,31 @@ class FeatureStore:
         digest = hashlib.sha256(self.settings.encode()).hexdigest()[:12]
         name = f"{features.settings['class']}-{digest}"
         self.path = Path(folder) / f"{name}.h5"
-        self.parts = StagingArea(folder, name)
+        self.staging = StagingArea(folder, name)
+        # Identity of a file, and what was opened or read of it last.
         self._opened = None, None
-        self._failed = None, None  # what was read last
+        self._failures = None, None
 
     def __getstate__(self):
-        """Leaves out the open file, which is of this process only."""
+        """Excludes the open file, which belongs to this process."""
         return {**vars(self), "_opened": (None, None)}
 
     def __contains__(self, clip):
-        """Whether there are features of this clip."""
-        return self.path.exists() and _name("features", clip) in self._file()
+        """Whether a clip has features."""
+        return self.path.exists() and _key("features", clip) in self._file()
 
     def __iter__(self):
-        """Goes through the names of the clips that have features."""
+        """Iterates over the clips that have features."""
         keys = self._file()["features"] if self.path.exists() else ()
         return iter([unquote(key) for key in keys])
 
     def __getitem__(self, clip):
-        """Returns the features of a clip, `[time, channels]`.
-
-        They are float32, or uint8 where they are stored so.
-        """
-        features = torch.from_numpy(self._file()[_name("features", clip)][()])
+        """Features of a clip, `[time, channels]`, float32 or stored uint8."""
+        features = torch.from_numpy(self._file()[_key("features", clip)][()])
         return features if self.dtype == np.uint8 else features.float()
 
-    def quality(self, clip):
-        """Says how far each frame of a clip can be trusted.
+    def frame_validity(self, clip):
+        """Validity of each frame of a clip.
 
         Arguments
         ---------
@@ -130,15 +130,14 @@ class FeatureStore:
 
         Returns
         -------
-        quality : torch.Tensor
-            `[time]`, uint8, see `ClipInput`; None if the extractor cannot
-            tell.
+        torch.Tensor
+            `[time]`, uint8, see `ClipInput`; None if all frames are valid.
         """
-        quality = self._file().get(_name("quality", clip))
-        return None if quality is None else torch.from_numpy(quality[()])
+        validity = self._file().get(_key("frame_validity", clip))
+        return None if validity is None else torch.from_numpy(validity[()])
 
     def arrays(self, clip):
-        """All that is stored of a clip, as it is stored.
+        """All stored arrays of a clip, in their stored dtypes.
 
         Arguments
         ---------
@@ -148,30 +147,30 @@ class FeatureStore:
         Returns
         -------
         dict of numpy.ndarray
-            Of `KINDS`; the quality only if the extractor gives it.
+            By the names of `ARRAYS`; `frame_validity` only if there is one.
         """
-        stored = {kind: self._file().get(_name(kind, clip)) for kind in KINDS}
-        return {k: array[()] for k, array in stored.items() if array}
+        stored = {name: self._file().get(_key(name, clip)) for name in ARRAYS}
+        return {name: array[()] for name, array in stored.items() if array}
 
     def has_current(self, clip, path):
-        """Whether there are features of this very file.
+        """Whether the features of a clip are from the current file.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
         path : str
-            Its sound or video file.
+            Its wav or video file.
 
         Returns
         -------
         bool
-            Also true where the file has gone.
+            True, too, if the file is gone.
         """
         if clip not in self:
             return False
         version = self.features.version(clip, path)
-        return version in (-1, self._file()[_name("source", clip)][()])
+        return version in (-1, self._file()[_key("source", clip)][()])
 
     def failures(self):
         """Why clips have no features, as far as they were tried.
@@ -185,38 +184,38 @@ class FeatureStore:
             return {}
         status = self.failures_path.stat()
         identity = status.st_ino, status.st_mtime_ns
-        if self._failed[0] != identity:
+        if self._failures[0] != identity:
             table = json.loads(self.failures_path.read_text("utf-8"))
-            failures = {clip: Failure(**told) for clip, told in table.items()}
-            self._failed = identity, failures
-        return {**self._failed[1]}
+            failures = {clip: Failure(**entry) for clip, entry in table.items()}
+            self._failures = identity, failures
+        return {**self._failures[1]}
 
     @property
     def failures_path(self):
-        """The file that says why clips have no features."""
+        """The JSON file of `failures`."""
         return self.path.with_suffix(".failures.json")
 
-    def add(self, clip, path, features, quality=None, version=None):
-        """Adds the features of a clip, to be seen after the next `merge`.
+    def add(self, clip, path, features, frame_validity=None, version=None):
+        """Stages the features of a clip for the next `merge`.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
         path : str
-            Its sound or video file.
+            Its wav or video file.
         features : torch.Tensor
             `[time, channels]`.
-        quality : torch.Tensor
+        frame_validity : torch.Tensor
             `[time]`, uint8, see `ClipInput`.
         version : int
-            What `Extractor.version` said of the file before it was read; by
-            default what it says now.
+            `Extractor.version` of the file before it was read; by default its
+            present one.
 
         Raises
         ------
         MediaError
-            If there are none, or they are not finite.
+            If there are no frames, or the features are not finite.
         UserError
             If `dtype` cannot hold them, or they cannot be written.
         """
@@ -227,7 +226,7 @@ class FeatureStore:
             raise MediaError(f"{path}: its features are not finite")
         if self.dtype == np.uint8 and exact.dtype != np.uint8:
             raise UserError(
-                f"{clip}: its features are {exact.dtype}, not bytes: set "
+                f"{clip}: its features are {exact.dtype}, not uint8: set "
                 "dtype of the store to float16 or float32"
             )
         with np.errstate(over="ignore"):
@@ -240,125 +239,126 @@ class FeatureStore:
         if version is None:
             version = self.features.version(clip, path)
         arrays = {"features": stored, "source": np.int64(version)}
-        if quality is not None:
-            arrays["quality"] = quality.numpy()
+        if frame_validity is not None:
+            arrays["frame_validity"] = frame_validity.numpy()
         self.add_arrays(clip, arrays)
 
     def add_arrays(self, clip, arrays):
-        """Adds what another store has of a clip.
+        """Stages the arrays of a clip from another store.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
         arrays : dict of numpy.ndarray
-            What `arrays` returns.
+            As `arrays` returns them.
         """
-        with self.parts.add(clip, ".npz") as file:
+        with self.staging.write(clip, ".npz") as file:
             np.savez(file, **arrays)
 
     def fail(self, clip, path, reason):
-        """Notes that a clip cannot be used; features that it has are removed.
+        """Stages a failure, which also removes features of the clip.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
         path : str
-            Its sound or video file.
+            Its wav or video file.
         reason : str
-            What is wrong, with or without the name of the file before it.
+            What is wrong, with or without the name of the file in front.
 
         Returns
         -------
-        failure : Failure
-            What was noted.
+        Failure
         """
         failure = Failure(str(path), reason.replace(f"{path}: ", "", 1))
-        # What is known is not written: the folder may be read-only.
+        # A known failure writes nothing: the folder may be read-only.
         if clip not in self and self.failures().get(clip) == failure:
             return failure
-        with self.parts.add(clip, ".json") as file:
+        with self.staging.write(clip, ".json") as file:
             file.write(json.dumps(failure._asdict()).encode())
         return failure
 
     def merge(self):
-        """Moves what waits in parts into the store.
+        """Moves all staged files into the store.
 
         Raises
         ------
         UserError
             If it cannot be written.
         """
-        if not any(map(self.parts.finished, StagingArea.kinds)):
+        if not any(map(self.staging.files, StagingArea.suffixes)):
             return
-        with self.parts.merging():
-            added, failed = map(self.parts.finished, StagingArea.kinds)
+        with self.staging.merging():
+            added, failed = map(self.staging.files, StagingArea.suffixes)
             self._merge_features(added, failed)
             self._merge_failures(added, failed)
-            for part in added + failed:
-                part.unlink(missing_ok=True)
+            # Last: a kill before this line repeats the merge, without harm.
+            for staged in added + failed:
+                staged.unlink(missing_ok=True)
 
     def _merge_features(self, added, failed):
-        outdated = [part for part in failed if clip_of(part) in self]
+        outdated = [staged for staged in failed if clip_of(staged) in self]
         if not added + outdated:
             return
         old = [self.path] if self.path.exists() else []
         size = sum(file.stat().st_size for file in added + old)
-        # A disk that fills up while HDF5 writes makes it crash.
-        if shutil.disk_usage(self.parts.folder).free < 1.1 * size:
+        # Checked beforehand: HDF5 crashes the process when the disk is full.
+        if shutil.disk_usage(self.staging.folder).free < 1.1 * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with self.parts.in_place_of(self.path) as new:
+        with self.staging.replacing(self.path) as new:
             if old:
                 shutil.copyfile(self.path, new)
             with h5py.File(new, "a") as target:
                 target.attrs["settings"] = self.settings
-                for part in added + outdated:
-                    _remove(clip_of(part), target)
-                for part in added:
-                    _copy(part, target)
+                for staged in added + outdated:
+                    _remove(clip_of(staged), target)
+                for staged in added:
+                    _copy(staged, target)
 
     def _merge_failures(self, added, failed):
         before = self.failures()
         failures = {**before}
-        for part in added:
-            failures.pop(clip_of(part), None)
-        for part in failed:
-            failures[clip_of(part)] = Failure(**json.loads(part.read_bytes()))
+        for staged in added:
+            failures.pop(clip_of(staged), None)
+        for staged in failed:
+            entry = json.loads(staged.read_bytes())
+            failures[clip_of(staged)] = Failure(**entry)
         if not failures:
             self.failures_path.unlink(missing_ok=True)
         elif failures != before:
             table = {c: failures[c]._asdict() for c in sorted(failures)}
-            with self.parts.in_place_of(self.failures_path) as new:
+            with self.staging.replacing(self.failures_path) as new:
                 new.write_text(json.dumps(table, indent=1), "utf-8")
 
     def _file(self):
-        """The HDF5 file, opened once a process and again when replaced."""
+        """The HDF5 file, opened once per process and again when replaced."""
         identity = os.getpid(), self.path.stat().st_ino
         if self._opened[0] != identity:
             try:
-                # No locking: a file that is in place is never written to.
+                # No lock: the file is never modified in place.
                 file = h5py.File(self.path, "r", locking=False)
             except OSError:
                 raise UserError(
-                    f"{self.path}: damaged or not readable: delete it, and "
-                    "its features are extracted again"
+                    f"{self.path}: damaged or not readable: delete it to "
+                    "extract its features again"
                 )
             self._opened = identity, file
         return self._opened[1]
 
 
-def _name(kind, clip):
-    return f"{kind}/{key_of(clip)}"
+def _key(name, clip):
+    return f"{name}/{key_of(clip)}"
 
 
 def _remove(clip, target):
-    for kind in KINDS:
-        if _name(kind, clip) in target:
-            del target[_name(kind, clip)]
+    for name in ARRAYS:
+        if _key(name, clip) in target:
+            del target[_key(name, clip)]
 
 
-def _copy(part, target):
-    with np.load(part) as arrays:
-        for kind, values in arrays.items():
-            target[_name(kind, clip_of(part))] = values
+def _copy(staged, target):
+    with np.load(staged) as arrays:
+        for name, values in arrays.items():
+            target[_key(name, clip_of(staged))] = values

@@ -1,8 +1,7 @@
-"""Finds the sound and video files of a corpus that cannot be used.
+"""Finds the wav and video files of a corpus that cannot be used.
 
-A distributed corpus has a few broken files, and a copy of it often has some
-more. Each file is opened and measured: a list of known cases would miss what
-a download damages.
+Every corpus has a few damaged files, and every copy may have more. A list of
+known ones would miss the latter, so each file is opened and measured.
 """
 
 from multiprocessing.pool import ThreadPool
@@ -11,149 +10,149 @@ from typing import NamedTuple, Optional
 import numpy as np
 from tqdm import tqdm
 
-from auxformer_lobes.processing.media import picture_seconds, read_audio
+from auxformer_lobes.processing.media import read_audio, video_seconds
 from auxformer_lobes.utils.errors import MediaError
 
-SHORTEST = 0.3  # s
+MIN_SECONDS = 0.3
 SAMPLE_RATE = 16000  # Hz
-# Peak to peak, full scale being 2: 60 dB below it, which is under the quietest
-# speech and above the noise of an empty recording.
+# Peak to peak, where full scale is 2, so -60 dB: below the quietest speech and
+# above the noise of an empty recording.
 SILENCE = 0.002
 
 
 class MediaFiles(NamedTuple):
-    """The files of a clip, relative to the corpus.
+    """Files of a clip, relative to the corpus folder.
 
     Arguments
     ---------
-    sound : str
-        The sound file.
-    picture : str
+    wav : str
+        The wav file.
+    video : str
         The video file.
     """
 
-    sound: str
-    picture: str
+    wav: str
+    video: str
 
 
-class Media(NamedTuple):
-    """Seconds of sound and of picture in a clip, None where unusable.
+class MediaSeconds(NamedTuple):
+    """Durations of the files of a clip, None for unusable ones.
 
     Arguments
     ---------
-    sound : float or None
-        Duration of the sound file.
-    picture : float or None
-        Time from the first to the last frame of the video file.
+    wav : float or None
+        Duration of the wav file, s.
+    video : float or None
+        Time from the first to the last frame of the video file, s.
     """
 
-    sound: Optional[float]
-    picture: Optional[float]
+    wav: Optional[float]
+    video: Optional[float]
 
 
-def check_media(data_folder, files, longest, num_workers=0, open_video=True):
-    """Opens the sound and video files of clips to see which can be used.
+def check_media(
+    data_folder, files, max_seconds, num_workers=0, open_video=True
+):
+    """Measures the wav and video files of clips, in parallel.
 
     Arguments
     ---------
     data_folder : pathlib.Path
-        The corpus.
+        Folder of the corpus.
     files : dict
         Clip -> `MediaFiles`.
-    longest : float
-        s, beyond which a file is no single clip.
+    max_seconds : float
+        Duration above which a file is not a single clip.
     num_workers : int
-        Number of threads; 0 for one a CPU.
+        Number of threads; 0 for one per CPU.
     open_video : bool
-        Whether to open the video files; if not, they are taken to be as long
-        as the sound.
+        Whether to open the video files; if not, they are assumed to last as
+        long as the wav files.
 
     Returns
     -------
     media : dict
-        Clip -> `Media`.
+        Clip -> `MediaSeconds`.
     problems : list of dict
         `file` (relative to the corpus) and `reason` for each unusable file.
     """
 
     def _check(clip_files):
-        return check_clip(data_folder, clip_files, longest, open_video)
+        return check_clip(data_folder, clip_files, max_seconds, open_video)
 
     with ThreadPool(num_workers or None) as pool:
         jobs = pool.imap(_check, files.values())
         checked = list(
-            tqdm(jobs, "checking sound and video", len(files), unit="clip")
+            tqdm(jobs, "checking audio and video", len(files), unit="clip")
         )
-    media = {clip: usable for clip, (usable, _) in zip(files, checked)}
+    media = {clip: seconds for clip, (seconds, _) in zip(files, checked)}
     return media, [problem for _, problems in checked for problem in problems]
 
 
-def check_clip(data_folder, files, longest, open_video=True):
-    """Opens a clip's sound and video file and measures them.
+def check_clip(data_folder, files, max_seconds, open_video=True):
+    """Measures the wav and the video file of a clip.
 
     Arguments
     ---------
     data_folder : pathlib.Path
-        The corpus.
+        Folder of the corpus.
     files : MediaFiles
-        The files.
-    longest : float
-        s, beyond which a file is no single clip.
+        Its files.
+    max_seconds : float
+        Duration above which a file is not a single clip.
     open_video : bool
         Whether to open the video file.
 
     Returns
     -------
-    media : Media
-        What of the clip can be used.
+    media : MediaSeconds
+        Durations of the usable files.
     problems : list of dict
-        `file` and `reason` for what cannot.
+        `file` and `reason` for each unusable file.
     """
-    sound = picture = None
+    wav = video = None
     problems = []
     try:
-        sound = _sound_seconds(data_folder / files.sound, longest)
+        wav = _wav_seconds(data_folder / files.wav, max_seconds)
     except MediaError as error:
-        problems.append(_problem(files.sound, error, data_folder))
+        problems.append(_problem(files.wav, error, data_folder))
     if not open_video:
-        return Media(sound, sound), problems
+        return MediaSeconds(wav, wav), problems
     try:
-        picture = picture_seconds(data_folder / files.picture)
-        if sound and picture < sound / 2:
-            raise MediaError(
-                f"{picture:.1f} s of picture for {sound:.1f} s of sound"
-            )
-        _check_length(picture, longest)
+        video = video_seconds(data_folder / files.video)
+        if wav and video < wav / 2:
+            raise MediaError(f"{video:.1f} s of video for {wav:.1f} s of audio")
+        _check_seconds(video, max_seconds)
     except MediaError as error:
-        problems.append(_problem(files.picture, error, data_folder))
-        # Raters saw the video file: when that is no single clip, their votes
-        # are not on this sound either.
-        if sound and picture and picture > longest:
-            reason = f"{files.picture} {error}"
-            problems.append({"file": files.sound, "reason": reason})
-            sound = None
-        picture = None
-    return Media(sound, picture), problems
+        problems.append(_problem(files.video, error, data_folder))
+        # Raters saw the video file: if it is not a single clip, their votes do
+        # not belong to this wav file either.
+        if wav and video and video > max_seconds:
+            reason = f"{files.video} {error}"
+            problems.append({"file": files.wav, "reason": reason})
+            wav = None
+        video = None
+    return MediaSeconds(wav, video), problems
 
 
-def _sound_seconds(path, longest):
-    """Duration of a sound file that holds sound."""
-    sound = read_audio(path, SAMPLE_RATE).numpy()
-    seconds = len(sound) / SAMPLE_RATE
-    _check_length(seconds, longest)
-    if np.ptp(sound) < SILENCE:
+def _wav_seconds(path, max_seconds):
+    """Duration of a wav file that is not silent."""
+    waveform = read_audio(path, SAMPLE_RATE).numpy()
+    seconds = len(waveform) / SAMPLE_RATE
+    _check_seconds(seconds, max_seconds)
+    if np.ptp(waveform) < SILENCE:
         raise MediaError("is silent")
     return seconds
 
 
-def _check_length(seconds, longest):
-    if not SHORTEST <= seconds <= longest:
+def _check_seconds(seconds, max_seconds):
+    if not MIN_SECONDS <= seconds <= max_seconds:
         raise MediaError(
-            f"lasts {seconds:.1f} s, not {SHORTEST} to {longest:.0f} s"
+            f"lasts {seconds:.1f} s, not {MIN_SECONDS} to {max_seconds:.0f} s"
         )
 
 
 def _problem(file, error, data_folder):
-    """What is wrong; the file's name stands beside it."""
+    """File and reason, the latter without the name of the file."""
     reason = str(error).removeprefix(f"{data_folder / file}: ")
     return {"file": file, "reason": reason}

@@ -1,4 +1,4 @@
-"""Merges feature stores that were made on different machines."""
+"""Merges feature stores that were extracted on different machines."""
 
 import json
 from pathlib import Path
@@ -13,66 +13,68 @@ from auxformer_lobes.utils.errors import UserError
 
 
 def merge_stores(files, folder):
-    """Merges stores of the same features that lie in folders of their own.
+    """Merges stores with the same settings.
 
     Arguments
     ---------
     files : list of str
-        The HDF5 files of the stores.
+        HDF5 files of the stores.
     folder : str
-        Where the merged store lies, or is made.
+        Folder of the merged store, new or existing.
 
     Returns
     -------
-    store : FeatureStore
-        The merged one; its features can be read.
+    FeatureStore
+        The merged store, to read from.
 
     Raises
     ------
     UserError
-        If they have other settings, or a clip differs between them.
+        If their settings differ, or a clip differs between them.
     """
-    stores = [_reopened(Path(file)) for file in files]
+    stores = [_open_store(Path(file)) for file in files]
     for store in stores:
-        store.merge()  # what a run that was killed has left
+        store.merge()  # files that a killed run has left in staging
     for store in stores:
-        changed = _difference(stores[0].settings, store.settings)
-        if changed:
+        different = _different_keys(stores[0].settings, store.settings)
+        if different:
             raise UserError(
-                f"{store.path}: has other settings than {stores[0].path} "
-                f"({', '.join(changed)}): only stores of the same features "
-                "can be merged"
+                f"{store.path}: settings differ from {stores[0].path} "
+                f"({', '.join(different)}): merge only stores with the same "
+                "settings"
             )
     merged = FeatureStore(folder, stores[0].features, str(stores[0].dtype))
     merged.merge()
-    homes = {}
+    sources = {}  # clip to the first store that has it
     for store in [merged, *stores]:
         for clip in store:
-            home = homes.setdefault(clip, store)
-            if not _same(home.arrays(clip), store.arrays(clip)):
+            source = sources.setdefault(clip, store)
+            if not _same(source.arrays(clip), store.arrays(clip)):
                 raise UserError(
-                    f"{clip}: differs between {home.path} and {store.path}: "
+                    f"{clip}: differs between {source.path} and {store.path}: "
                     "extract it again into one of them, and delete the other"
                 )
-    for clip, home in tqdm(homes.items(), "merge", unit="clip", disable=None):
-        if home is not merged:
-            merged.add_arrays(clip, home.arrays(clip))
+    for clip, source in tqdm(
+        sources.items(), "merge", unit="clip", disable=None
+    ):
+        if source is not merged:
+            merged.add_arrays(clip, source.arrays(clip))
     for store in stores:
         for clip, failure in store.failures().items():
-            if clip not in homes:
+            if clip not in sources:
                 merged.fail(clip, *failure)
     merged.merge()
     return merged
 
 
-def _reopened(path):
-    """A store as it can be opened without its extractor."""
+def _open_store(path):
+    """Opens a store from its file alone, without its extractor."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             settings = json.loads(file.attrs["settings"])
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file: leave out a share of which all clips failed"
+            f"{path}: no such file: omit a shard in which all clips failed"
         )
     except (OSError, KeyError):
         raise UserError(f"{path}: not a feature store, or damaged")
@@ -84,8 +86,8 @@ def _reopened(path):
     return store
 
 
-def _difference(one, other):
-    """Names of the settings in which two stores differ."""
+def _different_keys(one, other):
+    """Names of the settings that differ between two stores."""
     one, other = json.loads(one), json.loads(other)
     return sorted(
         name for name in {*one, *other} if one.get(name) != other.get(name)
@@ -93,14 +95,16 @@ def _difference(one, other):
 
 
 def _same(one, other):
-    """Whether two stores hold the same of a clip.
+    """Whether the arrays of a clip agree, within 1 % for the features.
 
-    Another machine, or another device, rounds in another way.
+    Machines and devices round differently.
     """
     mine, theirs = one["features"], other["features"]
     return (
         one["source"] == other["source"]
-        and np.array_equal(one.get("quality"), other.get("quality"))
+        and np.array_equal(
+            one.get("frame_validity"), other.get("frame_validity")
+        )
         and mine.shape == theirs.shape
         and np.allclose(
             mine.astype(np.float32),

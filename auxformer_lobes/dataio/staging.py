@@ -1,10 +1,10 @@
-"""Finished clips, each in a small file of its own, until they are merged.
+"""Finished clips, one small file each, until they are merged into a store.
 
-HDF5 files do not survive a kill while they are written. So what is finished
-is written here first, a file a clip, whole or not at all; any number of
-processes may do so, on any machines that share the folder. From time to time
-one of them merges these parts. `fcntl` locks keep merges apart (Linux and
-macOS, on file systems that have such locks).
+HDF5 files do not survive a kill while they are written. Results are therefore
+staged first: one file per clip, complete or absent. Any number of processes
+may stage files, on any machines that share the folder; from time to time one
+of them merges the staged files. `fcntl` locks keep merges apart (Linux and
+macOS, on file systems with such locks).
 """
 
 import fcntl
@@ -16,102 +16,106 @@ from pathlib import Path
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import key_of
 
+MAX_AGE = 600  # s after which an unfinished file belongs to a killed process
+
 
 class StagingArea:
-    """A folder of parts.
+    """A folder of staged files, one per clip.
 
     Arguments
     ---------
     folder : str
-        Where what they are merged into lies; the parts are beside it.
+        Folder of the store; the staged files are in a subfolder.
     name : str
-        Tells them from the parts of others.
+        Name of the store.
 
     Example
     -------
-    >>> parts = StagingArea(getfixture("tmp_path"), "letters")
-    >>> with parts.add("a/b", ".txt") as file:
+    >>> from auxformer_lobes.utils.files import clip_of
+    >>> staging = StagingArea(getfixture("tmp_path"), "letters")
+    >>> with staging.write("a/b", ".txt") as file:
     ...     _ = file.write(b"one")
-    >>> with parts.merging():
-    ...     for part in parts.finished(".txt"):
-    ...         print(clip_of(part), part.read_text())
-    ...         part.unlink()
+    >>> with staging.merging():
+    ...     for staged in staging.files(".txt"):
+    ...         print(clip_of(staged), staged.read_text())
+    ...         staged.unlink()
     a/b one
     """
 
-    kinds = (".npz", ".json")
+    suffixes = (".npz", ".json")
 
     def __init__(self, folder, name):
         self.home = Path(folder)
         self.name = name
-        self.folder = self.home / ".parts" / name
+        self.folder = self.home / ".staging" / name
 
-    def finished(self, kind):
-        """Lists the parts that there are.
+    def files(self, suffix):
+        """Lists the staged files of one type.
 
         Arguments
         ---------
-        kind : str
-            The ending of their names.
+        suffix : str
+            Suffix of their names.
 
         Returns
         -------
         list of pathlib.Path
-            Sorted; `clip_of` tells whose they are.
+            Sorted; `clip_of` gives their clips.
         """
-        return sorted(self.folder.glob(f"*{kind}"))
+        return sorted(self.folder.glob(f"*{suffix}"))
 
     @contextmanager
-    def add(self, clip, kind):
-        """Opens the part of a clip, in place of any other part that it has.
+    def write(self, clip, suffix):
+        """Opens a staged file that replaces any other of the same clip.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
-        kind : str
-            The ending of the file's name.
+        suffix : str
+            Suffix of the file name.
 
         Yields
         ------
         file
-            Open for bytes.
+            Open for writing bytes.
 
         Raises
         ------
         UserError
             If it cannot be written.
         """
-        with self._writing():
+        with self._write_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f"{key_of(clip)}{kind}"
-            with self.in_place_of(part) as new, open(new, "wb") as file:
+            path = self.folder / f"{key_of(clip)}{suffix}"
+            with self.replacing(path) as new, open(new, "wb") as file:
                 yield file
-            for other in {*self.kinds} - {kind}:
-                part.with_suffix(other).unlink(missing_ok=True)
+            for other in {*self.suffixes} - {suffix}:
+                path.with_suffix(other).unlink(missing_ok=True)
 
     @contextmanager
     def merging(self):
-        """Keeps others from merging; a kill ends it.
+        """Holds the lock for a merge; the end of the process releases it.
 
         Raises
         ------
         UserError
-            If something cannot be written meanwhile.
+            If something cannot be written during the merge.
         """
-        with self._writing(), open(self.folder.parent / "lock", "w") as file:
+        lock = self.folder.parent / "lock"
+        with self._write_errors(), open(lock, "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self._clean()
             yield
 
     @contextmanager
-    def in_place_of(self, path):
-        """Gives a name to write to; the file takes its place when finished.
+    def replacing(self, path):
+        """Yields a temporary path; its file replaces `path` when complete.
 
         Arguments
         ---------
         path : pathlib.Path
-            The file to be.
+            The file to replace, on the same file system.
 
         Yields
         ------
@@ -121,6 +125,7 @@ class StagingArea:
         new = self.folder / f"{path.name}.{os.getpid()}.tmp"
         try:
             yield new
+            # Without this, a power cut could leave an empty file.
             with open(new, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(new, path)
@@ -128,17 +133,18 @@ class StagingArea:
             new.unlink(missing_ok=True)
 
     def _clean(self):
-        """Removes what killed processes have left."""
+        """Removes temporary files of killed processes; needs the lock."""
         for left in self.folder.glob("*.tmp"):
-            merged = left.name.startswith(self.name)
-            # Others may write parts now, which takes moments, and then the
-            # file has gone.
+            # Only merges write files with the name of the store, and no other
+            # merge is running. Staged files may be in progress, and gone a
+            # moment later.
+            of_merge = left.name.startswith(self.name)
             with suppress(FileNotFoundError):
-                if merged or time.time() - left.stat().st_mtime > 600:
+                if of_merge or time.time() - left.stat().st_mtime > MAX_AGE:
                     left.unlink()
 
     @contextmanager
-    def _writing(self):
+    def _write_errors(self):
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What every feature extractor is: something read, something encoded."""
+"""Base class of the feature extractors: read a clip, then encode it."""
 
 from typing import NamedTuple, Optional
 
@@ -8,44 +8,41 @@ from auxformer_lobes.utils.files import fingerprint
 
 
 class ClipInput(NamedTuple):
-    """What an extractor reads from one clip.
+    """One modality of one clip, as `Extractor.read` returns it.
 
     Arguments
     ---------
-    values : torch.Tensor
-        What the device part takes: a waveform, face crops, or features
-        already.
-    quality : torch.Tensor
-        `[time]`, uint8: how far each frame can be trusted, 0 being not at
-        all (see `auxformer_lobes.processing.faces.smoothing.Quality`). None where the
-        extractor cannot tell.
+    data : torch.Tensor
+        `[time, ...]`: a waveform, face crops, or the features themselves.
+    frame_validity : torch.Tensor
+        `[time]`, uint8: 0 marks frames without usable content; for faces, a
+        `FaceQuality`. None if all frames are valid.
     """
 
-    values: torch.Tensor
-    quality: Optional[torch.Tensor] = None
+    data: torch.Tensor
+    frame_validity: Optional[torch.Tensor] = None
 
 
 class Extractor:
-    """Features of a clip, in two halves.
+    """Extracts the features of a clip in two steps.
 
-    `read` runs on the CPU, in worker processes: an extractor must be
-    picklable, and what lies on a device must not be pickled with it.
-    `encode` runs on the device, in the main process, on several clips at a
-    time. Extractors that need no device do everything in `read`.
+    `read` runs on the CPU, in worker processes, so an extractor must be
+    picklable, without its model. `encode` runs on the device, in the main
+    process, on several clips at a time. Extractors without a model do
+    everything in `read`.
 
-    Each kind has a `modality`, "audio" or "visual": which file of a clip it
-    reads. Where several layers of an encoder lie side by side in a frame,
-    `layers` is their number. One that encodes names the shape of one sample or
-    frame of what it reads, `input_shape`. `dtype` is what a `FeatureStore`
-    keeps its numbers as.
+    Class attributes: `modality` is "audio" or "visual"; `layers` is the number
+    of encoder layers concatenated in each frame; `input_shape` is the
+    shape of one sample or frame of `ClipInput.data`, for extractors with an
+    encoder; `dtype` is the dtype in which a `FeatureStore` keeps the features.
 
     Arguments
     ---------
     dim : int
-        Channels of the features.
+        Feature channels.
     **settings
-        Everything that changes the features, as JSON has it. With the name
-        of the class they are `settings`, the key of a `FeatureStore`.
+        Every option that changes the features, as JSON values. Together with
+        the class name they identify a `FeatureStore`.
 
     Example
     -------
@@ -56,8 +53,8 @@ class Extractor:
     ...         super().__init__(dim=1, frame=frame)
     ...
     ...     def read(self, clip, path):
-    ...         sound = torch.ones(self.settings["frame"] * 3)
-    ...         return ClipInput(sound.view(3, -1).std(1, keepdim=True))
+    ...         waveform = torch.ones(self.settings["frame"] * 3)
+    ...         return ClipInput(waveform.view(3, -1).std(1, keepdim=True))
     >>> loudness = Loudness()
     >>> loudness.settings
     {'class': 'Loudness', 'frame': 160}
@@ -76,10 +73,7 @@ class Extractor:
 
     @property
     def read_settings(self):
-        """Those of the settings that change the values `read` returns.
-
-        All of them, where a kind does not know better.
-        """
+        """The settings that change what `read` returns; by default all."""
         return self.settings
 
     def read(self, clip, path):
@@ -90,12 +84,12 @@ class Extractor:
         clip : str
             Name of the clip.
         path : str
-            Its sound or video file.
+            Its wav or video file.
 
         Returns
         -------
-        reading : ClipInput
-            What `encode` takes, and the quality of each frame.
+        ClipInput
+            What `encode` takes.
 
         Raises
         ------
@@ -105,39 +99,40 @@ class Extractor:
         raise NotImplementedError
 
     def version(self, clip, path):
-        """By what the file is told from another one of the same name.
+        """Identifies the content of a clip's file.
+
+        A stored clip whose version has changed is extracted again.
 
         Arguments
         ---------
         clip : str
             Name of the clip.
         path : str
-            Its sound or video file, or None.
+            Its wav or video file, or None.
 
         Returns
         -------
         int
-            From its size, its beginning and its end; -1 if it is not there.
+            63-bit fingerprint (size, first and last 64 KiB); -1 if there is no
+            file.
         """
         return fingerprint(path)
 
-    def encode(self, values):
-        """Encodes what was read from some clips.
-
-        What a clip gives does not depend on the clips beside it.
+    def encode(self, data):
+        """Encodes some clips; each result is independent of the other clips.
 
         Arguments
         ---------
-        values : list of torch.Tensor
-            The values of a `ClipInput` of each clip.
+        data : list of torch.Tensor
+            `ClipInput.data` of each clip.
 
         Returns
         -------
-        features : list of torch.Tensor
-            `[time, dim]`, float32, of each clip.
+        list of torch.Tensor
+            Features of each clip, `[time, dim]`, float32.
         """
-        return values
+        return data
 
     def __call__(self, clip, path):
         """Returns the features of one clip, `[time, dim]`."""
-        return self.encode([self.read(clip, path).values])[0]
+        return self.encode([self.read(clip, path).data])[0]

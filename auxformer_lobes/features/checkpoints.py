@@ -1,10 +1,10 @@
-"""Pretrained models: where they lie, which one it is, and all of it.
+"""Files of pretrained models: find, identify and load them completely.
 
-Most runs find their features in the store and need no model. So an extractor
-takes its settings from the files (`download`, `digest`), and loads the
-weights at the first `encode`: `load_model` for models of Hugging Face,
-`read_weights` and `fill` for any others. All weights of a model are
-pretrained ones, or there is an error.
+Most runs find their features in the store and need no model. An extractor
+therefore derives its settings from the files (`download`, `digest`) and loads
+the weights at the first `encode`: with `load_model` for Hugging Face models,
+with `read_weights` and `assign_weights` for others. Every parameter of a
+loaded model comes from the files, or loading fails.
 """
 
 import hashlib
@@ -12,23 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import transformers
 from huggingface_hub import snapshot_download
 
 from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.utils.errors import UserError
 
-# As transformers does, the first kind that there is.
+# In the order in which transformers looks for them.
 WEIGHTS = ["model*.safetensors", "pytorch_model*.bin"]
-# Weights that only training with masked inputs looks at.
-FOR_MASKS = ("mask_token", "masked_spec_embed")
-# Numbers that files may lack before memory is taken for them: 1 GiB.
-MAY_LACK = 1 << 28
+# Embeddings of masked positions, used only in pretraining.
+MASKING_PARAMS = ("mask_token", "masked_spec_embed")
+# Parameters beyond the size of the files for which memory is allocated: as
+# float32, 1 GiB.
+MAX_MISSING_PARAMS = 1 << 28
 
 
 @contextmanager
 def load_errors(source):
-    """Turns what goes wrong with a model into one line.
+    """Turns any error about a model into a `UserError` of one line.
 
     Arguments
     ---------
@@ -51,26 +51,25 @@ def load_errors(source):
         yield
     except UserError:
         raise
-    # Damaged weights, and configurations of values that transformers cannot
-    # have, give errors of any kind.
+    # Damaged weights, and configurations with impossible values, raise errors
+    # of any type in transformers.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{source}: no pretrained model for this, neither in a folder of "
-            f"that name nor on the Hugging Face hub: {reason}"
+            f"{source}: no pretrained model that can be loaded, neither in a "
+            f"local folder nor on the Hugging Face hub: {reason}"
         )
 
 
 def download(source, save_path):
-    """Makes sure that the files of a model lie in a folder.
+    """Makes the files of a model available in a local folder.
 
     Arguments
     ---------
     source : str
         Hugging Face hub name, or a local folder.
     save_path : str
-        Where files of the hub are kept: those that are there are not loaded
-        again.
+        Cache of the files from the hub.
 
     Returns
     -------
@@ -80,11 +79,12 @@ def download(source, save_path):
     Raises
     ------
     UserError
-        If there is no such model, or no weights.
+        If there is no such model, or it has no weights.
 
     Example
     -------
     >>> import tempfile
+    >>> import transformers
     >>> folder = tempfile.mkdtemp()  # or "openai/clip-vit-base-patch32"
     >>> transformers.ViTModel(
     ...     transformers.ViTConfig(num_hidden_layers=1)
@@ -96,29 +96,29 @@ def download(source, save_path):
         if Path(source).is_dir():
             folders = [str(source)]
         else:
-            # What lies there as both kinds of weights is fetched as one.
+            # Lazily: safetensors, and *.bin only if there are none.
             folders = (
                 snapshot_download(
                     str(source),
                     cache_dir=str(save_path),
-                    allow_patterns=["*.json", weights],
+                    allow_patterns=["*.json", pattern],
                 )
-                for weights in WEIGHTS
+                for pattern in WEIGHTS
             )
         for folder in folders:
             if Path(folder, "adapter_config.json").exists():
-                # transformers would load the model that it names instead.
+                # transformers would load the base model instead.
                 raise UserError(
-                    f"{source}: an adapter (adapter_config.json), no whole "
-                    "model: merge it into its model and save that"
+                    f"{source}: an adapter (adapter_config.json), not a "
+                    "complete model: merge it into its base model"
                 )
-            if _weights(folder):
+            if _weight_files(folder):
                 return folder
         raise OSError(f"no weights, neither {' nor '.join(WEIGHTS)}")
 
 
 def digest(path):
-    """Tells a model from any other, wherever it lies.
+    """Identifies a model by its content, wherever it is stored.
 
     Arguments
     ---------
@@ -128,16 +128,16 @@ def digest(path):
     Returns
     -------
     str
-        16 hexadecimal digits, of all configurations and weights.
+        16 hexadecimal digits, from all configurations and weights.
 
     Raises
     ------
-    UserError
-        If it cannot be read.
+    MediaError
+        If a file cannot be read.
     """
     found = hashlib.sha256()
     configs = sorted(Path(path).glob("*config.json"))
-    for file_path in [*configs, *_weights(path)] or [path]:
+    for file_path in [*configs, *_weight_files(path)] or [path]:
         check_file(file_path)
         with open(file_path, "rb") as file:
             while block := file.read(1 << 20):
@@ -146,12 +146,12 @@ def digest(path):
 
 
 def load_model(source, folder, **options):
-    """Loads a model, and makes sure that all of its weights are pretrained.
+    """Loads a Hugging Face model, with all parameters from its files.
 
     Arguments
     ---------
     source : str
-        What the user calls it.
+        Name of the model in errors.
     folder : str
         What `download` has returned.
     **options
@@ -165,11 +165,13 @@ def load_model(source, folder, **options):
     Raises
     ------
     UserError
-        If it cannot be loaded, or has weights that the files do not have.
+        If it cannot be loaded, or its files lack parameters.
     """
+    from transformers import AutoModel
+
     with load_errors(source), _quiet():
         _check_size(source, folder, **options)
-        model, found = transformers.AutoModel.from_pretrained(
+        model, info = AutoModel.from_pretrained(
             folder,
             **options,
             trust_remote_code=False,
@@ -177,21 +179,21 @@ def load_model(source, folder, **options):
             ignore_mismatched_sizes=True,
         )
     missing = {
-        *found["missing_keys"],
-        *(k[0] for k in found["mismatched_keys"]),
+        *info["missing_keys"],
+        *(key[0] for key in info["mismatched_keys"]),
     }
-    missing = sorted(k for k in missing if not k.endswith(FOR_MASKS))
+    missing = sorted(k for k in missing if not k.endswith(MASKING_PARAMS))
     if missing:
         raise UserError(
-            f"{source}: its files lack {len(missing)} of the weights of "
-            f"{type(model).__name__}, {missing[0]} for one: they would be "
-            "random: choose a checkpoint of this very model"
+            f"{source}: lacks {len(missing)} tensors of {type(model).__name__}, "
+            f"such as {missing[0]}, which would be random: choose a checkpoint "
+            "of this model"
         )
     return model.float()
 
 
 def read_weights(path):
-    """Reads a state dict that `torch.save` has written; no code in it runs.
+    """Reads a state dict that `torch.save` has written, without running code.
 
     Arguments
     ---------
@@ -206,7 +208,7 @@ def read_weights(path):
     Raises
     ------
     UserError
-        If it is damaged, or something else.
+        If it is damaged, or not a state dict.
 
     Example
     -------
@@ -218,79 +220,87 @@ def read_weights(path):
     check_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file fails in any way
+    except Exception:  # a damaged file raises errors of any type
         state = None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor)
         for name, value in state.items()
     ):
         raise UserError(
-            f"{path}: not a state dict as torch.save writes it: damaged, or "
-            "another kind of file"
+            f"{path}: not a state dict saved by torch.save, or damaged"
         )
     return state
 
 
-def fill(model, state, path):
-    """Gives a model its weights, all of them and no others.
+def assign_weights(model, state, path):
+    """Replaces all parameters and buffers of a model.
 
     Arguments
     ---------
     model : torch.nn.Module
-        Any model; what its weights are before does not matter.
+        Any model; it may be on the meta device.
     state : dict
         Name to tensor.
     path : str
-        Where they are from, for the error.
+        The file they are from, for errors.
 
     Raises
     ------
     UserError
-        If weights are missing, unknown, or of another shape.
+        If tensors are missing, unexpected, or of another shape.
 
     Example
     -------
-    >>> fill(torch.nn.Linear(3, 2), {"weight": torch.ones(2, 3)}, "a.pth")
+    >>> assign_weights(
+    ...     torch.nn.Linear(3, 2), {"weight": torch.ones(2, 3)}, "a.pth"
+    ... )
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.UserError: a.pth: not weights of this model: ...
     """
-    wanted = {k: list(v.shape) for k, v in model.state_dict().items()}
+    expected = {k: list(v.shape) for k, v in model.state_dict().items()}
     found = {k: list(v.shape) for k, v in state.items()}
     wrong = sorted(
-        k for k in {**wanted, **found} if wanted.get(k) != found.get(k)
+        k for k in {**expected, **found} if expected.get(k) != found.get(k)
     )
     if wrong:
         name = wrong[0]
         raise UserError(
             f"{path}: not weights of this model: {len(wrong)} tensors are "
-            f"missing, unknown or of another shape, {name} for one: "
-            f"{found.get(name, 'none')} in place of {wanted.get(name, 'none')}"
+            "missing, unexpected or of another shape, such as "
+            f"{name}: {found.get(name, 'none')} instead of "
+            f"{expected.get(name, 'none')}"
         )
-    # Taken as they are, so that there are never two of each.
+    # Assigned, not copied: each tensor is in memory once.
     model.load_state_dict(state, assign=True)
     model.float()
 
 
 def _check_size(source, folder, config=None, **options):
-    """Refuses sizes that files do not fill: random numbers would fill them."""
-    config = config or transformers.AutoConfig.from_pretrained(
+    """Refuses models much larger than their files.
+
+    transformers would first allocate them and fill them with random numbers.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    config = config or AutoConfig.from_pretrained(
         folder, trust_remote_code=False
     )
     with torch.device("meta"):
-        model = transformers.AutoModel.from_config(
+        model = AutoModel.from_config(
             config, trust_remote_code=False, **options
         )
-    wanted = sum(weight.numel() for weight in model.parameters())
-    found = sum(path.stat().st_size for path in _weights(folder))
-    if wanted > found + MAY_LACK:  # a byte each at least
+    parameters = sum(weight.numel() for weight in model.parameters())
+    size = sum(path.stat().st_size for path in _weight_files(folder))
+    if parameters > size + MAX_MISSING_PARAMS:  # at least a byte each
         raise UserError(
-            f"{source}: its files of {found} bytes lack weights of "
-            f"{type(model).__name__}, which has {wanted}"
+            f"{source}: its weights are {size} bytes, too few for the "
+            f"{parameters} parameters of {type(model).__name__}: download it "
+            "again"
         )
 
 
-def _weights(folder):
-    """The files with weights that transformers takes."""
+def _weight_files(folder):
+    """The files with weights that transformers would load."""
     for pattern in WEIGHTS:
         if paths := sorted(Path(folder).glob(pattern)):
             return paths
@@ -299,10 +309,12 @@ def _weights(folder):
 
 @contextmanager
 def _quiet():
-    """Keeps transformers from listing what is checked here."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
+    """Silences the warnings of transformers about what is checked here."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers.logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)

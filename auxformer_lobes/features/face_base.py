@@ -1,4 +1,4 @@
-"""What all features of faces share: a tracker, and a model on the device."""
+"""Features of the speaker's face: a tracker, and a model on the device."""
 
 from functools import cached_property
 from itertools import chain, islice
@@ -12,21 +12,21 @@ from auxformer_lobes.utils.errors import UserError
 
 
 class FaceFeatures(Extractor):
-    """What describes the face that a tracker finds.
+    """Features of the face that a tracker finds.
 
-    A kind has `faces`, a `FaceTracker`, and `frames_per_second`, the constant
-    rate of the frames (None for that of the video), and says in `describe`
-    what is read of a face.
+    A subclass has `faces`, a `FaceTracker`, and `frames_per_second`, a
+    constant frame rate or None for that of the video; it implements
+    `clip_input`.
     """
 
     modality = "visual"
 
     def read(self, clip, path):
-        """Returns what is read of the largest face, see `Extractor.read`."""
-        return self.describe(self.faces(path, self.frames_per_second))
+        """Reads the largest face of a video, see `Extractor.read`."""
+        return self.clip_input(self.faces(path, self.frames_per_second))
 
     def read_each(self, path):
-        """Reads every face of a video file.
+        """Reads every face of a video.
 
         Arguments
         ---------
@@ -36,15 +36,15 @@ class FaceFeatures(Extractor):
         Returns
         -------
         list of tuple
-            The `Faces` and the `ClipInput` of each face.
+            `Faces` and `ClipInput` of each face.
         """
         return [
-            (faces, self.describe(faces))
-            for faces in self.faces.each(path, self.frames_per_second)
+            (faces, self.clip_input(faces))
+            for faces in self.faces.all_faces(path, self.frames_per_second)
         ]
 
-    def describe(self, faces):
-        """Makes of a face what `encode` takes.
+    def clip_input(self, faces):
+        """Converts one tracked face to what `encode` takes.
 
         Arguments
         ---------
@@ -59,28 +59,28 @@ class FaceFeatures(Extractor):
 
 
 class FaceModelFeatures(FaceFeatures):
-    """What a model on the device makes of face crops.
+    """Features of face crops by a model on the device.
 
-    A kind says in `load` what its model is: a module that takes
-    `[batch, size, size, 3]`, RGB from 0 to 255, and gives `[batch, dim]`.
+    A subclass implements `load`, which returns a module from
+    `[batch, size, size, 3]`, RGB from 0 to 255, to `[batch, dim]`.
 
     Arguments
     ---------
     dim : int
-        Channels of the features.
+        Feature channels.
     size : int
         Side of the crops that the model takes, pixels.
     faces : FaceTracker
-        Finds the face, and makes crops of that size. By default one with no
-        other choices.
+        Finds the face, with crops of that size; by default a tracker with
+        default options.
     frames_per_second : float
-        Constant rate of the frames; by default that of the video.
+        Constant frame rate, frames/s; by default that of the video.
     batch_size : int
-        Inputs of the model, of any clips, that are encoded together.
+        Model inputs per batch on the device, across clips.
     device : str
-        Where the model runs; by default a GPU if there is one.
+        Device of the model; by default a GPU if there is one.
     **settings
-        What else changes the features.
+        Further options that change the features.
 
     Example
     -------
@@ -111,8 +111,8 @@ class FaceModelFeatures(FaceFeatures):
         self.input_shape = (size, size, 3)
         if self.faces.size != size:
             raise UserError(
-                f"faces: size {self.faces.size}, but the model takes {size}: "
-                f"set size: {size}"
+                f"faces: size is {self.faces.size}, but the model takes "
+                f"{size}: set size: {size}"
             )
         self.frames_per_second = check_rate(frames_per_second)
         self.batch_size = batch_size
@@ -125,21 +125,20 @@ class FaceModelFeatures(FaceFeatures):
         )
 
     def __getstate__(self):
-        """Leaves out the encoder: workers only read."""
+        """Excludes the encoder: workers only read."""
         return {k: v for k, v in vars(self).items() if k != "encoder"}
 
     @property
     def read_settings(self):
-        """None of the model, see `Extractor.read_settings`."""
+        """Those of the tracker, not of the model."""
         names = ("faces", "frames_per_second")
         return {name: self.settings[name] for name in names}
 
     @cached_property
     def encoder(self):
-        """The model, on the device.
+        """The model on the device, loaded at first use.
 
-        It is loaded when it is first needed: most runs find their features
-        in the store.
+        Most runs find their features in the store and never load it.
         """
         return self.load().eval().to(self.device)
 
@@ -149,18 +148,18 @@ class FaceModelFeatures(FaceFeatures):
         Returns
         -------
         torch.nn.Module
-            Face crops to features, on the CPU.
+            Maps face crops to features, on the CPU.
         """
         raise NotImplementedError
 
-    def describe(self, faces):
-        """Crop and quality of each frame, see `FaceFeatures.describe`."""
+    def clip_input(self, faces):
+        """Crop and face quality per frame, see `FaceFeatures.clip_input`."""
         return ClipInput(
             torch.from_numpy(faces.crops), torch.from_numpy(faces.quality)
         )
 
-    def inputs(self, crops):
-        """Cuts a clip into what the model takes, one frame each.
+    def model_inputs(self, crops):
+        """Splits a clip into model inputs: here, its frames.
 
         Arguments
         ---------
@@ -170,29 +169,29 @@ class FaceModelFeatures(FaceFeatures):
         Returns
         -------
         sequence of torch.Tensor
-            What gives one vector each.
+            One for each feature vector.
         """
         return crops
 
     @torch.no_grad()
-    def encode(self, values):
-        """Returns the features of face crops, see `Extractor.encode`."""
-        return self.run(values)
+    def encode(self, data):
+        """Encodes face crops, see `Extractor.encode`."""
+        return self.encode_with_grad(data)
 
-    def run(self, values):
-        """Encodes, and keeps what the gradients need.
+    def encode_with_grad(self, data):
+        """Encodes face crops, with gradients.
 
         Arguments
         ---------
-        values : list of torch.Tensor
+        data : list of torch.Tensor
             Face crops of each clip.
 
         Returns
         -------
-        features : list of torch.Tensor
-            `[time, dim]` of each clip, on the device.
+        list of torch.Tensor
+            Features of each clip, `[time, dim]`, on the device.
         """
-        clips = [self.inputs(crops) for crops in values]
+        clips = [self.model_inputs(crops) for crops in data]
         inputs = chain.from_iterable(clips)
         features = []
         while batch := list(islice(inputs, self.batch_size)):
@@ -201,11 +200,27 @@ class FaceModelFeatures(FaceFeatures):
 
 
 def check_rate(frames_per_second):
-    """Checks a rate: at one below 0, frames would never end."""
+    """Returns a frame rate as float, or None.
+
+    Arguments
+    ---------
+    frames_per_second : float
+        frames/s, or None for the rate of the video.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    UserError
+        If it is not positive and finite.
+    """
     if frames_per_second is None:
         return None
     if not 0 < frames_per_second < np.inf:
         raise UserError(
-            f"frames_per_second: {frames_per_second}: not a number above 0"
+            "frames_per_second must be finite and greater than 0, not "
+            f"{frames_per_second}"
         )
-    return float(frames_per_second)  # 15 and 15.0 are one and the same
+    return float(frames_per_second)  # 15 and 15.0 name the same store

@@ -1,4 +1,4 @@
-"""Log Mel filterbanks."""
+"""Log Mel filterbank energies."""
 
 from speechbrain.lobes.features import Fbank
 
@@ -8,22 +8,22 @@ from auxformer_lobes.utils.errors import UserError
 
 
 class FbankFeatures(Extractor):
-    """SpeechBrain's log Mel filterbanks, with first and second derivatives.
+    """SpeechBrain's log Mel filterbank energies, with their derivatives.
 
-    In dB, and at most 80 dB below the clip's loudest value.
+    In dB, at most 80 dB below the maximum of the clip.
 
     Arguments
     ---------
     sample_rate : int
-        Hz; other sound is resampled.
+        Hz; audio at another rate is resampled.
     n_mels : int
-        Mel filters.
+        Number of Mel filters.
     hop_length : int
-        ms, from one frame to the next.
+        ms from one frame to the next.
     win_length : int
-        ms, of the window.
+        Window length, ms.
     deltas : bool
-        Whether to add the derivatives over time.
+        Whether to append first and second derivatives over time.
 
     Example
     -------
@@ -48,7 +48,7 @@ class FbankFeatures(Extractor):
             "win_length": win_length,
         }.items():
             if not value > 0:
-                raise UserError(f"{name}: {value}: not greater than 0")
+                raise UserError(f"{name} must be greater than 0, not {value}")
         self.fbank = Fbank(
             sample_rate=sample_rate,
             n_fft=sample_rate * win_length // 1000,
@@ -67,6 +67,6 @@ class FbankFeatures(Extractor):
         )
 
     def read(self, clip, path):
-        """Returns the filterbanks of a clip, see `Extractor.read`."""
+        """Computes the features of a clip, see `Extractor.read`."""
         waveform = read_audio(path, self.settings["sample_rate"])
         return ClipInput(self.fbank(waveform[None])[0])

@@ -1,32 +1,37 @@
-"""A pretrained encoder that is trained with the fusion network."""
+"""A pretrained encoder that is fine-tuned together with the network."""
 
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.features.checkpoints import FOR_MASKS
+from auxformer_lobes.features.checkpoints import MASKING_PARAMS
 from auxformer_lobes.utils.errors import UserError
 
 
 class FineTunedEncoder(torch.nn.Module):
     """The encoder of an extractor, as a module of the recipe.
 
-    It takes what `RawInputs` stores, and gives what the extractor would:
-    clips are encoded as in an extraction, so that padding makes no
-    difference.
+    It maps what `RawInputs` stores to what the extractor would return. Clips
+    are encoded exactly as in an extraction, so padding has no effect.
 
     Arguments
     ---------
     features : Extractor
-        One that encodes: `SpeechModelFeatures`, `ImageModelFeatures`.
+        One with an encoder: `SpeechModelFeatures`, `ImageModelFeatures`, ...
     freeze : bool
-        Whether the encoder is only run, in evaluation mode, not trained.
-    frozen : list of str
-        Parts of the model, by their names in Hugging Face, that are not
-        trained: "feature_extractor" is the convolutional front end of wav2vec
-        2.0, "embeddings" that of a ViT.
+        Whether to keep the whole encoder fixed and in evaluation mode.
+    frozen_modules : list of str
+        Submodules of the model that are not trained, by their Hugging Face
+        names: "feature_extractor" is the convolutional front end of wav2vec
+        2.0, "embeddings" the patch embedding of a ViT.
     gradient_checkpointing : bool
-        Whether to compute activations twice instead of keeping them: a third
-        slower, and much less memory.
+        Whether to recompute activations in the backward pass: about a third
+        slower, with much less memory.
+
+    Raises
+    ------
+    UserError
+        If the extractor has no encoder, or the model no such submodule or no
+        gradient checkpointing.
 
     Example
     -------
@@ -40,40 +45,45 @@ class FineTunedEncoder(torch.nn.Module):
     >>> transformers.Wav2Vec2Model(config).save_pretrained(folder)
     >>> _ = transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
     >>> encoder = FineTunedEncoder(
-    ...     SpeechModelFeatures(folder, folder), frozen=["feature_extractor"]
+    ...     SpeechModelFeatures(folder, folder),
+    ...     frozen_modules=["feature_extractor"],
     ... )
-    >>> sound = torch.randn(2, 16000, 1)
-    >>> features, lens = encoder(sound, torch.tensor([1.0, 0.5]))
+    >>> waveforms = torch.randn(2, 16000, 1)
+    >>> features, lens = encoder(waveforms, torch.tensor([1.0, 0.5]))
     >>> features.shape, lens
     (torch.Size([2, 49, 48]), tensor([1.0000, 0.4898]))
     """
 
     def __init__(
-        self, features, freeze=False, frozen=(), gradient_checkpointing=False
+        self,
+        features,
+        freeze=False,
+        frozen_modules=(),
+        gradient_checkpointing=False,
     ):
         super().__init__()
         if not hasattr(type(features), "encoder"):
             raise UserError(
-                f"{type(features).__name__} cannot be trained: choose features "
-                "of a pretrained model"
+                f"{type(features).__name__} has no encoder to fine-tune: choose "
+                "features of a pretrained model"
             )
         self.features = features
         self.freeze = freeze
         self.encoder = features.encoder
         self.encoder.requires_grad_(not freeze)
-        # Never used, they would stop distributed training.
-        for name, weights in self.encoder.named_parameters():
-            if name.endswith(FOR_MASKS):
-                weights.requires_grad_(False)
+        # Without masking these get no gradient, which DDP reports as an error.
+        for name, parameter in self.encoder.named_parameters():
+            if name.endswith(MASKING_PARAMS):
+                parameter.requires_grad_(False)
         model = getattr(self.encoder, "model", self.encoder)
-        for name in frozen:
+        for name in frozen_modules:
             try:
                 model.get_submodule(name).requires_grad_(False)
             except AttributeError:
-                parts = ", ".join(part for part, _ in model.named_children())
+                names = ", ".join(child for child, _ in model.named_children())
                 raise UserError(
-                    f"frozen: {name} is no part of {type(model).__name__}: "
-                    f"choose among {parts}, or parts of them"
+                    f"frozen_modules: {type(model).__name__} has no {name}: "
+                    f"choose among {names}, or their submodules"
                 )
         if gradient_checkpointing:
             if not getattr(model, "supports_gradient_checkpointing", False):
@@ -81,7 +91,7 @@ class FineTunedEncoder(torch.nn.Module):
                     f"{type(model).__name__} has no gradient checkpointing: "
                     "set gradient_checkpointing: False"
                 )
-            # By its name in transformers 4, or the one since.
+            # transformers 5 has renamed the method.
             enable = getattr(
                 model,
                 "activation_checkpointing_enable",
@@ -90,12 +100,12 @@ class FineTunedEncoder(torch.nn.Module):
             enable({"use_reentrant": False})
 
     def train(self, mode=True):
-        """Sets the mode, of an encoder that is trained.
+        """Sets training mode, unless the encoder is frozen.
 
         Arguments
         ---------
         mode : bool
-            Training, or evaluation.
+            True for training, False for evaluation.
 
         Returns
         -------
@@ -110,7 +120,7 @@ class FineTunedEncoder(torch.nn.Module):
         Arguments
         ---------
         x : torch.Tensor
-            What `RawInputs` gives, padded, `[batch, time, values]`.
+            Padded data of `RawInputs`, `[batch, time, prod(input_shape)]`.
         lens : torch.Tensor
             Relative lengths, `[batch]`.
 
@@ -124,9 +134,9 @@ class FineTunedEncoder(torch.nn.Module):
         self.features.device = x.device
         lengths = (lens * x.shape[1]).round().long()
         shape = self.features.input_shape
-        values = [
+        clips = [
             clip[:length].reshape(length, *shape)
             for clip, length in zip(x, lengths)
         ]
-        features, lens = batch_pad_right(self.features.run(values))
+        features, lens = batch_pad_right(self.features.encode_with_grad(clips))
         return features, lens.to(x.device)

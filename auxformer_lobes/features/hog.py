@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients of the face in each frame."""
+"""Histograms of oriented gradients (HOG) of face crops."""
 
 import cv2
 import numpy as np
@@ -11,18 +11,18 @@ from auxformer_lobes.utils.errors import UserError
 
 
 class HogFeatures(FaceFeatures):
-    """Histograms of oriented gradients of the grey face in each frame.
+    """HOG of the face in each frame, in grey.
 
-    Blocks of 16×16 pixels, 8 apart, of 2×2 cells with 9 directions: 1764
-    numbers for a face of 64×64.
+    Blocks of 16×16 pixels with a stride of 8, 2×2 cells and 9 orientations:
+    1764 dims for a crop of 64×64 (Dalal and Triggs, CVPR 2005).
 
     Arguments
     ---------
     faces : FaceTracker
         Finds the face; its `size` is a multiple of 8, at least 16. By
-        default one for faces of 64×64.
+        default a tracker with crops of 64×64.
     frames_per_second : float
-        Constant rate of the features; by default that of the video.
+        Constant frame rate, frames/s; by default that of the video.
 
     Example
     -------
@@ -34,8 +34,8 @@ class HogFeatures(FaceFeatures):
         self.faces = faces or FaceTracker(size=64)
         if self.faces.size % 8 or self.faces.size < 16:
             raise UserError(
-                f"faces: size {self.faces.size}, but HOG takes a multiple of "
-                "8, at least 16"
+                f"faces: size is {self.faces.size}: HOG needs a multiple of 8, "
+                "at least 16"
             )
         self.frames_per_second = check_rate(frames_per_second)
         super().__init__(
@@ -44,8 +44,8 @@ class HogFeatures(FaceFeatures):
             frames_per_second=self.frames_per_second,
         )
 
-    def describe(self, faces):
-        """HOG and quality of each frame, see `FaceFeatures.describe`."""
+    def clip_input(self, faces):
+        """HOG of each frame, see `FaceFeatures.clip_input`."""
         hog = self._hog()
         grey = (cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in faces.crops)
         features = np.stack([hog.compute(crop) for crop in grey])
@@ -54,6 +54,6 @@ class HogFeatures(FaceFeatures):
         )
 
     def _hog(self):
-        # Made anew each time: it cannot be pickled.
+        # Created at each use: it cannot be pickled.
         size = (self.faces.size, self.faces.size)
         return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)

@@ -1,7 +1,7 @@
-"""Features that somebody else has extracted: NumPy files, or one HDF5 file.
+"""Precomputed features, from NumPy files or one HDF5 file.
 
-They are read as they are, and checked: numbers, all finite, as many channels
-as said, and as many frames as the video or the sound is long.
+They are read unchanged, and checked: finite numbers, `dim` channels, and as
+many frames as the wav or video file has.
 """
 
 import os
@@ -15,47 +15,46 @@ import torch
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import (
     check_file,
-    picture_seconds,
     read_audio,
+    video_seconds,
 )
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import as_number, key_of
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = 16000  # Hz
+VALIDITY = "frame_validity"  # name of the optional array
 
 
 class PrecomputedFeatures(Extractor):
-    """What all features of others have in common.
-
-    A kind says in `find` where those of a clip lie.
+    """Base class; a subclass implements `files` and `find`.
 
     Arguments
     ---------
     path : str
-        The folder or file of all clips.
+        The folder or file with all clips.
     dim : int
-        Channels.
+        Feature channels.
     modality : str
-        "audio" or "visual": what they were made from.
+        "audio" or "visual".
     frames_per_second : float
-        Rate of the features. If given, and if the clip's sound or video file
-        is there, the number of frames must fit its length.
+        Rate of the features, frames/s. If given, the number of frames is
+        checked against the wav or video file, where that exists.
     tolerance : float
-        s, by which the features may be longer or shorter than the file.
+        Allowed difference between features and file, s.
     **settings
-        What else changes the features.
+        Further options that change the features.
 
     Raises
     ------
     UserError
-        If there is no such folder or file.
+        If the modality is unknown.
     """
 
     def __init__(
         self, path, dim, modality, frames_per_second, tolerance, **settings
     ):
         if modality not in ("audio", "visual"):
-            raise UserError(f"modality: {modality}: not audio or visual")
+            raise UserError(f"modality must be audio or visual, not {modality}")
         self.path = Path(path).resolve()
         self.modality = modality
         self.frames_per_second = frames_per_second
@@ -70,21 +69,22 @@ class PrecomputedFeatures(Extractor):
         )
 
     def files(self, clip):
-        """Names the files that the features of a clip are in.
+        """Lists the files with the features of a clip.
 
         Arguments
         ---------
         clip : str
-            Its name.
+            Name of the clip.
 
         Returns
         -------
-        list of Path
+        list of pathlib.Path
+            Empty if there are none.
         """
         raise NotImplementedError
 
     def version(self, clip, path=None):
-        """Changes when the files of a clip do, see `Extractor.version`."""
+        """From size and time of the files, see `Extractor.version`."""
         try:
             stats = [file.stat() for file in self.files(clip)]
         except OSError:
@@ -93,21 +93,21 @@ class PrecomputedFeatures(Extractor):
         return as_number(stats) if stats else -1
 
     def find(self, clip):
-        """Finds the features of a clip.
+        """Loads the arrays of a clip, not yet checked.
 
         Arguments
         ---------
         clip : str
-            Its name.
+            Name of the clip.
 
         Returns
         -------
         features : np.ndarray
-            `[time, dim]`, to be checked.
-        quality : np.ndarray
-            `[time]`, to be checked; None if it is not known.
+            `[time, dim]`.
+        validity : np.ndarray
+            `[time]`, the `ClipInput.frame_validity`; None if there is none.
         where : str
-            A name for them in errors.
+            Their place, for errors.
 
         Raises
         ------
@@ -117,55 +117,56 @@ class PrecomputedFeatures(Extractor):
         raise NotImplementedError
 
     def read(self, clip, path=None):
-        """Returns the features of a clip, checked, see `Extractor.read`."""
-        features, quality, where = self.find(clip)
+        """Reads and checks the features of a clip, see `Extractor.read`."""
+        features, validity, where = self.find(clip)
         features = _checked(features, ["time", self.dim], where)
-        if quality is not None:
-            where = f"quality of {where}"
-            quality = _checked(quality, [len(features)], where).astype(np.uint8)
-            quality = torch.from_numpy(quality)
+        if validity is not None:
+            where = f"frame_validity of {where}"
+            validity = _checked(validity, [len(features)], where)
+            validity = torch.from_numpy(validity.astype(np.uint8))
         if self.frames_per_second and path and os.path.exists(path):
             self._check_length(clip, path, len(features))
-        return ClipInput(torch.from_numpy(features), quality)
+        return ClipInput(torch.from_numpy(features), validity)
 
     def _check_length(self, clip, path, found):
         rate = self.frames_per_second
         if self.modality == "audio":
             seconds = len(read_audio(path, SAMPLE_RATE)) / SAMPLE_RATE
             expected = round(seconds * rate)
-        else:  # from the first picture to the last, both included
-            expected = round(picture_seconds(path) * rate) + 1
+        else:  # from the first frame to the last, both included
+            expected = round(video_seconds(path) * rate) + 1
         if abs(found - expected) > self.tolerance * rate:
             raise MediaError(
                 f"{path}: {clip} has {found} frames of features, but the file "
-                f"is as long as {expected}, at {rate:g} a second: other "
-                "features, or another frames_per_second"
+                f"has {expected} at {rate:g} frames/s: correct the features or "
+                "frames_per_second"
             )
 
 
 class NumpyFeatures(PrecomputedFeatures):
-    """Features of others in NumPy files.
+    """Precomputed features in NumPy files.
 
-    One of `<folder>/<clip>.npy`, `[time, dim]`; `<folder>/<clip>.npz` with
-    such an array, and perhaps another one, `quality`, `[time]`; or a file a
-    frame, `<folder>/<clip>/<frame>.npy`, `[dim]`, in the order of the last
-    number in the file's name: frame 10 comes after frame 9.
+    For each clip one of `<folder>/<clip>.npy`, `[time, dim]`;
+    `<folder>/<clip>.npz` with such an array and, optionally, an array
+    `frame_validity`, `[time]`; or one file per frame,
+    `<folder>/<clip>/<frame>.npy`, `[dim]`, in the order of the last number in
+    the file name: frame 10 follows frame 9.
 
     Arguments
     ---------
     folder : str
-        Where they lie.
+        The folder.
     dim : int
-        Channels.
+        Feature channels.
     modality : str
-        "audio" or "visual": what they were made from.
+        "audio" or "visual".
     name : str
-        Name of the array in an NPZ file; needed if there are several.
+        Name of the array in an NPZ file, needed if there are several.
     frames_per_second : float
-        Rate of the features. If given, and if the clip's sound or video file
-        is there, the number of frames must fit its length.
+        Rate of the features, frames/s. If given, the number of frames is
+        checked against the wav or video file, where that exists.
     tolerance : float
-        s, by which the features may be longer or shorter than the file.
+        Allowed difference between features and file, s.
 
     Raises
     ------
@@ -194,15 +195,15 @@ class NumpyFeatures(PrecomputedFeatures):
             folder, dim, modality, frames_per_second, tolerance, name=name
         )
         if not self.path.is_dir():
-            raise UserError(f"{folder}: no such folder of features")
+            raise UserError(f"{folder}: no such folder")
 
     def find(self, clip):
-        """Finds the features of a clip, see `PrecomputedFeatures.find`."""
+        """Loads the arrays of a clip, see `PrecomputedFeatures.find`."""
         files = self.files(clip)
         if not files:
             raise MediaError(
-                f"{self.path}: has no features of {clip}, neither {clip}.npy "
-                f"nor {clip}.npz nor {clip}/<frame>.npy"
+                f"{self.path}: has no features of {clip}: add {clip}.npy, "
+                f"{clip}.npz or {clip}/<frame>.npy"
             )
         if files[0].parent == self.path:
             if files[0].suffix == ".npz":
@@ -213,8 +214,8 @@ class NumpyFeatures(PrecomputedFeatures):
             number = _frame_number(path)
             if number in frames:
                 raise MediaError(
-                    f"{path}: frame {number} is {frames[number].name}, too: "
-                    "the last number in a name must be that of its frame"
+                    f"{path}: {frames[number].name} is frame {number} too: "
+                    "rename them so that the last number is that of the frame"
                 )
             frames[number] = path
         arrays = [
@@ -224,7 +225,7 @@ class NumpyFeatures(PrecomputedFeatures):
         return np.stack(arrays), None, files[0].parent
 
     def files(self, clip):
-        """Names the files of a clip, see `PrecomputedFeatures.files`."""
+        """Lists the files of a clip, see `PrecomputedFeatures.files`."""
         for suffix in ("npy", "npz"):
             whole = self.path / f"{clip}.{suffix}"
             if whole.exists():
@@ -233,40 +234,40 @@ class NumpyFeatures(PrecomputedFeatures):
 
     def _from_npz(self, path):
         arrays = _load(path)
-        names = [self.name or name for name in arrays if name != "quality"]
+        names = [self.name or name for name in arrays if name != VALIDITY]
         if len({*names} & {*arrays}) != 1:
             raise MediaError(
-                f"{path}: has the arrays {', '.join(arrays)}: set name to "
-                "that of the features"
+                f"{path}: has arrays {', '.join(arrays)}: set name to that of "
+                "the features"
             )
-        return arrays[names[0]], arrays.get("quality"), path
+        return arrays[names[0]], arrays.get(VALIDITY), path
 
 
 class HDF5Features(PrecomputedFeatures):
-    """Features of others in one HDF5 file of any size.
+    """Precomputed features in one HDF5 file of any size.
 
-    A dataset a clip, `[time, dim]`, called as the clip. Or as a
-    `FeatureStore` has them: `features/<clip>`, and perhaps `quality/<clip>`,
-    `[time]`; so that its file can be given to somebody else.
+    Either one dataset per clip, `[time, dim]`, named after the clip; or as in
+    the file of a `FeatureStore`, which can thus be shared: `features/<clip>`
+    and, optionally, `frame_validity/<clip>`, `[time]`.
 
     Arguments
     ---------
     path : str
         The file.
     dim : int
-        Channels.
+        Feature channels.
     modality : str
-        "audio" or "visual": what they were made from.
+        "audio" or "visual".
     frames_per_second : float
-        Rate of the features. If given, and if the clip's sound or video file
-        is there, the number of frames must fit its length.
+        Rate of the features, frames/s. If given, the number of frames is
+        checked against the wav or video file, where that exists.
     tolerance : float
-        s, by which the features may be longer or shorter than the file.
+        Allowed difference between features and file, s.
 
     Raises
     ------
     UserError
-        If there is no such file, or it is none of HDF5.
+        If there is no such file, or it is not HDF5.
 
     Example
     -------
@@ -294,60 +295,62 @@ class HDF5Features(PrecomputedFeatures):
         return [self.path]
 
     def __getstate__(self):
-        """Leaves out the open file, which is of this process only."""
+        """Excludes the open file, which belongs to this process."""
         return {**vars(self), "_opened": (None, None)}
 
     def find(self, clip):
-        """Finds the features of a clip, see `PrecomputedFeatures.find`."""
+        """Loads the arrays of a clip, see `PrecomputedFeatures.find`."""
         file = self._file()
         features = file.get(f"features/{key_of(clip)}", file.get(clip))
         if not isinstance(features, h5py.Dataset):
             raise MediaError(
-                f"{self.path}: has no features of {clip}, neither a dataset "
-                f"{clip} nor features/{clip}"
+                f"{self.path}: has no features of {clip}: add a dataset {clip} "
+                f"or features/{clip}"
             )
-        quality = file.get(f"quality/{key_of(clip)}")
+        validity = file.get(f"{VALIDITY}/{key_of(clip)}")
         try:
             return (
                 features[()],
-                None if quality is None else quality[()],
+                None if validity is None else validity[()],
                 f"{self.path}: {clip}",
             )
         except OSError:
-            raise MediaError(f"{self.path}: {clip} is damaged")
+            raise MediaError(
+                f"{self.path}: {clip} is damaged: copy the file again"
+            )
 
     def _file(self):
-        """The file, opened once a process."""
+        """The HDF5 file, opened once per process and version."""
         identity = os.getpid(), self.version(None)
         if self._opened[0] != identity:
             check_file(self.path)
             try:
                 file = h5py.File(self.path, "r", locking=False)
             except OSError:
-                raise UserError(f"{self.path}: no HDF5 file, or a damaged one")
+                raise UserError(f"{self.path}: not an HDF5 file, or damaged")
             self._opened = identity, file
         return self._opened[1]
 
 
 def _load(path):
-    """An array, or those of an NPZ file by their names."""
+    """The array of an NPY file, or a dict with those of an NPZ file."""
     check_file(path)
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray) != (path.suffix == ".npy"):
-            raise ValueError("an array in place of several, or the reverse")
+            raise ValueError("NPY and NPZ confused")
         return loaded if path.suffix == ".npy" else dict(loaded)
-    except Exception:  # a damaged file fails in any way
+    except Exception:  # a damaged file raises errors of any type
         raise MediaError(f"{path}: not an array of numbers, or damaged")
 
 
 def _checked(array, shape, where):
-    """Makes sure that an array can be features; as float32."""
+    """Returns an array as float32, or explains why it cannot be used."""
     if array.dtype.kind not in "fiu":
         raise MediaError(f"{where}: not an array of numbers, or damaged")
     wrong = array.ndim != len(shape) or any(
-        isinstance(wanted, int) and wanted != found
-        for wanted, found in zip(shape, array.shape)
+        isinstance(expected, int) and expected != found
+        for expected, found in zip(shape, array.shape)
     )
     if wrong or not len(array):
         raise MediaError(

@@ -1,4 +1,4 @@
-"""What an encoder is given, stored for encoders that are trained."""
+"""Encoder inputs, stored for encoders that are fine-tuned."""
 
 from math import prod
 
@@ -9,13 +9,13 @@ from auxformer_lobes.features.face_base import FaceModelFeatures
 class RawInputs(Extractor):
     """Waveforms or face crops, as an extractor reads them for its encoder.
 
-    An encoder that is trained runs anew in each epoch; the media files need
-    to be read once all the same, for all encoders that are given the same.
+    A fine-tuned encoder runs in every epoch, but the media files are decoded
+    only once, for all encoders with the same input.
 
     Arguments
     ---------
     features : Extractor
-        One that encodes: `SpeechModelFeatures`, `ImageModelFeatures`.
+        One with an encoder: `SpeechModelFeatures`, `ImageModelFeatures`, ...
 
     Example
     -------
@@ -40,27 +40,29 @@ class RawInputs(Extractor):
         )
 
     def read(self, clip, path):
-        """Returns what the encoder would be given, see `Extractor.read`."""
+        """Reads the encoder input of a clip, see `Extractor.read`."""
         if not isinstance(self.features, FaceModelFeatures):
-            return self._flat(self.features.read(clip, path))
+            return self._flatten(self.features.read(clip, path))
         rate = self.features.frames_per_second
-        return self._of_frames(self.features.faces(path, rate))
+        return self._per_frame(self.features.faces(path, rate))
 
     def read_each(self, path):
-        """Returns every face, see `FaceFeatures.read_each`."""
+        """Reads every face, see `FaceFeatures.read_each`."""
         if not isinstance(self.features, FaceModelFeatures):
             found = self.features.read_each(path)
-            return [(faces, self._flat(reading)) for faces, reading in found]
+            return [(faces, self._flatten(each)) for faces, each in found]
         rate = self.features.frames_per_second
         return [
-            (faces, self._of_frames(faces))
-            for faces in self.features.faces.each(path, rate)
+            (faces, self._per_frame(faces))
+            for faces in self.features.faces.all_faces(path, rate)
         ]
 
-    def _of_frames(self, faces):
-        # Video models would give a quality to each window.
-        return self._flat(FaceModelFeatures.describe(self.features, faces))
+    def _per_frame(self, faces):
+        # Not the method of the subclass: video models give one validity a
+        # window.
+        return self._flatten(FaceModelFeatures.clip_input(self.features, faces))
 
-    def _flat(self, reading):
-        values, quality = reading
-        return ClipInput(values.reshape(len(values), self.dim), quality)
+    def _flatten(self, clip_input):
+        data, validity = clip_input
+        # [time, size, size, 3] to [time, dim]
+        return ClipInput(data.reshape(len(data), self.dim), validity)

@@ -1,4 +1,4 @@
-"""Hidden states of speech models: wav2vec 2.0, HuBERT and WavLM."""
+"""Hidden states of wav2vec 2.0, HuBERT and WavLM."""
 
 import os
 from functools import cached_property, partial
@@ -12,9 +12,9 @@ from transformers.utils import cached_file
 
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.checkpoints import (
+    assign_weights,
     digest,
     download,
-    fill,
     load_errors,
     load_model,
     read_weights,
@@ -23,7 +23,7 @@ from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
-# Names of torch before 2.0, and today's.
+# Weight normalization in state dicts of torch before 2.0, and since.
 WEIGHT_NORM = {
     "conv.weight_g": "conv.parametrizations.weight.original0",
     "conv.weight_v": "conv.parametrizations.weight.original1",
@@ -32,34 +32,41 @@ LAYERS = "encoder.layers."
 
 
 class SpeechModelFeatures(Extractor):
-    """Hidden states of a wav2vec 2.0, HuBERT or WavLM, 50 a second.
+    """Hidden states of wav2vec 2.0, HuBERT or WavLM, 50 frames/s.
 
     The encoder of the published system is `facebook/wav2vec2-large-robust`
-    with 12 of its 24 layers. The waveform is normalised to mean 0 and
-    variance 1, clip by clip, where the model's feature extractor says so
-    (`do_normalize`). The weights are read when they are first needed.
+    with 12 of its 24 layers. If the model's feature extractor asks for it
+    (`do_normalize`), each waveform is normalised to mean 0 and variance 1. The
+    weights are loaded at first use.
 
     Arguments
     ---------
     source : str
         Hugging Face hub name, or a local folder.
     save_path : str
-        Folder for what is downloaded.
+        Cache of the files from the hub.
     keep_layers : int
-        Transformer layers that are kept, from the first; None for all.
+        Transformer layers to keep, from the first; None for all.
     layer : str or int
-        "last": what the model puts out, after its final norm. A number, from
-        1: what this transformer layer puts out. "all": the input of the first
-        layer and what each layer puts out, side by side, for a `WeightedLayerSum`.
+        "last": the output of the model, after its final norm. A number, from
+        1: the output of this transformer layer. "all": the input of the first
+        layer and the outputs of all layers, concatenated, for a
+        `WeightedLayerSum`.
     weights : str
-        A state dict of the model with `keep_layers` layers, as the authors
-        of AuxFormer have one: `final_wav2vec.pt`, also `final_model.pt`. It
-        is read with `weights_only=True`: it cannot run code. Of `source`,
-        only the configuration is used then.
+        A state dict of the model with `keep_layers` layers, such as
+        `final_wav2vec.pt` or `final_model.pt` of the authors of AuxFormer. It
+        is read with `weights_only=True`, so that it cannot run code. `source`
+        then gives the configuration only.
     batch_seconds : float
-        s, of sound and padding in a batch; a longer clip is one by itself.
+        Audio per batch on the device, padding included, s; a longer clip is a
+        batch of its own.
     device : str
-        Where the model runs; by default a GPU if there is one.
+        Device of the model; by default a GPU if there is one.
+
+    Raises
+    ------
+    UserError
+        If the model cannot be used, or has no such layers.
 
     Example
     -------
@@ -101,21 +108,26 @@ class SpeechModelFeatures(Extractor):
             config = AutoConfig.from_pretrained(self.source, **safe)
             if config.model_type not in FAMILIES:
                 raise UserError(
-                    f"{source}: its model type is {config.model_type}; these "
-                    f"can be used: {', '.join(FAMILIES)}"
+                    f"{source}: its model type is {config.model_type}: choose "
+                    f"one of {', '.join(FAMILIES)}"
                 )
-            reader = AutoFeatureExtractor.from_pretrained(self.source, **safe)
+            processor = AutoFeatureExtractor.from_pretrained(
+                self.source, **safe
+            )
         self.num_layers = _num_layers(source, config, keep_layers, layer)
-        # Of a file with weights, which may go beyond the single layer.
+        # A file with weights may have layers above a single `layer`.
         self.file_layers = keep_layers or config.num_hidden_layers
         if layer == "all":
             self.layers = self.num_layers + 1
-        self.normalize = reader.do_normalize
+        self.normalize = processor.do_normalize
         self.convolutions = [*zip(config.conv_kernel, config.conv_stride)]
         if any(min(sizes) < 1 for sizes in self.convolutions):
-            raise UserError(f"{source}: conv_kernel or conv_stride below 1")
-        # Padding changes what group norm and batch norm make of a clip.
-        self.padded = config.feat_extract_norm == "layer" and not getattr(
+            raise UserError(
+                f"{source}: conv_kernel and conv_stride must be at least 1"
+            )
+        # Group norm and batch norm average over padding too: with them, only
+        # clips of one length form a batch.
+        self.may_pad = config.feat_extract_norm == "layer" and not getattr(
             config, "conv_pos_batch_norm", False
         )
         if weights is None:
@@ -135,17 +147,17 @@ class SpeechModelFeatures(Extractor):
         )
 
     def __getstate__(self):
-        """Leaves out the encoder: workers only read."""
+        """Excludes the encoder: workers only read."""
         return {k: v for k, v in vars(self).items() if k != "encoder"}
 
     @property
     def read_settings(self):
-        """None of the model, see `Extractor.read_settings`."""
+        """Those of the waveform, not of the model."""
         return {"sample_rate": self.sample_rate, "normalize": self.normalize}
 
     @cached_property
     def encoder(self):
-        """SpeechBrain's wrapper with the model, on the device."""
+        """SpeechBrain's wrapper of the model, on the device."""
         if self.weights is None:
             load = partial(load_model, self.source, self.folder)
         else:
@@ -158,79 +170,75 @@ class SpeechModelFeatures(Extractor):
             every_layer=self.layer == "all",
         )
         if isinstance(self.layer, int) and encoder.config.do_stable_layer_norm:
-            # The final norm, which follows the last layer of such a model.
+            # Such models apply a final norm after the last layer.
             encoder.model.encoder.layer_norm = torch.nn.Identity()
         return encoder.to(self.device)
 
     def read(self, clip, path):
-        """Returns the waveform of a clip, see `Extractor.read`."""
+        """Reads the waveform of a clip, see `Extractor.read`."""
         waveform = read_audio(path, self.sample_rate)
         if self.normalize:
-            # As transformers does, and over this clip without any padding.
+            # As in transformers, but always without padding.
             waveform = torch.nn.functional.layer_norm(
                 waveform, waveform.shape, eps=1e-7
             )
         return ClipInput(waveform)
 
     @torch.no_grad()
-    def encode(self, values):
-        """Returns the features of waveforms, see `Extractor.encode`."""
-        features = [None] * len(values)
-        for batch in self._batches(values):
-            encoded = self.run([values[i] for i in batch])
+    def encode(self, data):
+        """Encodes waveforms, see `Extractor.encode`."""
+        features = [None] * len(data)
+        for batch in self._batches(data):
+            encoded = self.encode_with_grad([data[i] for i in batch])
             for i, hidden in zip(batch, encoded):
                 features[i] = hidden.cpu()
         return features
 
-    def run(self, values):
-        """Encodes waveforms that have been read, for training too.
-
-        The encoder is frozen at first; where its parameters are set to
-        require gradients, the features have them. What a clip gives does not
-        depend on the clips beside it.
+    def encode_with_grad(self, data):
+        """Encodes waveforms, with gradients where parameters require them.
 
         Arguments
         ---------
-        values : list of torch.Tensor
-            The waveform of each clip, `[time]`.
+        data : list of torch.Tensor
+            Waveform of each clip, `[time]`.
 
         Returns
         -------
-        features : list of torch.Tensor
-            `[time, dim]` of each clip, on the device.
+        list of torch.Tensor
+            Features of each clip, `[time, dim]`, on the device.
         """
-        values = [self._at_least_a_frame(waveform) for waveform in values]
-        features = [None] * len(values)
-        for batch in self._batches(values):
-            waveforms, lens = batch_pad_right([values[i] for i in batch])
-            # Not `forward`, which would cut the gradients.
+        data = [self._pad_to_one_frame(waveform) for waveform in data]
+        features = [None] * len(data)
+        for batch in self._batches(data):
+            padded, lens = batch_pad_right([data[i] for i in batch])
+            # `forward` would run without gradients.
             hidden = self.encoder.extract_features(
-                waveforms.to(self.device),
+                padded.to(self.device),
                 lens.to(self.device) if lens.min() < 1 else None,
             )
             if self.layer == "all":
                 # [layers, batch, time, dim] to [batch, time, layers * dim]
                 hidden = hidden.permute(1, 2, 0, 3).flatten(2)
             for i, states in zip(batch, hidden):
-                features[i] = states[: self._num_frames(len(values[i]))]
+                features[i] = states[: self._num_frames(len(data[i]))]
         return features
 
-    def _at_least_a_frame(self, waveform):
-        least = 1  # sample
+    def _pad_to_one_frame(self, waveform):
+        samples = 1  # receptive field of one frame, from the last layer down
         for kernel, stride in reversed(self.convolutions):
-            least = (least - 1) * stride + kernel
-        missing = max(0, least - len(waveform))
+            samples = (samples - 1) * stride + kernel
+        missing = max(0, samples - len(waveform))
         return torch.nn.functional.pad(waveform, (0, missing))
 
-    def _batches(self, values):
-        """Groups clips of similar length, as many as fit into a batch."""
-        lengths = [len(waveform) for waveform in values]
+    def _batches(self, data):
+        """Yields lists of indices: clips of similar length that fit a batch."""
+        lengths = [len(waveform) for waveform in data]
         batch = []
         for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-            samples = (len(batch) + 1) * lengths[i]
+            samples = (len(batch) + 1) * lengths[i]  # padding included
             full = samples > self.batch_seconds * self.sample_rate
             longer = batch and lengths[i] > lengths[batch[0]]
-            if batch and (full or (longer and not self.padded)):
+            if batch and (full or (longer and not self.may_pad)):
                 yield batch
                 batch = []
             batch.append(i)
@@ -238,36 +246,37 @@ class SpeechModelFeatures(Extractor):
             yield batch
 
     def _num_frames(self, samples):
+        """Frames of a waveform without padding."""
         for kernel, stride in self.convolutions:
             samples = (samples - kernel) // stride + 1
         return samples
 
 
 class _Encoder(Wav2Vec2):
-    """SpeechBrain's wrapper, which is the same one for the three families.
+    """SpeechBrain's wrapper, the same for the three families.
 
-    With the lower layers only, and no random weights among them: SpeechBrain
-    leaves those that a file lacks as they are.
+    It keeps the lower layers only, and loads the model by `load`: SpeechBrain
+    would leave parameters that a file lacks random.
     """
 
     def __init__(self, source, save_path, num_layers, load, every_layer):
-        # The methods below are called while the parent is made.
+        # The constructor of the parent calls the methods below.
         self.num_layers = num_layers
         self.load = load
         self.every_layer = every_layer
         super().__init__(
             source, save_path, freeze=True, output_all_hiddens=every_layer
         )
-        # Waveforms come normalised, clip by clip.
+        # `SpeechModelFeatures.read` has normalised the waveforms.
         self.normalize_wav = False
 
     def override_config(self, config):
-        """Leaves out what is not needed, before it takes any memory."""
+        """Removes layers that are not needed before memory is allocated."""
         config.num_hidden_layers = self.num_layers
-        # It follows the transformer, and gives fewer frames.
+        # It would follow the transformer, at a lower frame rate.
         config.add_adapter = False
         if self.every_layer:
-            # A layer that is skipped in training would be missing.
+            # A layer skipped in training would be missing in the stack.
             config.layerdrop = 0.0
         return config
 
@@ -276,29 +285,29 @@ class _Encoder(Wav2Vec2):
 
 
 def _num_layers(source, config, keep_layers, layer):
-    """How many layers of a model its features need."""
+    """Number of layers to load; checks `keep_layers` and `layer`."""
     kept = config.num_hidden_layers
     if keep_layers is not None:
         if not isinstance(keep_layers, int) or not 1 <= keep_layers <= kept:
             raise UserError(
-                f"keep_layers: {keep_layers} is no whole number from 1 to "
-                f"{kept}: {source} has {kept} layers"
+                f"keep_layers must be an integer from 1 to {kept}, not "
+                f"{keep_layers}: {source} has {kept} layers"
             )
         kept = keep_layers
     if layer in ("last", "all"):
         return kept
     if not isinstance(layer, int) or not 1 <= layer <= kept:
         raise UserError(
-            f"layer: {layer} of {source} is neither last, nor all, nor a "
-            f"number from 1 to {kept}"
+            f"layer must be last, all or an integer from 1 to {kept}, not "
+            f"{layer}, for {source}"
         )
     return layer
 
 
 def _load_weights(path, file_layers, config):
-    """Builds a model with the state dict in a file of so many layers."""
+    """Builds a model from a state dict with `file_layers` layers."""
     state = read_weights(path)
-    # Saved from inside other modules, all names begin alike.
+    # A model saved as part of another module has a common prefix.
     prefix, dot, _ = os.path.commonprefix([*state]).rpartition(".")
     for name in [*state]:
         renamed = name[len(prefix + dot) :]
@@ -306,7 +315,8 @@ def _load_weights(path, file_layers, config):
             renamed = renamed.replace(old, new)
         state[renamed] = state.pop(name)
     layers = {k: k.split(".")[2] for k in state if k.startswith(LAYERS)}
-    # Those above a single layer; any other number of layers is a mistake.
+    # Drop the layers above a single `layer`. With any other number of layers
+    # the file is of another model, and `assign_weights` says so.
     if {*layers.values()} == {str(i) for i in range(file_layers)}:
         for name, number in layers.items():
             if int(number) >= config.num_hidden_layers:
@@ -314,10 +324,10 @@ def _load_weights(path, file_layers, config):
     state = {k: x for k, x in state.items() if not k.startswith("adapter.")}
     with torch.device("meta"):
         model = AutoModel.from_config(config)
-    # It masks inputs in training; not every file has it, nor every model.
+    # Used in pretraining only; not every file has it, nor every model.
     if hasattr(model, "masked_spec_embed"):
         state.setdefault("masked_spec_embed", torch.zeros(config.hidden_size))
     else:
         state.pop("masked_spec_embed", None)
-    fill(model, state, path)
+    assign_weights(model, state, path)
     return model

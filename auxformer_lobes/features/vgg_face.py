@@ -1,4 +1,4 @@
-"""VGG-Face: the face recognition network of Parkhi et al., BMVC 2015."""
+"""VGG-Face, the face recognition network of Parkhi et al., BMVC 2015."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -6,23 +6,27 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from auxformer_lobes.features.checkpoints import digest, fill, read_weights
+from auxformer_lobes.features.checkpoints import (
+    assign_weights,
+    digest,
+    read_weights,
+)
 from auxformer_lobes.features.face_base import FaceModelFeatures
 
 SIZE = 224
-MEAN = (129.186, 104.762, 93.594)  # RGB, of 0 to 255
+MEAN = (129.186, 104.762, 93.594)  # RGB, 0 to 255; subtracted in training
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # layers, channels
 
 
 class VggFace(nn.Sequential):
-    """VGG-16 up to its layer fc7, after the ReLU.
+    """VGG-16 up to layer fc7, after the ReLU.
 
-    Layers are named as in `vgg_face_dag.pth`, the public conversion of the
-    authors' weights to PyTorch.
+    Layers have the names of `vgg_face_dag.pth`, the public PyTorch conversion
+    of the authors' weights.
 
     Example
     -------
-    >>> with torch.device("meta"):  # shapes only: it has 134 million weights
+    >>> with torch.device("meta"):  # shapes only: it has 134 million parameters
     ...     crops = torch.empty(2, 224, 224, 3, dtype=torch.uint8)
     ...     VggFace()(crops).shape
     torch.Size([2, 4096])
@@ -47,40 +51,37 @@ class VggFace(nn.Sequential):
         super().__init__(layers)
 
     def forward(self, crops):
-        """Encodes faces.
+        """Maps crops `[batch, 224, 224, 3]`, RGB, to features `[batch, 4096]`.
 
         Arguments
         ---------
         crops : torch.Tensor
-            `[batch, 224, 224, 3]`, uint8, RGB.
+            uint8, or floats from 0 to 255.
 
         Returns
         -------
-        vectors : torch.Tensor
-            `[batch, 4096]`.
+        torch.Tensor
         """
         pixels = crops.float() - torch.tensor(MEAN, device=crops.device)
         return super().forward(pixels.movedim(-1, 1))
 
 
 class VggFaceFeatures(FaceModelFeatures):
-    """One vector a frame by VGG-Face: its layer fc7, 4096 numbers.
+    """Layer fc7 of VGG-Face for each frame, 4096 dims.
 
     Arguments
     ---------
     weights : str
-        `vgg_face_dag.pth`, or another state dict with its names. It is read
-        with `weights_only=True`: it cannot run code.
+        `vgg_face_dag.pth`, or another state dict with its names; read with
+        `weights_only=True`, so that it cannot run code.
     faces : FaceTracker
-        Finds the face; its `size` is 224. By default one with no other
-        choices.
+        Finds the face; its `size` is 224. By default a tracker of that size.
     frames_per_second : float
-        Constant rate of the features; by default that of the video.
+        Constant frame rate, frames/s; by default that of the video.
     batch_frames : int
-        Frames that are encoded together, of any clips: as many as the
-        device's memory takes.
+        Frames per batch on the device, across clips.
     device : str
-        Where the model runs; by default a GPU if there is one.
+        Device of the model; by default a GPU if there is one.
 
     Raises
     ------
@@ -114,13 +115,13 @@ class VggFaceFeatures(FaceModelFeatures):
         )
 
     def load(self):
-        """Reads the weights, see `FaceModelFeatures.load`."""
+        """Loads the weights, see `FaceModelFeatures.load`."""
         state = {
             name: weights
             for name, weights in read_weights(self.weights).items()
-            if not name.startswith("fc8.")  # which person it is
+            if not name.startswith("fc8.")  # classifies identities
         }
         with torch.device("meta"):
             model = VggFace()
-        fill(model, state, self.weights)
+        assign_weights(model, state, self.weights)
         return model

@@ -1,4 +1,4 @@
-"""Features of face crops by the vision models of Hugging Face."""
+"""Features of face crops from Hugging Face vision models."""
 
 from inspect import signature
 from math import prod
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import MODEL_MAPPING, AutoConfig, AutoImageProcessor
 
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.features.checkpoints import (
     digest,
     download,
@@ -17,8 +18,8 @@ from auxformer_lobes.features.checkpoints import (
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.utils.errors import UserError
 
-# Tokens that stand before those of the patches.
-FIRST_TOKENS = (
+# Parameters of the tokens that precede the patch tokens.
+PREFIX_TOKENS = (
     "cls_token",
     "class_embedding",
     "distillation_token",
@@ -27,14 +28,15 @@ FIRST_TOKENS = (
 
 
 class VisionModel(torch.nn.Module):
-    """A vision model that takes pictures as they are, and gives vectors.
+    """Maps images, RGB from 0 to 255, to pooled vectors.
 
     Arguments
     ---------
     model : torch.nn.Module
-        A vision model of Hugging Face.
+        A Hugging Face vision model.
     colours : torch.Tensor
-        `[4, 3]`, what the model takes for black, red, green and blue.
+        `[4, 3]`: pixel values of black, red, green and blue as the model
+        expects them. They define its affine colour normalization.
     pooling : str
         "pooled", "cls" or "mean", see `ImageModelFeatures`.
 
@@ -54,48 +56,48 @@ class VisionModel(torch.nn.Module):
         self.register_buffer("black", colours[0])
         self.register_buffer("slopes", (colours[1:] - colours[0]) / 255)
         self.pooling = pooling
-        self.first_tokens = sum(
+        self.prefix_tokens = sum(
             prod(weights.shape[:-1])
             for name, weights in model.named_parameters()
-            if name.endswith(FIRST_TOKENS)
+            if name.endswith(PREFIX_TOKENS)
         )
 
-    def forward(self, pictures):
-        """Encodes pictures.
+    def forward(self, images):
+        """Encodes images, or windows of images.
 
         Arguments
         ---------
-        pictures : torch.Tensor
-            `[batch, size, size, 3]`, uint8, RGB; for a video model
+        images : torch.Tensor
+            `[batch, size, size, 3]`, RGB from 0 to 255; for a video model
             `[batch, time, size, size, 3]`.
 
         Returns
         -------
-        vectors : torch.Tensor
+        torch.Tensor
             `[batch, dim]`.
         """
-        pixels = pictures.float() @ self.slopes + self.black
+        pixels = images.float() @ self.slopes + self.black
         output = self.model(pixel_values=pixels.movedim(-1, -3))
         pooled = getattr(output, "pooler_output", None)
         if self.pooling == "pooled" and pooled is not None:
-            return pooled.flatten(1)  # some are [batch, channels, 1, 1]
+            return pooled.flatten(1)  # ResNet: [batch, channels, 1, 1]
         hidden = output.last_hidden_state
         if hidden.ndim == 4:  # [batch, channels, height, width]
             return hidden.mean((2, 3))
-        if self.pooling != "mean" and self.first_tokens:
+        if self.pooling != "mean" and self.prefix_tokens:
             return hidden[:, 0]
-        return hidden[:, self.first_tokens :].mean(1)
+        return hidden[:, self.prefix_tokens :].mean(1)
 
 
 class _VisionFeatures(FaceModelFeatures):
-    """What image models and video models have in common."""
+    """Base of image and video models."""
 
     def __init__(self, source, save_path, pooling, **settings):
         self.source = str(source)
         self.folder = download(source, save_path)
         with load_errors(source):
             self.config, self.options = self._model_config()
-            size, self.colours = self._ask_processor()
+            size, self.colours = self._probe_processor()
             dim = self._dim(size, pooling)
         super().__init__(
             dim,
@@ -107,62 +109,65 @@ class _VisionFeatures(FaceModelFeatures):
         )
 
     def _model_config(self):
-        """Configuration of the part for pictures, and options to build it."""
+        """Configuration of the vision tower, and options to build it."""
         config = AutoConfig.from_pretrained(
             self.folder, trust_remote_code=False
         )
         config = getattr(config, "vision_config", config)
-        kind = MODEL_MAPPING.get(type(config), None)
-        if kind is None:
+        model_class = MODEL_MAPPING.get(type(config), None)
+        if model_class is None:
             raise UserError(
-                f"{self.source}: its pictures are for a {config.model_type}, "
-                "which AutoModel does not know"
+                f"{self.source}: AutoModel has no vision model of type "
+                f"{config.model_type}: choose another model"
             )
-        taken = signature(kind.forward).parameters.values()
-        names = {each.name for each in taken}
+        parameters = signature(model_class.forward).parameters.values()
+        names = {each.name for each in parameters}
         needed = {
             each.name
-            for each in taken
+            for each in parameters
             if each.default is each.empty and each.kind != each.VAR_KEYWORD
         }
         if "pixel_values" not in names or needed - {"self", "pixel_values"}:
             raise UserError(
-                f"{self.source}: a {kind.__name__} takes more than square "
-                "pictures, or none: choose another model"
+                f"{self.source}: {model_class.__name__} needs other inputs than "
+                "square images: choose another model"
             )
-        # A masked autoencoder shall see the whole picture.
+        # A masked autoencoder would drop most patches.
         if hasattr(config, "mask_ratio"):
             config.mask_ratio = 0.0
-        # Classifiers lack this layer, and it would be random.
-        if "add_pooling_layer" in signature(kind).parameters:
+        # Checkpoints of classifiers lack this layer; it would be random.
+        if "add_pooling_layer" in signature(model_class).parameters:
             return config, {"add_pooling_layer": False}
         return config, {}
 
-    def _ask_processor(self):
-        """Size and colours of the pictures that the model takes.
+    def _probe_processor(self):
+        """Image size and colour normalization that the model expects.
 
-        Every kind of image processor writes them down in another way. So it
-        is given pictures of one colour each; what it does to colours is
-        linear.
+        Each class of image processor has its own options for them. Since every
+        colour normalization is affine, four images of one colour each
+        determine it: black, red, green and blue.
         """
         processor = AutoImageProcessor.from_pretrained(
             self.folder, trust_remote_code=False
         )
         black_red_green_blue = 255 * np.eye(4, 3, k=-1, dtype=np.uint8)
-        pictures = [
+        images = [
             np.tile(colour, (512, 512, 1)) for colour in black_red_green_blue
         ]
-        # [4, 3, height, width], or [1, 4, 3, height, width] of one for videos
-        pixels = processor(pictures, return_tensors="pt").pixel_values
+        # [4, 3, height, width], or [1, 4, 3, height, width] for video models
+        pixels = processor(images, return_tensors="pt").pixel_values
         *_, channels, height, width = pixels.shape
         if pixels.ndim < 4 or channels != 3 or height != width:
-            raise UserError(f"{self.source}: does not take square pictures")
+            raise UserError(
+                f"{self.source}: does not take square images: choose another "
+                "model"
+            )
         centre = pixels[..., height // 2, width // 2]
-        # Cloned, or workers would get the pictures around it.
+        # Cloned: a view would pickle the whole images for the workers.
         return height, centre.reshape(4, 3).float().clone()
 
     def load(self):
-        """Loads the model, see `FaceModelFeatures.load`."""
+        """Loads the vision tower, see `FaceModelFeatures.load`."""
         model = load_model(
             self.source, self.folder, config=self.config, **self.options
         )
@@ -170,41 +175,39 @@ class _VisionFeatures(FaceModelFeatures):
 
 
 class ImageModelFeatures(_VisionFeatures):
-    """One vector a frame by any image model that `AutoModel` knows.
+    """One vector per frame from any image model that `AutoModel` knows.
 
     ViT, DeiT, BEiT, DINOv2, ConvNeXt, Swin, ResNet, and the vision towers of
-    CLIP and SigLIP, whose text towers are not loaded; checkpoints of
-    classifiers too, without the classifier. The faces come in the size and
-    in the colours that the model's image processor gives, and need no other
-    preparation. A checkpoint that lacks weights of its model is an error.
+    CLIP and SigLIP, without their text towers; also checkpoints of
+    classifiers, without the classifier. Crops are sized and normalized as the
+    model's image processor does. A checkpoint that lacks weights of its model
+    is an error.
 
     Arguments
     ---------
     source : str
         Hugging Face hub name, or a local folder.
     save_path : str
-        Folder for what is downloaded.
+        Cache of the files from the hub.
     faces : FaceTracker
-        Finds the face; its `size` is that of the model. By default one with
-        no other choices.
+        Finds the face; its `size` is that of the model. By default a tracker
+        of that size.
     frames_per_second : float
-        Constant rate of the features; by default that of the video.
+        Constant frame rate, frames/s; by default that of the video.
     pooling : str
-        How a picture becomes one vector. "pooled": the model's own output
-        for the whole picture, where its checkpoints always have the weights
-        for that (CLIP, SigLIP, DINOv2, ConvNeXt), else as "cls". "cls": the
-        class token; where there is none (Swin), as "mean". "mean": the mean
-        of all patches.
+        How an image becomes one vector. "pooled": the model's own pooled
+        output, where its checkpoints always have the weights for it (CLIP,
+        SigLIP, DINOv2, ConvNeXt), otherwise as "cls". "cls": the class token,
+        or, without one (Swin), as "mean". "mean": the mean of all patches.
     batch_frames : int
-        Frames that are encoded together, of any clips: as many as the
-        device's memory takes.
+        Frames per batch on the device, across clips.
     device : str
-        Where the model runs; by default a GPU if there is one.
+        Device of the model; by default a GPU if there is one.
 
     Raises
     ------
     UserError
-        If the model cannot be loaded, or is none for pictures.
+        If the model cannot be loaded, or is not an image model.
 
     Example
     -------
@@ -234,7 +237,9 @@ class ImageModelFeatures(_VisionFeatures):
         device=None,
     ):
         if pooling not in ("pooled", "cls", "mean"):
-            raise UserError(f"pooling: {pooling}: not pooled, cls or mean")
+            raise UserError(
+                f"pooling must be pooled, cls or mean, not {pooling}"
+            )
         super().__init__(
             source,
             save_path,
@@ -248,9 +253,10 @@ class ImageModelFeatures(_VisionFeatures):
     def _dim(self, size, pooling):
         if hasattr(self.config, "num_frames"):
             raise UserError(
-                f"{self.source}: a video model: take VideoModelFeatures"
+                f"{self.source}: a video model: use VideoModelFeatures"
             )
-        # Configurations name it in many ways; a model without memory tells.
+        # Each configuration names it differently: run the model on the meta
+        # device instead.
         with torch.device("meta"):
             model = MODEL_MAPPING[type(self.config)](
                 self.config, **self.options
@@ -260,38 +266,37 @@ class ImageModelFeatures(_VisionFeatures):
 
 
 class VideoModelFeatures(_VisionFeatures):
-    """Vectors of windows of a clip by any video model `AutoModel` knows.
+    """One vector per window from any video model that `AutoModel` knows.
 
     VideoMAE, ViViT, TimeSformer. A window has as many frames as the model
-    takes, its vector is the mean of all patches, and there are
-    `frames_per_second / hop` windows a second. Where the clip ends before
-    the last window does, its last frame is repeated. The quality of a window
-    is the median of those of its frames.
+    takes; its vector is the mean of all patches. There are
+    `frames_per_second / hop` windows/s. The last window repeats the last frame
+    of the clip if necessary. The validity of a window is the median of that of
+    its frames.
 
     Arguments
     ---------
     source : str
         Hugging Face hub name, or a local folder.
     save_path : str
-        Folder for what is downloaded.
+        Cache of the files from the hub.
     faces : FaceTracker
-        Finds the face; its `size` is that of the model. By default one with
-        no other choices.
+        Finds the face; its `size` is that of the model. By default a tracker
+        of that size.
     frames_per_second : float
-        Constant rate of the frames in a window; VideoMAE was trained at
+        Constant frame rate within a window, frames/s; VideoMAE was trained at
         about 7.5, with 16 frames in a window. None for that of the video.
     hop : int
-        Frames from one window to the next, at most a window.
+        Frames from one window to the next, at most the length of a window.
     batch_frames : int
-        Frames that are encoded together, of any windows and clips: as many
-        as the device's memory takes.
+        Frames per batch on the device, across windows and clips.
     device : str
-        Where the model runs; by default a GPU if there is one.
+        Device of the model; by default a GPU if there is one.
 
     Raises
     ------
     UserError
-        If the model cannot be loaded, or is none for videos.
+        If the model cannot be loaded, or is not a video model.
 
     Example
     -------
@@ -336,27 +341,27 @@ class VideoModelFeatures(_VisionFeatures):
         self.batch_size = max(1, batch_frames // self.config.num_frames)
         if not 1 <= hop <= self.config.num_frames:
             raise UserError(
-                f"hop: {hop}: {source} takes {self.config.num_frames} frames, "
-                "so choose from 1 to that"
+                f"hop must be from 1 to {self.config.num_frames}, the frames "
+                f"of a window of {source}, not {hop}"
             )
 
     def _dim(self, size, pooling):
         if not hasattr(self.config, "num_frames"):
             raise UserError(
-                f"{self.source}: no video model: take ImageModelFeatures"
+                f"{self.source}: not a video model: use ImageModelFeatures"
             )
         return self.config.hidden_size
 
-    def describe(self, faces):
-        """Crops, quality of each window, see `FaceFeatures.describe`."""
-        reading = super().describe(faces)
-        windows = self.inputs(reading.quality)
-        return reading._replace(
-            quality=torch.stack([window.median() for window in windows])
+    def clip_input(self, faces):
+        """Crops, and the validity of each window."""
+        data, validity = super().clip_input(faces)
+        windows = self.model_inputs(validity)
+        return ClipInput(
+            data, torch.stack([window.median() for window in windows])
         )
 
-    def inputs(self, crops):
-        """Cuts a clip into windows.
+    def model_inputs(self, crops):
+        """Splits a clip into windows.
 
         Arguments
         ---------
@@ -365,13 +370,13 @@ class VideoModelFeatures(_VisionFeatures):
 
         Returns
         -------
-        windows : list of torch.Tensor
-            `[num_frames, ...]` each.
+        list of torch.Tensor
+            Windows, `[num_frames, ...]`.
         """
         length = self.config.num_frames
         ends = max(1, len(crops) - length + self.hop)
         windows = [crops[i : i + length] for i in range(0, ends, self.hop)]
         last = windows[-1]
-        rest = last[-1:].repeat_interleave(length - len(last), 0)
-        windows[-1] = torch.cat([last, rest])
+        padding = last[-1:].repeat_interleave(length - len(last), 0)
+        windows[-1] = torch.cat([last, padding])
         return windows

@@ -169,14 +169,14 @@ class ClipFeatures:
         usable = []
         for clip in clips:
             if modality in clip.readings:
-                quality = clip.readings[modality].quality
+                quality = clip.readings[modality].frame_validity
                 if quality is None or quality.any():
                     usable.append(clip)
                 else:
                     clip.missing[modality] = "no face in any frame"
         if not usable:
             return {}
-        values = [clip.readings[modality].values for clip in usable]
+        values = [clip.readings[modality].data for clip in usable]
         if modality not in self.encoders:
             values = self.extractors[modality].encode(values)
         features = {}
@@ -204,7 +204,7 @@ class ClipFeatures:
             raise MediaError("its features are not finite")
         if x.dtype != torch.uint8:
             x = x.float()
-        quality = clip.readings[modality].quality
+        quality = clip.readings[modality].frame_validity
         trusted = 1.0
         if quality is not None:
             if len(quality) != len(x):  # of a window of a timeline

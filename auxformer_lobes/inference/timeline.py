@@ -285,7 +285,7 @@ def _cut(sections, start, end):
     seen = {
         face: reading
         for face, reading in faces.items()
-        if reading.quality is None or reading.quality.any()
+        if reading.frame_validity is None or reading.frame_validity.any()
     }
     if seen or not faces:
         return seen or reason

@@ -1,26 +1,24 @@
-"""Sound and pictures out of any file that FFmpeg reads: WAV, FLV, MP4, AVI.
+"""Reads audio and images from any file that FFmpeg decodes: WAV, FLV, MP4, AVI.
 
-Durations and frame counts in headers are not looked at, they are often
-wrong: what can be decoded counts.
+Durations and frame counts come from the streams: those in headers are often
+wrong.
 """
 
 from contextlib import contextmanager
 from math import gcd
 
-import av
 import numpy as np
 import torch
 import torchaudio
-from av.video.reformatter import VideoReformatter
 
 from auxformer_lobes.utils.errors import MediaError
 
 LFS_POINTER = b"version https://git-lfs"
-LONGEST_GAP = 60  # s without a picture, beyond which a file is damaged
+MAX_GAP = 60  # s between two images; a longer gap means a damaged file
 
 
 def check_file(path):
-    """Makes sure that a file is there and is not a placeholder.
+    """Checks that a file can be read and is not a placeholder.
 
     Arguments
     ---------
@@ -54,21 +52,28 @@ def check_file(path):
 
 @contextmanager
 def open_media(path):
-    """Opens a media file; whatever FFmpeg finds wrong is a `MediaError`.
+    """Opens a media file; errors of FFmpeg become `MediaError`s.
 
     Arguments
     ---------
     path : str
-        A sound or video file.
+        A wav or video file.
 
     Yields
     ------
     container : av.container.InputContainer
         The open file.
+
+    Raises
+    ------
+    MediaError
+        If the file cannot be decoded.
     """
+    import av
+
     check_file(path)
     try:
-        # Tags in old files come in any encoding, and nobody reads them here.
+        # Tags of old files may be in any encoding; they are not used.
         with av.open(str(path), metadata_errors="ignore") as container:
             yield container
     except av.FFmpegError as error:
@@ -76,27 +81,25 @@ def open_media(path):
 
 
 def read_audio(path, sample_rate=16000):
-    """Reads the sound of any sound or video file.
-
-    Several channels are averaged.
+    """Reads the audio of a wav or video file, averaged over its channels.
 
     Arguments
     ---------
     path : str
-        A sound or video file.
+        A wav or video file.
     sample_rate : int
-        Hz, of the returned waveform.
+        Sample rate of the returned waveform, Hz.
 
     Returns
     -------
-    waveform : torch.Tensor
-        `[time]`, float32, full scale from -1 to 1.
+    torch.Tensor
+        Waveform `[time]`, float32, full scale from -1 to 1.
 
     Raises
     ------
     MediaError
-        If the file is missing, a Git LFS pointer, empty or not media, has no
-        sound, or samples that are not finite.
+        If the file cannot be decoded, or has no audio, no valid sample rate,
+        or samples that are not finite.
 
     Example
     -------
@@ -116,12 +119,13 @@ def read_audio(path, sample_rate=16000):
     if not samples:
         raise MediaError(f"{path}: its audio stream has no samples")
     if len(rates) > 1:
-        raise MediaError(f"{path}: changes its sample rate")
+        raise MediaError(f"{path}: its sample rate changes")
     (rate,) = rates
-    # Resampling from a rate without a large common divisor takes minutes.
+    # Without a large common divisor, the resampling filter is huge and takes
+    # minutes. No recorder writes such rates.
     if rate < 4000 or rate / gcd(rate, sample_rate) > 5000:
         raise MediaError(
-            f"{path}: its sample rate, {rate} Hz, cannot be right: damaged?"
+            f"{path}: its sample rate of {rate} Hz is implausible: damaged?"
         )
     waveform = torch.from_numpy(np.concatenate(samples))
     if not waveform.isfinite().all():
@@ -130,17 +134,17 @@ def read_audio(path, sample_rate=16000):
 
 
 def mono(frame):
-    """Averages the channels of some decoded sound.
+    """Averages the channels of a decoded audio frame.
 
     Arguments
     ---------
     frame : av.AudioFrame
-        In any format.
+        In any sample format.
 
     Returns
     -------
     np.ndarray
-        `[time]`, float32, full scale from -1 to 1.
+        Waveform `[time]`, float32, full scale from -1 to 1.
     """
     samples = frame.to_ndarray()
     if frame.format.is_packed:
@@ -154,33 +158,31 @@ def mono(frame):
 
 
 def read_frames(path, frames_per_second=None):
-    """Reads the pictures of a video file, one after the other.
+    """Reads the images of a video file, one at a time.
 
     Arguments
     ---------
     path : str
         A video file.
     frames_per_second : float
-        If given, frames are repeated or left out so that they come at this
-        constant rate, each the nearest in time. By default all frames come
-        as they are, at times that need not be regular.
+        Constant rate at which to sample the images, each the nearest in time,
+        frames/s. By default every image, at its own time.
 
     Yields
     ------
     time : float
         s.
-    frame : np.ndarray
+    image : np.ndarray
         `[height, width, 3]`, uint8, RGB, upright.
 
     Raises
     ------
     MediaError
-        If the file is missing, a Git LFS pointer, empty or not media, or has
-        no pictures.
+        If the file cannot be decoded, or has no images, or none with times.
 
     Example
     -------
-    >>> import tempfile
+    >>> import av, tempfile
     >>> path = tempfile.mkdtemp() + "/grey.avi"
     >>> with av.open(path, "w") as container:
     ...     stream = container.add_stream("mpeg4", rate=25)
@@ -189,26 +191,27 @@ def read_frames(path, frames_per_second=None):
     ...         frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
     ...         container.mux(stream.encode(frame))
     ...     container.mux(stream.encode(None))
-    >>> [round(time, 2) for time, frame in read_frames(path)]
+    >>> [round(time, 2) for time, image in read_frames(path)]
     [0.0, 0.04, 0.08, 0.12, 0.16]
     """
+    from av.video.reformatter import VideoReformatter
+
     frames = _decoded_frames(path)
     if frames_per_second is not None:
         frames = _at_constant_rate(frames, frames_per_second)
-    # One for all frames: to make it takes longer than to use it.
+    # Shared by all frames: creating it takes longer than using it.
     converter = VideoReformatter()
     for time, frame in frames:
-        # A phone held upright writes lying pictures and their rotation.
+        # An upright phone stores landscape images, and a rotation.
         turns = round(frame.rotation / 90)
-        picture = converter.reformat(frame, format="rgb24").to_ndarray()
-        yield time, np.rot90(picture, turns)
+        image = converter.reformat(frame, format="rgb24").to_ndarray()
+        yield time, np.rot90(image, turns)
 
 
-def picture_seconds(path):
+def video_seconds(path):
     """Time from the first to the last frame of a video file.
 
-    The header's duration is not asked, and only the first frame is decoded,
-    since all of them take ten times as long.
+    Only the first frame is decoded; decoding all takes ten times as long.
 
     Arguments
     ---------
@@ -223,25 +226,25 @@ def picture_seconds(path):
     Raises
     ------
     MediaError
-        If the file is missing, a Git LFS pointer, empty or not media, or has
-        no pictures.
+        If the file cannot be decoded, or has no images.
     """
     times = []
-    pictures = []
+    frames = []
     with open_media(path) as container:
         if not container.streams.video:
             raise MediaError(f"{path}: has no video stream")
         stream = container.streams.video[0]
         for packet in container.demux(stream):
-            pictures = pictures or packet.decode()
+            frames = frames or packet.decode()
             if packet.pts is not None:
                 times.append(packet.pts)
-        if not pictures:
-            raise MediaError(f"{path}: its video stream has no pictures")
+        if not frames:
+            raise MediaError(f"{path}: its video stream has no images")
         return float((max(times) - min(times)) * stream.time_base)
 
 
 def _decoded_frames(path):
+    """Yields time (s) and frame, in order."""
     with open_media(path) as container:
         if not container.streams.video:
             raise MediaError(f"{path}: has no video stream")
@@ -249,33 +252,33 @@ def _decoded_frames(path):
         for frame in container.decode(video=0):
             if frame.time is None:
                 raise MediaError(
-                    f"{path}: its pictures have no times: put them into a "
-                    f"container with `ffmpeg -i {path} {path}.mp4`"
+                    f"{path}: its images have no times: convert it with "
+                    f"`ffmpeg -i {path} {path}.mp4`"
                 )
-            if time is not None and abs(frame.time - time) > LONGEST_GAP:
+            if time is not None and abs(frame.time - time) > MAX_GAP:
                 raise MediaError(
                     f"{path}: its times jump from {time:.1f} s to "
-                    f"{frame.time:.1f} s"
+                    f"{frame.time:.1f} s: damaged?"
                 )
             time = frame.time
             yield time, frame
     if frame is None:
-        raise MediaError(f"{path}: its video stream has no pictures")
+        raise MediaError(f"{path}: its video stream has no images")
 
 
 def _at_constant_rate(frames, rate):
-    """Repeats and drops frames; the first one is at the first time."""
+    """Repeats or drops frames, starting with the first at its own time."""
     count = 0
     previous = None
     for time, frame in frames:
         if previous is None:
             start, previous = time, (time, frame)
-        # All times that are nearer to the previous frame than to this one.
-        while (wanted := start + count / rate) < (previous[0] + time) / 2:
-            yield wanted, previous[1]
+        # All target times nearer to the previous frame than to this one.
+        while (target := start + count / rate) < (previous[0] + time) / 2:
+            yield target, previous[1]
             count += 1
         previous = time, frame
-    # Many containers round their times to ms.
-    while (wanted := start + count / rate) < previous[0] + 0.001:
-        yield wanted, previous[1]
+    # Many containers round times to ms.
+    while (target := start + count / rate) < previous[0] + 0.001:
+        yield target, previous[1]
         count += 1

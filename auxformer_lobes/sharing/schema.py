@@ -194,7 +194,9 @@ CLASSES = {
     "auxformer_lobes.features.finetuned.FineTunedEncoder": {
         "features": _ref("audio_features", "visual_features"),
         "freeze": _FLAG,
-        "frozen": _several(_text(r"[\w.]{1,200}", "a part of the model")),
+        "frozen_modules": _several(
+            _text(r"[\w.]{1,200}", "a part of the model")
+        ),
         "gradient_checkpointing": _FLAG,
     },
     "auxformer_lobes.nnet.normalization.FeatureNorm": {

@@ -1,1 +1,1 @@
-"""Invented people who speak and show emotions: data for demos and tests."""
+"""Synthetic voices, faces, raters and corpora, for demos and tests."""

@@ -1,4 +1,4 @@
-"""Makes an invented corpus into a folder: as a whole, once, over nothing else."""
+"""Writes a synthetic corpus to a folder, completely or not at all."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from scipy.signal import resample_poly
 from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from auxformer_lobes.testing.films import write_film
+from auxformer_lobes.testing.videos import write_video
 from auxformer_lobes.testing.voices import SAMPLE_RATE
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
@@ -28,57 +28,59 @@ TITLE = "synthetic: auxformer_lobes demo corpus, no real person"
 
 
 def make_corpus(folder, make, version, seed, num_workers, **sizes):
-    """Makes a corpus, or leaves it as it is if it is there already.
+    """Makes a corpus, unless the same one exists.
 
-    The file `demo_corpus.json` in it says what it was made with. A corpus
-    that is not finished has another place.
+    The file `demo_corpus.json` in it holds the options. The corpus is made in a
+    temporary folder, and moved when it is complete.
 
     Arguments
     ---------
     folder : str or pathlib.Path
-        Where to make it. An older demo corpus there is replaced.
+        Folder of the corpus; another demo corpus in it is replaced.
     make : callable
-        Fills the empty folder that it is given.
+        Fills an empty folder.
     version : int
-        Counts changes of what is made: older corpora are made again.
+        Version of `make`: corpora of other versions are made again.
     seed : int
-        Of what is made.
+        Seed of all random numbers.
     num_workers : int
-        Processes that work side by side.
+        Number of parallel processes.
     **sizes
-        What is made, and the most of it: ``actors=(16, 91)``.
+        Name to (value, maximum): `actors=(16, 91)`.
 
     Raises
     ------
     UserError
-        If the folder holds something else, or a number is out of range.
+        If the folder holds anything else, or a number is out of range.
 
     Example
     -------
     >>> folder = getfixture("tmp_path") / "corpus"
     >>> make_corpus(
-    ...     folder, lambda x: None, 1, seed=0, num_workers=1, films=(2, 9)
+    ...     folder, lambda x: None, 1, seed=0, num_workers=1, videos=(2, 9)
     ... )
     >>> (folder / "demo_corpus.json").read_text()
-    '{"synthetic": true, "version": 1, "films": 2, "seed": 0}'
+    '{"synthetic": true, "version": 1, "videos": 2, "seed": 0}'
     """
     folder = Path(folder).resolve()
-    for option, value, least, most in (
-        *((size, value, 1, most) for size, (value, most) in sizes.items()),
+    for option, value, minimum, maximum in (
+        *((size, value, 1, limit) for size, (value, limit) in sizes.items()),
         ("seed", seed, 0, 2**32 - 1),
         ("workers", num_workers, 1, 64),
     ):
-        if not least <= value <= most:
-            raise UserError(f"{option}: {value} is not in {least} to {most}")
+        if not minimum <= value <= maximum:
+            raise UserError(
+                f"{option} must be from {minimum} to {maximum}, not {value}"
+            )
     options = {size: value for size, (value, _) in sizes.items()}
     options = {"synthetic": True, "version": version, **options, "seed": seed}
     options = json.dumps(options)
     if (folder / MARKER).is_file():
         if (folder / MARKER).read_text("utf-8") == options:
-            logger.info(f"{folder}: the demo corpus is there already")
+            logger.info(f"{folder}: the demo corpus exists")
             return
     elif folder.is_file() or folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder}: not a demo corpus; name a new folder")
+        raise UserError(f"{folder}: not a demo corpus: name a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".demo") as work:
         made = Path(work) / folder.name
@@ -87,27 +89,26 @@ def make_corpus(folder, make, version, seed, num_workers, **sizes):
         (made / MARKER).write_text(options, "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(made, folder)
-    logger.info(f"{folder}: demo corpus made (synthetic)")
+    logger.info(f"{folder}: demo corpus written (synthetic)")
 
 
-def chance(seed, *names):
-    """Returns random numbers that depend on the seed and some names only.
+def rng_for(seed, *names):
+    """Random generator that depends only on the seed and the names.
 
     Arguments
     ---------
     seed : int
-        Of the corpus.
+        Seed of the corpus.
     *names : str
-        Of a clip, and what the numbers are for.
+        Name of a clip, and the purpose of the numbers.
 
     Returns
     -------
     numpy.random.Generator
-        The same for the same arguments.
 
     Example
     -------
-    >>> int(chance(0, "clip", "voice").integers(100))
+    >>> int(rng_for(0, "clip", "voice").integers(100))
     59
     """
     return np.random.default_rng(
@@ -116,24 +117,24 @@ def chance(seed, *names):
 
 
 def make_clips(make_clip, clips, num_workers):
-    """Makes clips side by side and shows the progress.
+    """Makes clips in parallel processes, with a progress bar.
 
     Arguments
     ---------
     make_clip : callable
         Makes one clip; picklable.
     clips : list
-        What it is given, clip by clip.
+        Its argument for each clip.
     num_workers : int
-        Processes that work side by side.
+        Number of processes.
 
     Returns
     -------
     list
-        What it has returned, in the order of the clips.
+        Its results, in the order of the clips.
     """
-    # Workers are many already: no threads of OpenCV's in each. Set here, since
-    # a process that is forked off may hang if it does so.
+    # One thread of OpenCV per worker. Set in the parent: the call may hang in a
+    # forked process.
     cv2.setNumThreads(0)
     with multiprocessing.Pool(num_workers) as pool:
         progress = tqdm(
@@ -143,65 +144,65 @@ def make_clips(make_clip, clips, num_workers):
             unit="clip",
         )
         made = list(progress)
-        # Workers that are waited for end by themselves. One that is killed
-        # while it holds the lock of the queue stops all others for ever.
+        # Wait for the workers: `Pool.__exit__` kills them, and one that is
+        # killed while it holds the lock of the queue blocks the others.
         pool.close()
         pool.join()
     return made
 
 
 def write_clip(
-    wav, film, sound, pictures, frame_rate, *, wav_rate, film_rate, codecs
+    wav, video, waveform, images, frame_rate, *, wav_rate, video_rate, codecs
 ):
     """Writes the two files of a clip, both marked as synthetic.
 
     Arguments
     ---------
     wav : pathlib.Path
-        The sound file, 16 bits.
-    film : pathlib.Path
-        The video file, with the same sound.
-    sound : numpy.ndarray
-        What a synthetic voice says, ``[samples]``, at its `SAMPLE_RATE`.
-    pictures : numpy.ndarray
-        RGB, ``[frames, height, width, 3]``, uint8.
+        The wav file, 16 bits.
+    video : pathlib.Path
+        The video file, with the same audio.
+    waveform : numpy.ndarray
+        Synthetic speech, `[samples]`, at `voices.SAMPLE_RATE`.
+    images : numpy.ndarray
+        `[frames, height, width, 3]`, uint8, RGB.
     frame_rate : int
-        Pictures a second.
+        frames/s.
     wav_rate : int
-        Sample rate of the sound file, in Hz.
-    film_rate : int
-        Sample rate of the sound in the video file, in Hz.
+        Sample rate of the wav file, Hz.
+    video_rate : int
+        Sample rate of the audio in the video file, Hz.
     codecs : tuple of str
-        FFmpeg's names of the picture's and the sound's codec.
+        FFmpeg's names of the video and the audio codec.
     """
     if wav_rate != SAMPLE_RATE:
-        sound = resample_poly(sound, wav_rate, SAMPLE_RATE).clip(-1, 1)
+        waveform = resample_poly(waveform, wav_rate, SAMPLE_RATE).clip(-1, 1)
     with soundfile.SoundFile(wav, "w", wav_rate, 1, "PCM_16") as file:
         file.title = TITLE
-        file.write(sound)
-    write_film(
-        film, pictures, frame_rate, sound, wav_rate, codecs, film_rate, TITLE
+        file.write(waveform)
+    write_video(
+        video, images, frame_rate, waveform, wav_rate, codecs, video_rate, TITLE
     )
 
 
 def corpus_command(make, description, *sizes):
-    """The command line of a script that makes a corpus.
+    """Command line of a script that makes a corpus.
 
     Arguments
     ---------
     make : callable
         Takes the folder, the sizes, the seed and the number of workers.
     description : str
-        Of the command.
+        Description in the help.
     *sizes : tuple
-        Option, default and help text of each size.
+        Option, default and help of each size.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("folder", help="where to make it")
+    parser.add_argument("folder", help="folder of the corpus")
     for option, default, text in (
         *sizes,
-        ("--seed", 0, "other seeds, other people"),
-        ("--workers", 2, "processes side by side"),
+        ("--seed", 0, "each seed gives other people"),
+        ("--workers", 2, "parallel processes"),
     ):
         parser.add_argument(option, type=int, default=default, help=text)
     arguments = parser.parse_args()

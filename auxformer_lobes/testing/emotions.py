@@ -1,9 +1,8 @@
-"""What emotions look and sound like here, and how raters perceive them.
+"""Emotions of synthetic voices and faces, and how raters perceive them.
 
-Nobody shows an emotion purely. Each clip has its own shares of all emotions,
-drawn once for the voice and once for the face, and the two are ambiguous in
-different ways: an angry voice is also a little happy, an angry face a little
-disgusted. So either leaves doubts that only the other dispels.
+Each clip mixes several emotions. Their shares are drawn separately for voice
+and face, which are ambiguous in different ways: an angry voice is also a little
+happy, an angry face a little disgusted. Neither modality is thus sufficient.
 """
 
 from typing import NamedTuple
@@ -33,7 +32,7 @@ EXPRESSIONS = {
 
 
 class Attributes(NamedTuple):
-    """An emotion as three numbers, each from -1 to 1; neutral is all zeros."""
+    """An emotion in three dimensions, each from -1 to 1; neutral is all zeros."""
 
     arousal: float
     """1 is very active, -1 very calm."""
@@ -43,7 +42,7 @@ class Attributes(NamedTuple):
     """1 is very strong, -1 very weak."""
 
 
-# Their signs are those of Russell and Mehrabian, "Evidence for a three-factor
+# Signs after Russell and Mehrabian, "Evidence for a three-factor
 # theory of emotions", Journal of Research in Personality, 1977.
 ATTRIBUTES = {
     "angry": Attributes(0.8, -0.8, 0.8),
@@ -54,10 +53,10 @@ ATTRIBUTES = {
     "sad": Attributes(-0.7, -0.7, -0.6),
 }
 
-# How much of an attribute is heard; the rest is seen.
+# Share of each attribute that the voice conveys; the face conveys the rest.
 HEARD_PART = Attributes(0.7, 0.3, 0.5)
 
-# The mean shares that an intended emotion has in the voice and in the face.
+# Mean shares of the emotions, by intended emotion: in the voice and in the face.
 HEARD = {
     "angry": {"angry": 0.5, "happy": 0.4, "fear": 0.1},
     "disgust": {"disgust": 0.4, "neutral": 0.3, "sad": 0.3},
@@ -77,21 +76,22 @@ SEEN = {
 
 
 def draw_shares(means, concentration, rng):
-    """Draws how much of each emotion one clip shows.
+    """Draws the shares of the emotions in one clip, from a Dirichlet.
 
     Arguments
     ---------
     means : dict
-        Mean share of each emotion; one that is missing never shows.
+        Mean share of each emotion.
     concentration : float
-        The higher, the closer to the means.
+        Concentration of the Dirichlet distribution; high values stay close to
+        the means.
     rng : numpy.random.Generator
-        Where the chance comes from.
+        Random generator.
 
     Returns
     -------
     dict
-        Shares that sum to 1 (a draw from a Dirichlet distribution).
+        Emotion to share; they sum to 1.
 
     Example
     -------
@@ -103,47 +103,47 @@ def draw_shares(means, concentration, rng):
     return dict(zip(means, draw.tolist()))
 
 
-def blend(looks, shares):
-    """Mixes the looks (or sounds) of several emotions.
+def blend(templates, shares):
+    """Weighted mean of styles, expressions or attributes of emotions.
 
     Arguments
     ---------
-    looks : dict
-        One named tuple of numbers for each emotion.
+    templates : dict
+        Emotion to a named tuple of numbers.
     shares : dict
-        How much of each emotion is shown.
+        Emotion to share.
 
     Returns
     -------
     tuple
-        A named tuple of the same kind.
+        A named tuple of the same class.
 
     Example
     -------
     >>> blend(EXPRESSIONS, {"happy": 0.5, "neutral": 0.5}).corners
     0.5
     """
-    kind = type(next(iter(looks.values())))
-    mixed = sum(share * np.array(looks[e]) for e, share in shares.items())
-    return kind(*mixed.tolist())
+    template = type(next(iter(templates.values())))
+    mixed = sum(share * np.array(templates[e]) for e, share in shares.items())
+    return template(*mixed.tolist())
 
 
 def mix(shares, amount, emotion):
-    """Replaces part of what is shown by one emotion.
+    """Increases the share of one emotion, at the expense of all.
 
     Arguments
     ---------
     shares : dict
-        How much of each emotion is shown.
+        Emotion to share.
     amount : float
-        Of the one emotion: from 0, nothing is changed, to 1.
+        From 0 (no change) to 1 (only this emotion).
     emotion : str
-        The one: "neutral" makes the others weaker.
+        Which one; "neutral" weakens the others.
 
     Returns
     -------
     dict
-        Shares that sum to 1.
+        Emotion to share; they sum to 1.
 
     Example
     -------
@@ -156,19 +156,18 @@ def mix(shares, amount, emotion):
 
 
 def perceive(heard, seen):
-    """Returns the attributes of somebody who is heard and seen.
+    """Attributes that raters perceive on average.
 
     Arguments
     ---------
     heard : dict
-        Shares of the emotions in the voice: it tells most of the arousal.
+        Emotion to share in the voice, which conveys most of the arousal.
     seen : dict
-        Shares of the emotions in the face: it tells most of the valence.
+        Emotion to share in the face, which conveys most of the valence.
 
     Returns
     -------
     Attributes
-        What raters perceive on average.
 
     Example
     -------
@@ -182,27 +181,27 @@ def perceive(heard, seen):
 
 
 def vote(emotions, evidence, num_raters, rng):
-    """Simulates raters, who weigh what they hear and see.
+    """Simulates raters of a clip.
 
-    A rater chooses an emotion with a probability that grows with the product
-    of its shares in all that the rater has got; now and then one does not pay
-    attention.
+    The probability of an emotion is proportional to the product of its shares
+    in all modalities that the raters perceive; in 5 % of the votes the rater
+    guesses.
 
     Arguments
     ---------
     emotions : sequence of str
-        What they can choose from.
+        The choices.
     evidence : list of dict
-        Shares of the emotions in the voice, in the face, or in both.
+        Emotion to share in each perceived modality.
     num_raters : int
-        How many vote.
+        Number of raters.
     rng : numpy.random.Generator
-        Where the chance comes from.
+        Random generator.
 
     Returns
     -------
     numpy.ndarray
-        Index of each rater's choice, ``[num_raters]``.
+        Index of each rater's choice, `[num_raters]`.
 
     Example
     -------

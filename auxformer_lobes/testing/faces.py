@@ -1,30 +1,29 @@
-"""Invented faces that move with a sound and an emotion."""
+"""Synthetic faces that move with speech and emotion."""
 
 import numpy as np
 
 from auxformer_lobes.testing.portraits import Expression, Face
 
-# From light to dark, and from dark to light: darker skins take from the front
-# of the other two lists, for detectors look for contrast.
+# Skins from light to dark, hair and irises from dark to light. Darker skins use
+# the front of the other two lists only, since detectors need contrast.
 _SKINS = ((244, 208, 184), (232, 188, 156), (206, 156, 122), (172, 122, 92))
 _HAIRS = ((36, 30, 28), (76, 50, 36), (120, 74, 46), (166, 122, 72))
 _IRISES = ((88, 56, 34), (70, 96, 60), (70, 104, 140))
 
 
 def invent_face(rng, gender):
-    """Invents a face.
+    """Draws a random face.
 
     Arguments
     ---------
     rng : numpy.random.Generator
-        Where the chance comes from.
+        Random generator.
     gender : str
-        ``female`` or ``male``.
+        "female" or "male".
 
     Returns
     -------
     Face
-        Of somebody new.
 
     Example
     -------
@@ -55,29 +54,28 @@ def invent_face(rng, gender):
     )
 
 
-def animate(portrait, expression, sound, sample_rate, frame_rate, rng):
-    """Films a face that speaks, from near rest to an expression.
+def animate(portrait, expression, waveform, sample_rate, frame_rate, rng):
+    """Animates a speaking face, from near rest to an expression.
 
     Arguments
     ---------
     portrait : Portrait
-        Who is filmed.
+        The person.
     expression : Expression
         The expression at its apex.
-    sound : numpy.ndarray
-        What is said, ``[samples]``: the mouth opens with its loudness.
+    waveform : numpy.ndarray
+        Speech, `[samples]`: its loudness opens the mouth.
     sample_rate : int
-        Of the sound, in Hz.
+        Hz.
     frame_rate : int
-        Pictures a second.
+        frames/s.
     rng : numpy.random.Generator
-        Where the chance comes from: onset, blinks, movements of the head.
+        Draws onset, blinks and head movements.
 
     Returns
     -------
     numpy.ndarray
-        RGB pictures, as long as the sound: ``[frames, height, width, 3]``,
-        uint8.
+        As long as the waveform: `[frames, height, width, 3]`, uint8, RGB.
 
     Example
     -------
@@ -88,7 +86,7 @@ def animate(portrait, expression, sound, sample_rate, frame_rate, rng):
     >>> animate(portrait, relaxed, np.zeros(16000), 16000, 5, rng).shape
     (5, 144, 192, 3)
     """
-    frames = round(len(sound) / sample_rate * frame_rate)
+    frames = round(len(waveform) / sample_rate * frame_rate)
     progress = np.arange(frames) / frames
     onset, rise = rng.uniform(0, 0.2), rng.uniform(0.1, 0.3)
     strength = 0.3 + 0.7 * np.clip((progress - onset) / rise, 0, 1)
@@ -96,7 +94,8 @@ def animate(portrait, expression, sound, sample_rate, frame_rate, rng):
     poses += 0.08 * _drift(frames, len(expression), rng)
     moves = _drift(frames, 4, rng) + rng.normal(0, 0.5, size=4)
 
-    loudness = [np.sqrt(np.mean(x**2)) for x in np.array_split(sound, frames)]
+    parts = np.array_split(waveform, frames)
+    loudness = [np.sqrt(np.mean(x**2)) for x in parts]
     speech = np.array(loudness) / (max(loudness) + 1e-6)
     lids = np.ones(frames)
     if rng.random() < 0.5:
@@ -104,7 +103,7 @@ def animate(portrait, expression, sound, sample_rate, frame_rate, rng):
 
     return np.array(
         [
-            portrait.paint(Expression(*pose), *rest)
+            portrait.draw(Expression(*pose), *rest)
             for pose, *rest in zip(poses, speech, lids, moves)
         ]
     )

@@ -1,8 +1,8 @@
-"""Draws an invented face with OpenCV.
+"""Draws synthetic faces with OpenCV.
 
-A friendly cartoon, shaded so softly that detectors of real faces find it.
-Within a face the unit is half its width, x points to the right of the
-picture, y down, and the origin lies between the eyes. Colours are RGB.
+Cartoons, shaded softly enough for detectors of real faces. The unit of
+coordinates is half the width of the face; x points to the right of the image, y
+down, and the origin is between the eyes. Colours are RGB.
 """
 
 import copy
@@ -12,23 +12,20 @@ import cv2
 import numpy as np
 
 HEIGHT = 144
-_DRAWN = (384, 288)  # width and height before it is reduced: smooth edges
-_SUBPIXEL = 4  # fractional bits of the coordinates that OpenCV takes
+_DRAWN = (384, 288)  # width and height before reduction, for smooth edges
+_SUBPIXEL = 4  # fractional bits of OpenCV's coordinates
 _WHITE = (255, 255, 255)
 
 
 class Face(NamedTuple):
-    """What stays the same in all pictures of one person.
-
-    Lengths are in the face's unit, where nothing else is said.
-    """
+    """Constant properties of a person; lengths are in the unit of the face."""
 
     size: float
-    """The unit, as a share of the picture's height."""
+    """The unit, as a fraction of the image height."""
     length: float
     """Height over width."""
     eye_distance: float
-    """Between an eye and the middle."""
+    """From an eye to the middle."""
     eye_size: float
     brow_height: float
     brow_weight: float
@@ -49,7 +46,7 @@ class Face(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """What a face does; all zeros is a relaxed face."""
+    """Facial movements; all zeros is a relaxed face."""
 
     brows: float
     """1 is raised, -1 lowered."""
@@ -64,76 +61,76 @@ class Expression(NamedTuple):
     sneer: float
     """1: upper lip raised and nose wrinkled."""
     jaw: float
-    """1 is an open mouth, not counting speech."""
+    """1 is an open mouth, in addition to speech."""
 
 
 class Portrait:
-    """Paints one person again and again.
+    """Draws one person with any expression.
 
     Arguments
     ---------
     face : Face
-        Who is painted.
+        The person.
     height : int
-        Of the pictures, in pixels; their width is a third more.
+        Height of the images, pixels; their width is a third larger.
 
     Example
     -------
     >>> from auxformer_lobes.testing.faces import invent_face
     >>> face = invent_face(np.random.default_rng(0), "male")
-    >>> Portrait(face).paint(Expression(0, 0, 0, 0, 0, 0, 0)).shape
+    >>> Portrait(face).draw(Expression(0, 0, 0, 0, 0, 0, 0)).shape
     (144, 192, 3)
     """
 
     def __init__(self, face, height=HEIGHT):
         self.face = face
         self.size = (height * 4 // 3, height)
-        studio = self._paint_studio().reduced(self.size)
+        studio = self._draw_studio().reduced(self.size)
         self._studio = studio.astype(np.float32)
-        self._head, outline = self._paint_head()
+        self._head, outline = self._draw_head()
         self._outline = outline.reduced(self.size)
 
-    def paint(self, expression, speech=0.0, lids=1.0, move=(0, 0, 0, 0)):
-        """Paints a picture.
+    def draw(self, expression, speech=0.0, lids=1.0, move=(0, 0, 0, 0)):
+        """Draws an image.
 
         Arguments
         ---------
         expression : Expression
-            What the face does.
+            The expression.
         speech : float
-            How far speech opens the mouth, 0 to 1.
+            Opening of the mouth by speech, 0 to 1.
         lids : float
             0 in the middle of a blink, else 1.
         move : sequence of float
-            The head's movement to the right, down, its tilt, and towards the
-            viewer; a usual amount is 1.
+            Movement of the head to the right, down, its tilt, and towards the
+            camera; 1 is a typical amount.
 
         Returns
         -------
         numpy.ndarray
-            RGB, ``[height, width, 3]``, uint8.
+            `[height, width, 3]`, uint8, RGB.
         """
         canvas = self._head.copy()
         for side in (-1, 1):
-            self._paint_eye(canvas, expression, lids, side)
-            self._paint_brow(canvas, expression, side)
-        self._paint_nose(canvas, expression)
-        self._paint_mouth(canvas, expression, speech)
+            self._draw_eye(canvas, expression, lids, side)
+            self._draw_brow(canvas, expression, side)
+        self._draw_nose(canvas, expression)
+        self._draw_mouth(canvas, expression, speech)
         return self._place(canvas.reduced(self.size), move)
 
     def _place(self, head, move):
-        """Puts the head, moved a little, before the wall."""
+        """Places the moved head in front of the wall."""
         right, down, tilt, zoom = move
         width, height = self.size
         neck = (width / 2, 0.75 * height)
         matrix = cv2.getRotationMatrix2D(neck, 2 * tilt, 1 + 0.02 * zoom)
         matrix[:, 2] += 0.06 * self.face.size * height * np.array([right, down])
         head = cv2.warpAffine(head, matrix, self.size)
-        share = cv2.warpAffine(self._outline, matrix, self.size) / 255.0
-        picture = self._studio + share * (head - self._studio)
-        return np.round(picture).astype(np.uint8)
+        alpha = cv2.warpAffine(self._outline, matrix, self.size) / 255.0
+        image = self._studio + alpha * (head - self._studio)
+        return np.round(image).astype(np.uint8)
 
-    def _paint_studio(self):
+    def _draw_studio(self):
         """The wall and the shoulders."""
         face = self.face
         canvas = _Canvas(face, face.wall)
@@ -145,8 +142,8 @@ class Portrait:
         canvas.blur(0.02)
         return canvas
 
-    def _paint_head(self):
-        """The head without its features, and its outline in white."""
+    def _draw_head(self):
+        """The head without facial features, and its outline in white."""
         face = self.face
         chin = 2 * face.length - 1.3
         middle, half = (chin - 1.25) / 2, (chin + 1.25) / 2
@@ -170,7 +167,7 @@ class Portrait:
         return canvas, outline
 
     def _shade(self):
-        """Sockets, cheeks and nose: what detectors of real faces go by."""
+        """Shading of eye sockets, cheeks and nose, which detectors rely on."""
         face = self.face
         light = _Canvas(face, _grey(128))
         for side in (-1, 1):
@@ -188,7 +185,7 @@ class Portrait:
         # Shadows on skin are reddish, not grey.
         return shade ** (0.8, 1.1, 1.1)
 
-    def _paint_eye(self, canvas, pose, lids, side):
+    def _draw_eye(self, canvas, pose, lids, side):
         face = self.face
         x, size = side * face.eye_distance, face.eye_size
         across = np.linspace(-1, 1, 15)
@@ -203,7 +200,7 @@ class Portrait:
             _ellipse(x + 0.2 * iris, -0.4 * iris, 0.2 * iris, 0.2 * iris),
             _WHITE,
         )
-        # The lids cover what of the iris lies outside the opening.
+        # The lids cover the iris outside the opening.
         skin = face.brightness * face.skin * (0.8, 0.72, 0.7)
         rim = 0.08 + 0.85 * size * arch
         canvas.fill_between(columns, -rim, upper, skin)
@@ -211,7 +208,7 @@ class Portrait:
         canvas.stroke(columns, upper, 0.3 * face.hair, 0.05)
         canvas.stroke(columns, lower, 0.5 * face.skin, 0.02)
 
-    def _paint_brow(self, canvas, pose, side):
+    def _draw_brow(self, canvas, pose, side):
         face = self.face
         across = np.linspace(0, 1, 8)  # from the inner to the outer end
         columns = face.eye_distance - 0.22 + 0.48 * across
@@ -220,7 +217,7 @@ class Portrait:
         height = height - 0.08 * np.sin(np.pi * across)
         canvas.stroke(side * columns, height, 0.4 * face.hair, face.brow_weight)
 
-    def _paint_nose(self, canvas, pose):
+    def _draw_nose(self, canvas, pose):
         face = self.face
         shadow = 0.62 * face.brightness * face.skin
         lift = 0.05 * max(pose.sneer, 0)
@@ -234,7 +231,7 @@ class Portrait:
             for y in (-0.04, 0.04, 0.12):
                 canvas.stroke(across, y + 4 * across**2, 1.2 * shadow, 0.03)
 
-    def _paint_mouth(self, canvas, pose, speech):
+    def _draw_mouth(self, canvas, pose, speech):
         face = self.face
         across = np.linspace(-1, 1, 21)
         columns = face.mouth_width * (1 + 0.3 * pose.stretch) * across
@@ -257,7 +254,7 @@ class Portrait:
 
 
 class _Canvas:
-    """Pixels that are drawn on in a face's coordinates."""
+    """An image to draw on, in the coordinates of a face."""
 
     def __init__(self, face, colour):
         self.unit = face.size * _DRAWN[1]
@@ -265,7 +262,7 @@ class _Canvas:
         self.pixels[:] = np.clip(colour, 0, 255)
 
     def copy(self):
-        """A canvas with the same pixels, to go on drawing."""
+        """A copy to continue drawing on."""
         twin = copy.copy(self)
         twin.pixels = self.pixels.copy()
         return twin
@@ -281,12 +278,12 @@ class _Canvas:
         )
 
     def fill_between(self, columns, upper, lower, colour):
-        """Fills what lies between two curves over the same columns."""
+        """Fills the area between two curves over the same columns."""
         x, y = [*columns, *columns[::-1]], [*upper, *lower[::-1]]
         self.fill(np.stack([x, y], axis=1), colour)
 
     def stroke(self, columns, rows, colour, width):
-        """Draws a line through points."""
+        """Draws a polyline."""
         cv2.polylines(
             self.pixels,
             [self._place(np.stack([columns, rows], axis=1))],
@@ -298,15 +295,15 @@ class _Canvas:
         )
 
     def blur(self, width):
-        """Softens all edges."""
+        """Applies a Gaussian blur."""
         self.pixels = cv2.GaussianBlur(self.pixels, None, width * self.unit)
 
     def shade(self, factor):
-        """Multiplies the colours, by pixel or by column."""
+        """Multiplies the colours, per pixel or per column."""
         self.pixels = np.clip(self.pixels * factor, 0, 255).astype(np.uint8)
 
     def reduced(self, size):
-        """The pixels in the size of the picture, uint8."""
+        """The pixels at the size of the image, uint8."""
         return cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
 
     def _place(self, points):
@@ -324,7 +321,7 @@ def _grey(level):
 
 
 def _ellipse(x, y, width, height, start=0, stop=360):
-    """Points on an ellipse, `[40, 2]`; degrees run clockwise from the right."""
+    """Points on an ellipse, `[40, 2]`; degrees clockwise from the right."""
     angle = np.radians(np.linspace(start, stop, 40))
     return np.stack(
         [x + width * np.cos(angle), y + height * np.sin(angle)], axis=1

@@ -1,8 +1,8 @@
-"""Invented voices: source-filter synthesis of a text in a crude spelling.
+"""Synthetic voices: source-filter synthesis of a text in phonetic spelling.
 
-A train of glottal pulses and some noise go through a filter that moves from
-letter to letter. It is babble rather than speech, but it has what a listener
-judges an emotion by: pitch, tempo, loudness, brightness and tremor.
+Glottal pulses and noise pass through a filter that changes from letter to
+letter. The result is babble, but carries the cues of emotion: pitch, tempo,
+loudness, brightness and tremor.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 SAMPLE_RATE = 16000
-_HOP = 80  # samples between two settings of the filter, 5 ms
+_HOP = 80  # samples between two filter settings, 5 ms
 _WINDOW = 512
 
 # Formants in Hz, after Peterson and Barney, "Control methods used in a study
@@ -22,7 +22,7 @@ _VOWELS = {
     "o": (570, 840, 2410),
     "u": (300, 870, 2240),
 }
-# Voicing, noise (both 0 to 1), and where the noise lies in Hz.
+# Voicing and noise (0 to 1), and the centre frequency of the noise in Hz.
 _CONSONANTS = {
     "b": (0.4, 0.3, 900),
     "d": (0.4, 0.4, 3500),
@@ -46,57 +46,56 @@ _MURMUR = (280, 1200, 2300)  # formants between vowels
 
 
 class Voice(NamedTuple):
-    """What stays the same in all that one person says."""
+    """Constant properties of a speaker."""
 
     pitch: float
-    """Mean fundamental frequency in Hz."""
+    """Mean fundamental frequency, Hz."""
     formants: float
     """Factor on all formants: a shorter vocal tract has higher ones."""
     tilt: float
-    """Brightness in dB per octave, relative to a common voice."""
+    """Spectral tilt relative to an average voice, dB per octave."""
     breath: float
     """Share of noise in vowels, 0 to 1."""
     tempo: float
-    """Factor on the speed."""
+    """Factor on the speaking rate."""
     loudness: float
-    """In dB, relative to a common voice."""
+    """Relative to an average voice, dB."""
     room: float
-    """Level of the noise in the room, in dB relative to full scale."""
+    """Level of the background noise, dB relative to full scale."""
 
 
 class VoiceStyle(NamedTuple):
-    """How something is said; all zeros is a matter-of-fact tone."""
+    """Speaking style; all zeros is neutral."""
 
     pitch: float
-    """Semitones above the person's own mean."""
+    """Semitones above the mean of the speaker."""
     melody: float
-    """Additional height of the accents in semitones."""
+    """Additional height of pitch accents, semitones."""
     tempo: float
     """0.1 is a tenth faster."""
     energy: float
-    """In dB."""
+    """Additional loudness, dB."""
     tilt: float
-    """Brightness in dB per octave."""
+    """Additional spectral tilt, dB per octave."""
     tremor: float
-    """Depth of the 6 Hz tremor of the pitch, in semitones."""
+    """Depth of a 6 Hz pitch tremor, semitones."""
     smile: float = 0
-    """1: spread lips, which shorten the vocal tract; -1: pouted ones."""
+    """1: spread lips, which shorten the vocal tract; -1: rounded lips."""
 
 
 def invent_voice(rng, gender):
-    """Invents a voice.
+    """Draws a random voice.
 
     Arguments
     ---------
     rng : numpy.random.Generator
-        Where the chance comes from.
+        Random generator.
     gender : str
-        ``female`` or ``male``.
+        "female" or "male".
 
     Returns
     -------
     Voice
-        Of somebody new.
 
     Example
     -------
@@ -117,32 +116,32 @@ def invent_voice(rng, gender):
 
 
 def speak(text, voice, style, rng):
-    """Says a text.
+    """Synthesizes a text.
 
     Arguments
     ---------
     text : str
-        Lower-case letters and spaces, spelt as it sounds, ``it woz kold``;
-        anything else is a murmur.
+        Lower-case letters and spaces in phonetic spelling, "it woz kold"; other
+        characters give a murmur.
     voice : Voice
-        Who says it.
+        The speaker.
     style : VoiceStyle
-        How it is said.
+        The speaking style.
     rng : numpy.random.Generator
-        Where the chance comes from: nobody says a thing twice alike.
+        Draws what differs between repetitions.
 
     Returns
     -------
     numpy.ndarray
-        The sound at 16 kHz, ``[samples]``, float64 in [-1, 1]. About 1.2 to
-        1.9 s for texts of 15 to 40 letters.
+        Waveform `[samples]` at `SAMPLE_RATE`, float64, from -1 to 1; about 1.2
+        to 1.9 s for 15 to 40 letters.
 
     Example
     -------
     >>> rng = np.random.default_rng(0)
     >>> calm = VoiceStyle(0, 0, 0, 0, 0, 0)
-    >>> sound = speak("it woz kold", invent_voice(rng, "male"), calm, rng)
-    >>> 1 < len(sound) / SAMPLE_RATE < 2
+    >>> waveform = speak("it woz kold", invent_voice(rng, "male"), calm, rng)
+    >>> 1 < len(waveform) / SAMPLE_RATE < 2
     True
     """
     tempo = voice.tempo * (1 + style.tempo) * rng.uniform(0.96, 1.04)
@@ -168,17 +167,17 @@ def speak(text, voice, style, rng):
     )
     tract = tract * 10 ** ((voice.tilt + style.tilt) * octaves / 20)
     friction = np.exp(-(((frequency - place) / 1500) ** 2))
-    sound = _filter(pulses, voicing * tract)
-    sound += _filter(
+    waveform = _filter(pulses, voicing * tract)
+    waveform += _filter(
         hiss, voice.breath * voicing * tract + 0.2 * noise * friction
     )
-    sound *= 0.2 * 10 ** ((voice.loudness + style.energy) / 20)
-    sound += 10 ** (voice.room / 20) * rng.normal(size=samples)
-    return np.tanh(sound)
+    waveform *= 0.2 * 10 ** ((voice.loudness + style.energy) / 20)
+    waveform += 10 ** (voice.room / 20) * rng.normal(size=samples)
+    return np.tanh(waveform)
 
 
 def _articulate(text, seconds, rng):
-    """`[6, steps]`: voicing, noise, its place and three formants over time."""
+    """`[6, steps]`: voicing, noise, its frequency and three formants."""
     silence = (0, 0, 1000, *_MURMUR)
     letters, lengths = [silence], [0.12]
     share = seconds / sum(_duration(letter) for letter in text)
@@ -203,15 +202,15 @@ def _duration(letter):
 
 
 def _smooth(track, width):
-    """Runs a bell over the last axis; the ends are held."""
-    bell = np.hanning(width + 2)[1:-1]
-    bell /= bell.sum()
+    """Smooths along the last axis with a Hann window; edges are repeated."""
+    window = np.hanning(width + 2)[1:-1]
+    window /= window.sum()
     padded = np.pad(track, ((0, 0), (width // 2, width // 2)), mode="edge")
-    return np.array([np.convolve(row, bell, mode="valid") for row in padded])
+    return np.array([np.convolve(row, window, mode="valid") for row in padded])
 
 
 def _melody(steps, style, rng):
-    """Semitones around the person's mean: `[steps]`."""
+    """Pitch contour in semitones around the mean: `[steps]`."""
     seconds = np.arange(steps) * _HOP / SAMPLE_RATE
     accents = _smooth(rng.normal(size=(1, steps)), 81)[0]
     accents /= np.abs(accents).max()
@@ -225,14 +224,14 @@ def _melody(steps, style, rng):
 
 
 def _filter(source, response):
-    """Filters `[samples]` by a response that changes, `[bins, steps]`."""
+    """Filters `[samples]` by a time-varying response, `[bins, steps]`."""
     window = np.hanning(_WINDOW)
     starts = _HOP * np.arange(response.shape[1])
     padded = np.pad(source, _WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)
     spectra = np.fft.rfft(frames[starts] * window) * response.T
-    sound = np.zeros(len(padded) + _WINDOW)
+    waveform = np.zeros(len(padded) + _WINDOW)
     for start, frame in zip(starts, np.fft.irfft(spectra) * window):
-        sound[start : start + _WINDOW] += frame
-    sound *= _HOP / (window**2).sum()
-    return sound[_WINDOW // 2 :][: len(source)]
+        waveform[start : start + _WINDOW] += frame
+    waveform *= _HOP / (window**2).sum()
+    return waveform[_WINDOW // 2 :][: len(source)]

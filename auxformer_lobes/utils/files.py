@@ -118,17 +118,17 @@ def key_of(clip):
     return quote(clip, safe="")
 
 
-def clip_of(part):
-    """Tells whose part a file is.
+def clip_of(path):
+    """Returns the clip of a staged file.
 
     Arguments
     ---------
-    part : pathlib.Path
-        One of `StagingArea.finished`.
+    path : pathlib.Path
+        One of `StagingArea.files`.
 
     Returns
     -------
     str
         Name of the clip.
     """
-    return unquote(part.stem)
+    return unquote(path.stem)

@@ -196,7 +196,7 @@ def _make_clip(folder, seed, clip):
         images,
         FRAME_RATE,
         wav_rate=SAMPLE_RATE,
-        film_rate=22050,
+        video_rate=22050,
         codecs=("flv", "mp3"),
     )
     return [

@@ -17,10 +17,10 @@ import numpy as np
 from msp_improv_synthetic_ratings import rating_block
 
 from auxformer_lobes.testing.corpus import (
-    chance,
     corpus_command,
     make_clips,
     make_corpus,
+    rng_for,
     write_clip,
 )
 from auxformer_lobes.testing.emotions import (
@@ -216,7 +216,7 @@ def _make_speaker(seed, speaker):
 def _show(seed, turn):
     """Shares of the emotions in the voice and in the face."""
     expressiveness = _make_speaker(seed, turn.speaker)[-1]
-    rng = chance(seed, turn.name, "emotion")
+    rng = rng_for(seed, turn.name, "emotion")
     emotion = TARGETS[turn.target]
     if rng.random() < 0.05:  # an improvisation off target
         emotion = rng.choice(["disgust", "fear"])
@@ -234,7 +234,7 @@ def _make_clip(folder, seed, turn):
     """Writes the two files of a turn."""
     voice, portrait, _ = _make_speaker(seed, turn.speaker)
     heard, seen = _show(seed, turn)
-    rng = chance(seed, turn.name, "clip")
+    rng = rng_for(seed, turn.name, "clip")
     text = _babble(
         # All speakers share the words of a target sentence.
         np.random.default_rng(turn.sentence) if turn.condition in "RT" else rng
@@ -254,7 +254,7 @@ def _make_clip(folder, seed, turn):
         images,
         FRAME_RATE,
         wav_rate=rate,
-        film_rate=rate,
+        video_rate=rate,
         codecs=("mpeg4", "pcm_s16le"),
     )
 

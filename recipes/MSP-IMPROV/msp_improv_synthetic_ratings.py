@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auxformer_lobes.testing.corpus import chance
+from auxformer_lobes.testing.corpus import rng_for
 from auxformer_lobes.testing.emotions import (
     ATTRIBUTES,
     Attributes,
@@ -83,8 +83,8 @@ def rating_block(name, condition, shown, seed):
     >>> print(rating_block("S01H-F01-P-MF01", "P", shown, 0).splitlines()[0])
     UTD-IMPROV-S01H-F01-P-MF01.avi; H; ...
     """
-    ratings = _rate(condition, shown, chance(seed, name, "ratings"))
-    rng = chance(seed, name, "oddities")
+    ratings = _rate(condition, shown, rng_for(seed, name, "ratings"))
+    rng = rng_for(seed, name, "oddities")
     if rng.random() < 0.02:  # a question that was not asked
         question = rng.integers(4)
         for rating in ratings:

@@ -222,10 +222,10 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(
     corpus, tmp_path, interrupt
 ):
     yaml, store = logged(tmp_path, pause=0.3)
-    arguments = command(corpus, tmp_path, yaml, "--window", "1")
+    arguments = command(corpus, tmp_path, yaml, "--batch_clips", "1")
     errors = tmp_path / "errors"
     run = auxformer([*arguments, "--num_workers", "1"], errors)
-    while len(store.parts.finished(".npz")) < 2:
+    while len(store.staging.files(".npz")) < 2:
         assert run.is_alive()
         time.sleep(0.02)
     interrupt(run)
@@ -233,7 +233,7 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(
     assert run.exitcode == 1
     (line,) = errors.read_text().splitlines()
     assert line.startswith("error: interrupted: what is finished is kept")
-    done = len(store.parts.finished(".npz"))
+    done = len(store.staging.files(".npz"))
     assert 2 <= done < 8
     (tmp_path / "log").unlink()
     assert main([*arguments, "--num_workers", "0"]) == 0

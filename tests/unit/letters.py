@@ -30,18 +30,18 @@ class Letters(Extractor):
         vowels = torch.tensor([letter in "aeiou" for letter in clip])
         return ClipInput(codes[:, None].repeat(1, 2), vowels.byte())
 
-    def encode(self, values):
+    def encode(self, data):
         """Multiplies; is not asked for nothing."""
-        assert values
-        return [x * self.settings["factor"] for x in values]
+        assert data
+        return [x * self.settings["factor"] for x in data]
 
 
 def fill(store, clips=CLIPS):
     """Adds clips as an extraction would."""
     for clip, path in clips.items():
-        reading = store.features.read(clip, path)
-        (features,) = store.features.encode([reading.values])
-        store.add(clip, path, features, reading.quality)
+        clip_input = store.features.read(clip, path)
+        (features,) = store.features.encode([clip_input.data])
+        store.add(clip, path, features, clip_input.frame_validity)
     store.merge()
     return store
 

@@ -16,13 +16,13 @@ def tone(seconds=1.0, rate=16000, hertz=440, level=0.5):
     return (level * np.sin(2 * np.pi * hertz * times)).astype(np.float32)
 
 
-def grey_pictures(levels, height=48, width=64):
-    """Returns one picture of even grey for each level, 0 to 255."""
+def grey_images(levels, height=48, width=64):
+    """Returns one image of even grey for each level, 0 to 255."""
     return [np.full((height, width, 3), x, dtype=np.uint8) for x in levels]
 
 
 def astronaut(seconds=1.0, height=360, width=480, frames_per_second=30):
-    """Returns pictures of a real face that sways, and its centres.
+    """Returns images of a real face that sways, and its centres.
 
     The centres are between the eyes and the mouth, pixels, `[time, 2]`.
     """
@@ -31,7 +31,7 @@ def astronaut(seconds=1.0, height=360, width=480, frames_per_second=30):
     shifts = np.stack(
         [40 * np.sin(2 * times) - 20, 20 * np.cos(3 * times) - 20], axis=1
     )
-    pictures = [
+    images = [
         cv2.warpAffine(
             skimage.data.astronaut(),
             np.array([[zoom, 0, zoom * x], [0, zoom, zoom * y]]),
@@ -40,43 +40,43 @@ def astronaut(seconds=1.0, height=360, width=480, frames_per_second=30):
         )
         for x, y in shifts
     ]
-    return pictures, zoom * (shifts + [222, 115])
+    return images, zoom * (shifts + [222, 115])
 
 
 def write_media(
     path,
-    pictures=None,
-    sound=None,
+    images=None,
+    waveform=None,
     *,
     video_codec="flv",
     audio_codec="pcm_s16le",
     rate=22050,
     times=None,
 ):
-    """Writes pictures and sound to a file; the container is its suffix.
+    """Writes images and audio to a file; its suffix gives the container.
 
-    Pictures come at 30 a second, or at the given times in s; sound is
+    Images come at 30 frames/s, or at the given times in s; the waveform is
     `[time]`, float.
     """
     with av.open(str(path), "w") as container:
         streams = []
-        if pictures is not None:
+        if images is not None:
             video = container.add_stream(video_codec, rate=30)
-            video.height, video.width = pictures[0].shape[:2]
+            video.height, video.width = images[0].shape[:2]
             video.pix_fmt = "yuv420p"
             video.bit_rate = 2_000_000
             video.time_base = video.codec_context.time_base = MILLISECOND
             if times is None:
-                times = np.arange(len(pictures)) / 30
+                times = np.arange(len(images)) / 30
             frames = []
-            for time, picture in zip(times, pictures):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            for time, image in zip(times, images):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts, frame.time_base = round(time * 1000), MILLISECOND
                 frames.append(frame)
             streams.append((video, frames))
-        if sound is not None:
+        if waveform is not None:
             audio = container.add_stream(audio_codec, rate=rate, layout="mono")
-            samples = (sound * 32767).astype(np.int16)[None]
+            samples = (waveform * 32767).astype(np.int16)[None]
             frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
             frame.sample_rate, frame.pts = rate, 0
             streams.append((audio, [frame] if samples.size else []))

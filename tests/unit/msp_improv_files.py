@@ -12,7 +12,7 @@ import soundfile
 from msp_improv_prepare import prepare_msp_improv
 
 from auxformer_lobes.utils.errors import UserError
-from tests.unit.media_files import grey_pictures, write_media
+from tests.unit.media_files import grey_images, write_media
 
 SPLITS = ["train", "valid", "test"]
 PRIMARY = ["Angry", "Happy", "Neutral", "Sad", "Other"]
@@ -112,7 +112,7 @@ def make_corpus(
     rng = np.random.default_rng(0)
     soundfile.write(folder / "good.wav", rng.uniform(-0.1, 0.1, 28800), 48000)
     write_media(
-        folder / "good.avi", grey_pictures([90] * 18), video_codec="mpeg4"
+        folder / "good.avi", grey_images([90] * 18), video_codec="mpeg4"
     )
     root = folder / "MSP-IMPROV"
     for name in turns:

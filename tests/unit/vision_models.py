@@ -172,7 +172,7 @@ def save_model(folder, kind="vit_classifier", seed=0, **processor):
     return model
 
 
-def pictures(time, seed=0):
+def smooth_crops(time, seed=0):
     """Returns `[time, size, size, 3]`, uint8, of smooth colours."""
     numbers = torch.Generator().manual_seed(seed)
     coarse = torch.rand(time, 3, 4, 4, generator=numbers)

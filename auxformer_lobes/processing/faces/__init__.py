@@ -1,1 +1,1 @@
-"""Detection, tracking and smoothing of faces."""
+"""Face detection, tracking, smoothing and cropping."""

@@ -1,113 +1,119 @@
-"""The way of a face through a clip, from the places that are known of it."""
+"""Smooth path of a face through a clip, from its detected and tracked boxes."""
 
 from enum import IntEnum
 
 import numpy as np
 from scipy import ndimage
 
-BRIDGED = 0.5  # s between known places, across which one may interpolate
+MAX_INTERPOLATED = 0.5  # s between known boxes that interpolation may bridge
 
 
-class Quality(IntEnum):
-    """How the place of the face in a frame came about."""
+class FaceQuality(IntEnum):
+    """How the box of the face in a frame was obtained."""
 
-    FALLBACK = 0  # not known: what is cropped is a guess
-    TRACKED = 1  # followed from a frame where it was detected
+    FALLBACK = 0  # unknown: the crop may show anything
+    TRACKED = 1  # tracked from, or interpolated between, known frames
     DETECTED = 2
 
 
-def path_through(times, places, jumps, with_eyes, smoothing):
-    """Leads a smooth way through the places where a face is known to be.
+def smooth_boxes(times, boxes, corrections, with_eyes, smoothing):
+    """Interpolates and smooths the known boxes of a face.
 
     Arguments
     ---------
     times : list of float
-        s, of each frame.
-    places : dict
-        Frame to box, `[4]`: x, y of the centre, side and angle.
-    jumps : dict
-        Frame where the face was detected to how far, `[4]`, that is from
-        where its points have led.
+        Time of each frame, s.
+    boxes : dict
+        Frame to box, `[4]`: x, y, side and angle, where the face is known.
+    corrections : dict
+        Frame to `[4]`, where the face was detected: detected minus tracked box.
     with_eyes : list of int
-        Frames where its eyes were found, which tell the angle.
+        Frames in which eyes were detected, whose angle is thus exact.
     smoothing : float
-        s, standard deviation of a Gaussian over time; 0 for none.
+        Standard deviation of a Gaussian over time, s; 0 for none.
 
     Returns
     -------
-    boxes : np.ndarray
-        `[time, 4]`, of each frame.
+    np.ndarray
+        Box of each frame, `[time, 4]`.
 
     Example
     -------
     >>> box = np.array([40.0, 30.0, 20.0, 0.0])
-    >>> path_through(
+    >>> smooth_boxes(
     ...     [0.0, 0.1, 0.2], {0: box, 2: 2 * box}, {0: 0 * box}, [], 0
     ... )[1]
     array([60., 45., 30.,  0.])
     """
     frames = np.arange(len(times))
-    known, boxes = _bent(places, jumps, with_eyes)
-    boxes = np.stack(
-        [np.interp(frames, known, column) for column in boxes.T], axis=1
+    known, corrected = _correct_drift(boxes, corrections, with_eyes)
+    path = np.stack(
+        [np.interp(frames, known, column) for column in corrected.T], axis=1
     )
     if not smoothing:
-        return boxes
-    # Damaged files have frames that all come at the same time.
+        return path
+    # Damaged files may give the same time to all frames.
     frame_time = max((times[-1] - times[0]) / len(times), 1e-3)
     return ndimage.gaussian_filter1d(
-        boxes, smoothing / frame_time, axis=0, mode="nearest"
+        path, smoothing / frame_time, axis=0, mode="nearest"
     )
 
 
-def quality_of(times, places, detected):
-    """Tells how the place of a face in each frame came about.
+def face_quality(times, boxes, detected):
+    """Grades each frame by how its box was obtained.
 
     Arguments
     ---------
     times : list of float
-        s, of each frame.
-    places : dict
-        With each frame where its place is known.
+        Time of each frame, s.
+    boxes : dict
+        Its keys are the frames in which the face is known.
     detected : dict
-        With each frame where it was detected.
+        Its keys are the frames in which it was detected.
 
     Returns
     -------
-    quality : np.ndarray
-        `[time]`, uint8, values of `Quality`.
+    np.ndarray
+        `[time]`, uint8, values of `FaceQuality`.
 
     Example
     -------
-    >>> quality_of([0.0, 0.1, 0.2, 0.3], {0: None, 2: None}, {0: None})
+    >>> face_quality([0.0, 0.1, 0.2, 0.3], {0: None, 2: None}, {0: None})
     array([2, 1, 1, 0], dtype=uint8)
     """
-    quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
-    known = np.sort(list(places))
+    quality = np.full(len(times), FaceQuality.FALLBACK, dtype=np.uint8)
+    known = np.sort(list(boxes))
     for start, end in zip(known, known[1:]):
-        if times[end] - times[start] <= BRIDGED:
-            quality[start:end] = Quality.TRACKED
-    quality[known] = Quality.TRACKED
-    quality[list(detected)] = Quality.DETECTED
+        if times[end] - times[start] <= MAX_INTERPOLATED:
+            quality[start:end] = FaceQuality.TRACKED
+    quality[known] = FaceQuality.TRACKED
+    quality[list(detected)] = FaceQuality.DETECTED
     return quality
 
 
-def _bent(places, jumps, with_eyes):
-    """Bends the way of the points so that it leads through the detections.
+def _correct_drift(boxes, corrections, with_eyes):
+    """Shifts the tracked boxes so that they pass through the detections.
 
-    Points go smoothly, but drift; detections do not drift, but tremble.
+    Tracked points move smoothly but drift; detections do not drift but
+    jitter. Between two detections, the accumulated drift is removed linearly,
+    so that the result moves as the points do. Returns the known frames and
+    their boxes, `[known, 4]`.
     """
-    known = np.sort(list(places))
-    boxes = np.array([places[index] for index in known])
-    drift = np.zeros_like(boxes)
-    drift[np.searchsorted(known, list(jumps))] = list(jumps.values())
+    known = np.sort(list(boxes))
+    tracked = np.array([boxes[index] for index in known])
+    drift = np.zeros_like(tracked)
+    drift[np.searchsorted(known, list(corrections))] = list(
+        corrections.values()
+    )
     drift = drift.cumsum(axis=0)
-    for column, seen in enumerate([list(jumps)] * 3 + [with_eyes]):
-        if not seen:
-            boxes[:, column] = 0
+    # Position and size are known wherever the face was detected, the angle
+    # only where its eyes were.
+    for column, exact in enumerate([list(corrections)] * 3 + [with_eyes]):
+        if not exact:
+            tracked[:, column] = 0
             continue
-        shifts = drift[np.searchsorted(known, seen), column]
-        # One that differs from both its neighbours is a mistake.
+        shifts = drift[np.searchsorted(known, exact), column]
+        # A shift unlike both its neighbours is a false detection.
         shifts = ndimage.median_filter(shifts, 3, mode="nearest")
-        boxes[:, column] += np.interp(known, seen, shifts) - drift[:, column]
-    return known, boxes
+        tracked[:, column] += np.interp(known, exact, shifts) - drift[:, column]
+    return known, tracked

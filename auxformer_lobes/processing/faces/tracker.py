@@ -1,10 +1,10 @@
-"""Finds, follows and crops the face of the person who speaks.
+"""Detects, tracks and crops the face of the speaker.
 
-Now and then the face is detected, most of the time only around its last
-place. In between, and where it is turned away or half hidden, its points are
-followed from both sides, until they are lost. The places are smoothed over
-time, so that crops do not tremble. What is followed is one face a clip, the
-largest one at the start; on request, the others too, one after the other.
+The cascade runs now and then, mostly only around the last known face. Between
+detections, and where the face is turned away or half hidden, its points are
+tracked, forward and backward in time, until they are lost. The boxes are then
+smoothed over time, so that crops do not jitter. One face per clip is tracked,
+the largest at the start; on request, the others too, one after the other.
 """
 
 from functools import partial
@@ -13,38 +13,34 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from auxformer_lobes.processing.faces.points import (
-    FacePoints,
-    cut_square,
-    find_eyes,
-    find_faces,
-)
+from auxformer_lobes.processing.faces.boxes import cut_square
+from auxformer_lobes.processing.faces.detection import find_eyes, find_faces
+from auxformer_lobes.processing.faces.points import FacePoints
 from auxformer_lobes.processing.faces.smoothing import (
-    Quality,
-    path_through,
-    quality_of,
+    FaceQuality,
+    face_quality,
+    smooth_boxes,
 )
 from auxformer_lobes.processing.media import read_frames
 
-FOLLOWED = 3.0  # s without a detection, after which points have gone astray
-PATIENCE = 1.0  # s after which a lost face is looked for everywhere
-EYES_ABOVE = 0.1  # of the face's side, from its centre up to the eyes
-MOST_FACES = 8  # that are followed in a clip
+MAX_TRACKED = 3.0  # s without a detection, after which points have drifted off
+PATIENCE = 1.0  # s after which a lost face is searched for everywhere
+EYES_ABOVE = 0.1  # of the side of a face, from its centre up to the eyes
+MAX_FACES = 8  # that are tracked in a clip
 
 
 class Faces(NamedTuple):
-    """The face in each frame of a clip.
+    """One face in each frame of a clip.
 
     Arguments
     ---------
     crops : np.ndarray
         `[time, size, size, 3]`, uint8, RGB.
     boxes : np.ndarray
-        `[time, 4]`, float: x and y of the centre of the face and the side of
-        the square around it, pixels, and by how many degrees the square is
-        turned clockwise.
+        `[time, 4]`, float: centre x, centre y and side of the square around the
+        face, pixels, and its clockwise rotation, degrees.
     quality : np.ndarray
-        `[time]`, uint8, values of `Quality`.
+        `[time]`, uint8, values of `FaceQuality`.
     """
 
     crops: np.ndarray
@@ -53,37 +49,38 @@ class Faces(NamedTuple):
 
 
 class FaceTracker:
-    """Makes square face crops of one size from a clip.
+    """Crops a face out of each frame of a clip, to squares of one size.
 
     Arguments
     ---------
     size : int
         Side of the crops, pixels.
     detect_every : float
-        s from one detection to the next; in between, points are followed.
+        Time from one detection to the next, s.
     smoothing : float
-        s, standard deviation of the Gaussian that smooths place and size;
+        Standard deviation of the Gaussian that smooths the boxes over time, s;
         0 for none.
     margin : float
-        What the crop shows around the face, as a share of the face's side,
-        on each of the four sides. The face as the cascade sees it reaches
-        from the forehead to below the mouth.
+        Border around the face on each of the four sides, as a fraction of the
+        side of the face. The cascade's face reaches from the forehead to below
+        the mouth.
     align : bool
-        Whether crops are turned and placed so that the eyes are level and
-        always in the same place. Where they are not found, the points tell
-        how far the head has turned since; if they never are, crops are
-        upright.
+        Whether to rotate and shift crops so that the eyes are level and at a
+        fixed place. Where eyes are not detected, tracked points give the
+        rotation since; if they are never detected, crops are upright.
     min_face : float
-        Side of the smallest face, as a share of the picture's shorter side.
+        Side of the smallest face, as a fraction of the shorter side of the
+        image.
     working_width : int
-        Pixels; wider pictures are made smaller for the detection.
+        Width to which larger images are reduced for detection and tracking,
+        pixels.
 
     Example
     -------
     >>> tracker = FaceTracker(size=64)
     >>> black = np.zeros((120, 160, 3), dtype=np.uint8)
     >>> boxes, quality = tracker.track((i / 30, black) for i in range(3))
-    >>> boxes[0], Quality(quality[0]).name
+    >>> boxes[0], FaceQuality(quality[0]).name
     (array([ 80.,  60., 120.,   0.]), 'FALLBACK')
     >>> tracker.crop(black, boxes[0]).shape
     (64, 64, 3)
@@ -109,49 +106,45 @@ class FaceTracker:
         self.settings = dict(vars(self))
 
     def __call__(self, path, frames_per_second=None):
-        """Finds and crops the face in each frame of a video file.
-
-        The file is decoded twice, so that a long clip in a large format
-        needs no memory.
+        """Crops the largest face out of each frame of a video.
 
         Arguments
         ---------
         path : str
             A video file.
         frames_per_second : float
-            Constant rate of the frames; as they are by default.
+            Constant frame rate, frames/s; by default that of the video.
 
         Returns
         -------
-        faces : Faces
-            Crops, boxes and quality.
+        Faces
 
         Raises
         ------
         MediaError
             If the file cannot be used.
         """
-        return self.each(path, frames_per_second, most=1)[0]
+        return self.all_faces(path, frames_per_second, max_faces=1)[0]
 
-    def each(self, path, frames_per_second=None, most=MOST_FACES):
-        """Finds and crops every face of a video file.
+    def all_faces(self, path, frames_per_second=None, max_faces=MAX_FACES):
+        """Crops every face out of each frame of a video.
 
-        The file is decoded once more for each face.
+        The file is decoded once per face to track it, and once more to crop, so
+        that long videos in a large format are never in memory.
 
         Arguments
         ---------
         path : str
             A video file.
         frames_per_second : float
-            Constant rate of the frames; as they are by default.
-        most : int
-            How many faces are followed; the largest come first.
+            Constant frame rate, frames/s; by default that of the video.
+        max_faces : int
+            Number of faces to track; the largest come first.
 
         Returns
         -------
         list of Faces
-            Crops, boxes and quality of each face; where there is none, those
-            of the middle of the picture.
+            If there is no face, one that holds the centre of the images.
 
         Raises
         ------
@@ -159,19 +152,19 @@ class FaceTracker:
             If the file cannot be used.
         """
         tracks = []
-        while len(tracks) < most:
+        while len(tracks) < max_faces:
             frames = read_frames(path, frames_per_second)
             boxes, quality = self.track(frames, tracks)
-            # What is seen once, beside a face, may be anything.
-            seen = (quality == Quality.DETECTED).sum()
-            if tracks and seen < min(2, len(quality)):
+            # A second face that is detected only once is a false detection.
+            detections = (quality == FaceQuality.DETECTED).sum()
+            if tracks and detections < min(2, len(quality)):
                 break
             tracks.append((boxes, quality))
-            if not seen:
+            if not detections:
                 break
         crops = [
-            [self.crop(frame, boxes[index]) for boxes, _ in tracks]
-            for index, (_, frame) in enumerate(
+            [self.crop(image, boxes[index]) for boxes, _ in tracks]
+            for index, (_, image) in enumerate(
                 read_frames(path, frames_per_second)
             )
         ]
@@ -180,120 +173,122 @@ class FaceTracker:
             for own, track in zip(zip(*crops), tracks)
         ]
 
-    def track(self, frames, others=()):
-        """Follows a face through a clip.
+    def track(self, frames, other_tracks=()):
+        """Tracks a face through a clip.
 
         Arguments
         ---------
         frames : iterable
-            Time (s) and picture (`[height, width, 3]`, uint8, RGB) of each
-            frame; at least one.
-        others : sequence of tuple
-            What `track` has returned of other faces: these are not followed.
+            Time (s) and image (`[height, width, 3]`, uint8, RGB) of each frame;
+            at least one.
+        other_tracks : sequence of tuple
+            Earlier results of `track`, whose faces are not tracked again.
 
         Returns
         -------
         boxes : np.ndarray
             `[time, 4]`: x, y of the centre and side, pixels; angle, degrees.
         quality : np.ndarray
-            `[time]`, uint8, values of `Quality`.
+            `[time]`, uint8, values of `FaceQuality`.
         """
-        times, places, with_eyes = [], {}, []
-        jumps = {}  # from where points have led to where a face is detected
-        tried = found = -np.inf  # s, of the last attempt and detection
-        recent = []  # frames since the last detection
-        points = None
-        for index, (time, frame) in enumerate(frames):
+        # Boxes are in the coordinates of the reduced images until the end.
+        times, boxes, with_eyes = [], {}, []
+        corrections = {}  # frame to detected minus tracked box
+        attempted = detected = -np.inf  # s, of the last attempt and detection
+        recent = []  # (frame, reduced image) since the last detection
+        points = None  # None while the face is lost
+        for index, (time, image) in enumerate(frames):
             times.append(time)
-            grey = self._shrunk(frame)
-            zoom = frame.shape[1] / grey.shape[1]
-            is_free = partial(self._is_free, others, zoom)
+            grey = self._reduce(image)
+            zoom = image.shape[1] / grey.shape[1]
+            is_free = partial(self._is_free, other_tracks, zoom)
             recent.append((index, grey))
-            if time - times[recent[0][0]] > FOLLOWED:
+            if time - times[recent[0][0]] > MAX_TRACKED:
                 recent.pop(0)
                 points = None
-            if points and not _follow(points, recent[-1:], places, is_free):
+            if points and not _follow(points, recent[-1:], boxes, is_free):
                 points = None
-            if abs(time - tried) < self.detect_every:
+            if abs(time - attempted) < self.detect_every:
                 continue
-            tried = time
+            attempted = time
             is_free_now = partial(is_free, index)
             box = None
-            if places:
-                last = places[max(places)]
-                box = self._find_near(grey, last, time - found, is_free_now)
-            # Nobody takes the place of a face that is still followed, or was
-            # there a moment ago.
-            if box is None and not points and time - found > PATIENCE:
+            if boxes:
+                last = boxes[max(boxes)]
+                box = self._find_near(grey, last, time - detected, is_free_now)
+            # Nobody replaces a face that is still tracked, or was visible a
+            # moment ago.
+            if box is None and not points and time - detected > PATIENCE:
                 box = self._find_anywhere(
-                    frame, grey, is_free_now, bool(others)
+                    image, grey, is_free_now, bool(other_tracks)
                 )
             if box is None:
                 continue
-            box, eyes = self._level(frame, grey, box)
-            if eyes:
+            box, has_eyes = self._level(image, grey, box)
+            if has_eyes:
                 with_eyes.append(index)
             if not points:
-                _follow(FacePoints(grey, box), recent[-2::-1], places, is_free)
-            jumps[index] = box - places.get(index, box)
-            places[index] = box
+                # The face was lost before: track it backward in time.
+                _follow(FacePoints(grey, box), recent[-2::-1], boxes, is_free)
+            corrections[index] = box - boxes.get(index, box)
+            boxes[index] = box
             points = FacePoints(grey, box)
             recent = recent[-1:]
-            found = time
-        height, width = frame.shape[:2]
-        if not places:
+            detected = time
+        height, width = image.shape[:2]
+        if not boxes:
             centre = [width / 2, height / 2, min(height, width), 0]
-            quality = np.full(len(times), Quality.FALLBACK, dtype=np.uint8)
+            quality = np.full(len(times), FaceQuality.FALLBACK, dtype=np.uint8)
             return np.tile(centre, (len(times), 1)), quality
-        boxes = path_through(times, places, jumps, with_eyes, self.smoothing)
-        boxes[:, :3] *= width / grey.shape[1]
-        boxes[:, 2] *= 1 + 2 * self.margin
-        return boxes, quality_of(times, places, jumps)
+        path = smooth_boxes(
+            times, boxes, corrections, with_eyes, self.smoothing
+        )
+        path[:, :3] *= width / grey.shape[1]
+        path[:, 2] *= 1 + 2 * self.margin
+        return path, face_quality(times, boxes, corrections)
 
-    def crop(self, frame, box):
-        """Cuts a face out of a picture.
-
-        What lies outside the picture repeats its edge.
+    def crop(self, image, box):
+        """Crops a face; beyond its borders, the image repeats its edge.
 
         Arguments
         ---------
-        frame : np.ndarray
+        image : np.ndarray
             `[height, width, 3]`, uint8.
         box : np.ndarray
             `[4]`: x, y of the centre and side, pixels; angle, degrees.
 
         Returns
         -------
-        crop : np.ndarray
+        np.ndarray
             `[size, size, 3]`, uint8.
         """
         return cv2.resize(
-            cut_square(frame, box),
+            cut_square(image, box),
             (self.size, self.size),
             interpolation=cv2.INTER_AREA,
         )
 
-    def _shrunk(self, frame):
-        # The good method is slow on large pictures: first the quick one.
-        smaller = _narrow(frame, 2 * self.working_width, cv2.INTER_LINEAR)
+    def _reduce(self, image):
+        # INTER_AREA is slow on large images: reduce them linearly first.
+        smaller = _narrow(image, 2 * self.working_width, cv2.INTER_LINEAR)
         grey = cv2.cvtColor(smaller, cv2.COLOR_RGB2GRAY)
         return _narrow(grey, self.working_width, cv2.INTER_AREA)
 
-    def _is_free(self, others, zoom, index, box):
-        """Whether no other face is at this place in this frame."""
-        for boxes, quality in others:
+    def _is_free(self, other_tracks, zoom, index, box):
+        """Whether no other tracked face is at this box in this frame."""
+        for boxes, quality in other_tracks:
             x, y, side, _ = boxes[index] / zoom
             reach = max(side / (1 + 2 * self.margin), box[2]) / 2
             if quality[index] and np.hypot(box[0] - x, box[1] - y) < reach:
                 return False
         return True
 
-    def _find_near(self, grey, last, since, is_free):
-        """Finds the face around its last place, with its last size."""
+    def _find_near(self, grey, last, elapsed, is_free):
+        """Detects the face near its last box, at a similar size."""
         x, y, side, angle = last
-        # The longer ago, the farther it can be, and the larger or smaller.
-        since = np.clip(since, 0, 2)
-        reach, growth = 0.6 + 0.5 * since, 1.2 + 0.4 * since
+        # With time, it can have moved farther and changed its size more.
+        elapsed = np.clip(elapsed, 0, 2)
+        reach, growth = 0.6 + 0.5 * elapsed, 1.2 + 0.4 * elapsed
         window = [x, y, 2 * reach * side, angle]
         found = find_faces(grey, window, side / growth, side * growth)
         return min(
@@ -302,26 +297,26 @@ class FaceTracker:
             default=None,
         )
 
-    def _find_anywhere(self, frame, grey, is_free, in_doubt):
-        """Finds the largest face; one that has eyes, if it is in doubt."""
+    def _find_anywhere(self, image, grey, is_free, needs_eyes):
+        """Detects the largest face; rotated ones only if they have eyes."""
         height, width = grey.shape
         for angle in (0, 30, -30) if self.align else (0,):
             window = [width / 2, height / 2, max(height, width), angle]
             found = find_faces(grey, window, self.min_face * min(height, width))
             for box in filter(is_free, sorted(found, key=lambda box: -box[2])):
-                # With the head tilted one sees faces in anything.
-                is_sure = angle == 0 and not in_doubt
-                if is_sure or _eyes(frame, grey, box) is not None:
+                # Rotated windows give many false detections.
+                is_sure = angle == 0 and not needs_eyes
+                if is_sure or _eyes(image, grey, box) is not None:
                     return box
         return None
 
-    def _level(self, frame, grey, box):
-        """Turns and moves a box after the eyes; tells whether it has any.
+    def _level(self, image, grey, box):
+        """Aligns a box with the eyes; returns it, and whether it has eyes.
 
-        Without them the angle is no more than a hint for the next detection;
-        it halves each time, so that it cannot go astray.
+        Without eyes, the angle only guides the next detection; it is halved
+        each time, so that it cannot drift away.
         """
-        eyes = _eyes(frame, grey, box) if self.align else None
+        eyes = _eyes(image, grey, box) if self.align else None
         if eyes is None:
             return box * [1, 1, 1, 0.5], False
         middle, across = eyes.mean(0), eyes[1] - eyes[0]
@@ -331,25 +326,29 @@ class FaceTracker:
         return np.array([*centre, box[2], np.degrees(angle)]), True
 
 
-def _narrow(picture, width, interpolation):
-    """Makes a picture smaller if it is wider than that."""
-    zoom = min(1, width / picture.shape[1])
-    size = [max(1, round(zoom * x)) for x in picture.shape[1::-1]]
-    return cv2.resize(picture, size, interpolation=interpolation)
+def _narrow(image, width, interpolation):
+    """Reduces images that are wider than that."""
+    zoom = min(1, width / image.shape[1])
+    size = [max(1, round(zoom * x)) for x in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=interpolation)
 
 
-def _eyes(frame, grey, box):
-    """The eyes in the large picture, for the place in the small one."""
-    zoom = frame.shape[1] / grey.shape[1]
-    eyes = find_eyes(frame, box * [zoom, zoom, zoom, 1])
+def _eyes(image, grey, box):
+    """Eyes in reduced coordinates, detected in the full image."""
+    zoom = image.shape[1] / grey.shape[1]
+    eyes = find_eyes(image, box * [zoom, zoom, zoom, 1])
     return None if eyes is None else eyes / zoom
 
 
-def _follow(points, frames, places, is_free):
-    """Adds places; returns False when lost, or where the place is known."""
+def _follow(points, frames, boxes, is_free):
+    """Tracks through frames and adds boxes; returns whether it goes on.
+
+    It stops where the face is lost, its box is known already, or another face
+    is.
+    """
     for index, grey in frames:
         box = points.follow(grey)
-        if box is None or index in places or not is_free(index, box):
+        if box is None or index in boxes or not is_free(index, box):
             return False
-        places[index] = box
+        boxes[index] = box
     return True

@@ -15,7 +15,7 @@ from auxformer_lobes.dataio.dataset import (
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.nnet.normalization import FeatureNorm
-from auxformer_lobes.processing.faces.tracker import Quality
+from auxformer_lobes.processing.faces.tracker import FaceQuality
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -37,12 +37,12 @@ class NamedFeatures(Extractor):
 
 
 class NumberedFaces(Extractor):
-    """Frames that hold their number, of the quality that a film has."""
+    """Frames that hold their number, of the quality that a video has."""
 
     def read(self, clip, path):
-        quality = torch.tensor(QUALITIES[path.split("/")[-1]])
-        frames = torch.arange(float(len(quality)))
-        return ClipInput(frames[:, None].repeat(1, self.dim), quality.byte())
+        validity = torch.tensor(QUALITIES[path.split("/")[-1]])
+        frames = torch.arange(float(len(validity)))
+        return ClipInput(frames[:, None].repeat(1, self.dim), validity.byte())
 
 
 def entry(wav, video, emotion="sad"):
@@ -231,9 +231,9 @@ def faces(load, stores, tmp_path):
 @pytest.mark.parametrize(
     "least, frames",
     [
-        (Quality.FALLBACK, [0, 1, 2, 3]),
-        (Quality.TRACKED, [0, 1, 3]),
-        (Quality.DETECTED, [0, 3]),
+        (FaceQuality.FALLBACK, [0, 1, 2, 3]),
+        (FaceQuality.TRACKED, [0, 1, 3]),
+        (FaceQuality.DETECTED, [0, 3]),
     ],
 )
 def test_frames_without_a_face_are_missing(faces, stores, least, frames):

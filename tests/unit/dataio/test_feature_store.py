@@ -62,25 +62,25 @@ def test_float16_rounds_and_float32_does_not(tmp_path):
 def test_bytes_stay_bytes(tmp_path):
     crops = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8)
     store = FeatureStore(tmp_path, Letters(), dtype="uint8")
-    store.add("film", "film.mp4", crops)
+    store.add("face", "face.mp4", crops)
     store.merge()
-    assert store["film"].dtype == torch.uint8
-    assert torch.equal(store["film"], crops)
+    assert store["face"].dtype == torch.uint8
+    assert torch.equal(store["face"], crops)
 
 
-def test_what_is_not_bytes_is_not_cut_to_bytes(tmp_path):
+def test_floats_are_not_stored_as_bytes(tmp_path):
     store = FeatureStore(tmp_path, Letters(), dtype="uint8")
-    with pytest.raises(UserError, match="one: its .* are float32, not bytes"):
+    with pytest.raises(UserError, match="one: its .* are float32, not uint8"):
         store.add("one", "one.wav", torch.ones(3, 2))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "half"])
-def test_an_unknown_dtype_is_told(tmp_path, dtype):
+def test_an_unknown_dtype_is_reported(tmp_path, dtype):
     with pytest.raises(UserError, match=f"dtype {dtype!r} .* choose one of"):
         FeatureStore(tmp_path, Letters(), dtype)
 
 
-def test_numbers_too_large_for_float16_are_told(tmp_path):
+def test_numbers_too_large_for_float16_are_reported(tmp_path):
     with pytest.raises(UserError, match="one: .* 1.11e\\+08.*to float32"):
         fill(FeatureStore(tmp_path, Letters(1e6)))
     fill(FeatureStore(tmp_path, Letters(1e6), dtype="float32"))
@@ -100,16 +100,16 @@ def test_features_of_no_use_are_an_error_of_the_file(
         FeatureStore(tmp_path, Letters()).add("one", "one.wav", features)
 
 
-def test_the_quality_of_each_frame_is_kept(tmp_path):
+def test_the_validity_of_each_frame_is_kept(tmp_path):
     store = fill(FeatureStore(tmp_path, Letters()))
-    assert store.quality("one").tolist() == [1, 0, 1]
+    assert store.frame_validity("one").tolist() == [1, 0, 1]
 
 
-def test_an_extractor_without_quality_has_none(tmp_path):
+def test_an_extractor_without_frame_validity_has_none(tmp_path):
     store = FeatureStore(tmp_path, Letters())
     store.add("one", "one.wav", torch.ones(3, 2))
     store.merge()
-    assert store.quality("one") is None
+    assert store.frame_validity("one") is None
     assert sorted(store.arrays("one")) == ["features", "source"]
 
 
@@ -216,21 +216,23 @@ def test_an_open_store_sees_what_another_process_adds(tmp_path):
     assert same(reader, CLIPS)
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_reported(tmp_path):
     store = fill(FeatureStore(tmp_path, Letters()))
     store.path.write_bytes(store.path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged or .*: delete it"):
         FeatureStore(tmp_path, Letters())["one"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path):
     tmp_path.joinpath("file").write_text("in the way")
     store = FeatureStore(tmp_path / "file" / "features", Letters())
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
         fill(store)
 
 
-def test_a_full_disk_is_told_and_what_was_done_is_kept(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_what_was_done_is_kept(
+    tmp_path, monkeypatch
+):
     full = namedtuple("usage", "free")(free=100)
     with monkeypatch.context() as patch:
         patch.setattr(store_module.shutil, "disk_usage", lambda path: full)
@@ -243,7 +245,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_left_is_removed_in_time(tmp_path):
     store = fill(FeatureStore(tmp_path, Letters()), {"one": "one.wav"})
-    folder = store.parts.folder
+    folder = store.staging.folder
     old, new = folder / "two.npz.9.tmp", folder / "two.npz.8.tmp"
     merges = [
         folder / f"{path.name}.9.tmp"

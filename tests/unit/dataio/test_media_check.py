@@ -1,4 +1,4 @@
-"""Damaged sound and video files are found by opening them."""
+"""Damaged wav and video files are found by opening them."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from auxformer_lobes.dataio import media_check
 from auxformer_lobes.dataio.media_check import MediaFiles
 
 WAV, FLV = "AudioWAV/clip.wav", "VideoFlash/clip.flv"
-LONGEST = 12.0  # s
+MAX_SECONDS = 12.0  # s
 GARBAGE = np.random.default_rng(0).bytes(5000)
 
 
@@ -28,12 +28,12 @@ def write_wav(path, seconds=0.6, amplitude=0.1, offset=0.0):
     soundfile.write(path, amplitude * noise + offset, 16000)
 
 
-def write_flv(path, seconds=0.6, fps=10, picture=True, sound=True, **options):
-    """Writes a moving picture, and a hum, as FLV."""
+def write_flv(path, seconds=0.6, fps=10, images=True, audio=True, **options):
+    """Writes moving images, and a hum, as FLV."""
     with av.open(path, "w", format="flv", options=options) as container:
-        video = container.add_stream("flv1", rate=fps) if picture else None
-        audio = container.add_stream("mp3", rate=44100) if sound else None
-        if picture:
+        video = container.add_stream("flv1", rate=fps) if images else None
+        hum = container.add_stream("mp3", rate=44100) if audio else None
+        if images:
             video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
             rng = np.random.default_rng(0)
             for _ in range(round(seconds * fps)):
@@ -41,13 +41,13 @@ def write_flv(path, seconds=0.6, fps=10, picture=True, sound=True, **options):
                 frame = av.VideoFrame.from_ndarray(image, "rgb24")
                 container.mux(video.encode(frame))
             container.mux(video.encode())
-        if sound:
-            hum = np.sin(np.arange(int(44100 * seconds)) / 50)
-            hum = hum[None].astype("float32")
-            frame = av.AudioFrame.from_ndarray(hum, "fltp", "mono")
+        if audio:
+            samples = np.sin(np.arange(int(44100 * seconds)) / 50)
+            samples = samples[None].astype("float32")
+            frame = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
             frame.sample_rate = 44100
-            container.mux(audio.encode(frame))
-            container.mux(audio.encode())
+            container.mux(hum.encode(frame))
+            container.mux(hum.encode())
 
 
 def cut(path, share):
@@ -70,7 +70,7 @@ def splice(data, start, content):
 def check_clip(corpus, **options):
     """Checks the only clip of the corpus."""
     return media_check.check_clip(
-        corpus, MediaFiles(WAV, FLV), LONGEST, **options
+        corpus, MediaFiles(WAV, FLV), MAX_SECONDS, **options
     )
 
 
@@ -98,9 +98,9 @@ def reasons(problems):
 
 def test_a_good_clip_is_measured(corpus):
     media, problems = check_clip(corpus)
-    assert media.sound == pytest.approx(0.6)
+    assert media.wav == pytest.approx(0.6)
     # From the first to the last of six frames.
-    assert media.picture == pytest.approx(0.5)
+    assert media.video == pytest.approx(0.5)
     assert problems == []
 
 
@@ -122,16 +122,16 @@ def test_a_good_clip_is_measured(corpus):
         (lambda wav: write_wav(wav, amplitude=0, offset=0.1), "is silent"),
     ],
 )
-def test_a_damaged_sound_file_leaves_the_picture(corpus, damage, reason):
+def test_a_damaged_wav_file_leaves_the_video(corpus, damage, reason):
     damage(corpus / WAV)
     media, problems = check_clip(corpus)
-    assert media.sound is None
-    assert media.picture == pytest.approx(0.5)
+    assert media.wav is None
+    assert media.video == pytest.approx(0.5)
     assert list(reasons(problems)) == [WAV]
     assert reason in reasons(problems)[WAV]
 
 
-def test_sound_that_could_not_be_used_later_is_refused_now(corpus):
+def test_audio_that_could_not_be_used_later_is_refused_now(corpus):
     broken = np.full(16000, np.nan, dtype=np.float32)
     soundfile.write(corpus / WAV, broken, 16000, subtype="FLOAT")
     _, problems = check_clip(corpus)
@@ -141,7 +141,7 @@ def test_sound_that_could_not_be_used_later_is_refused_now(corpus):
 def test_a_video_that_is_not_needed_is_not_opened(corpus):
     (corpus / FLV).unlink()
     media, problems = check_clip(corpus, open_video=False)
-    assert media.picture == media.sound == pytest.approx(0.6)
+    assert media.video == media.wav == pytest.approx(0.6)
     assert problems == []
 
 
@@ -154,22 +154,22 @@ def test_a_video_that_is_not_needed_is_not_opened(corpus):
             lambda flv: flv.write_bytes(GARBAGE),
             "cannot be decoded: Invalid data",
         ),
-        (lambda flv: cut(flv, 0.4), "of picture for 0.6 s of sound"),
+        (lambda flv: cut(flv, 0.4), "of video for 0.6 s of audio"),
         (lambda flv: cut(flv, 0.01), "cannot be decoded: "),
-        (lambda flv: write_flv(flv, seconds=0.2), "0.1 s of picture for 0.6 s"),
-        (lambda flv: write_flv(flv, picture=False), "has no video stream"),
+        (lambda flv: write_flv(flv, seconds=0.2), "0.1 s of video for 0.6 s"),
+        (lambda flv: write_flv(flv, images=False), "has no video stream"),
     ],
 )
-def test_a_damaged_video_file_leaves_the_sound(corpus, damage, reason):
+def test_a_damaged_video_file_leaves_the_wav_file(corpus, damage, reason):
     damage(corpus / FLV)
     media, problems = check_clip(corpus)
-    assert media.sound == pytest.approx(0.6)
-    assert media.picture is None
+    assert media.wav == pytest.approx(0.6)
+    assert media.video is None
     assert list(reasons(problems)) == [FLV]
     assert reason in reasons(problems)[FLV]
 
 
-def test_a_short_picture_without_sound_is_too_short(corpus):
+def test_a_short_video_without_a_wav_file_is_too_short(corpus):
     (corpus / WAV).unlink()
     write_flv(corpus / FLV, seconds=0.2)
     media, problems = check_clip(corpus)
@@ -177,18 +177,18 @@ def test_a_short_picture_without_sound_is_too_short(corpus):
     assert "lasts 0.1 s" in reasons(problems)[FLV]
 
 
-def test_a_minute_of_video_makes_its_sound_unusable_too(corpus):
-    write_flv(corpus / FLV, seconds=61, fps=1)
+def test_a_minute_of_video_makes_its_wav_file_unusable_too(corpus):
+    write_flv(corpus / FLV, seconds=61, fps=1, audio=False)
     media, problems = check_clip(corpus)
     assert media == (None, None)
     assert "lasts 60.0 s" in reasons(problems)[FLV]
     assert FLV in reasons(problems)[WAV]
 
 
-def test_a_video_file_without_sound_is_good(corpus):
-    write_flv(corpus / FLV, sound=False)
+def test_a_video_file_without_audio_is_good(corpus):
+    write_flv(corpus / FLV, audio=False)
     media, problems = check_clip(corpus)
-    assert media.picture == pytest.approx(0.5)
+    assert media.video == pytest.approx(0.5)
     assert problems == []
 
 
@@ -197,7 +197,7 @@ def test_a_video_file_without_a_duration_is_good(corpus):
     write_flv(corpus / FLV, flvflags="no_duration_filesize")
     assert b"duration" not in (corpus / FLV).read_bytes()
     media, problems = check_clip(corpus)
-    assert media.picture == pytest.approx(0.5)
+    assert media.video == pytest.approx(0.5)
     assert problems == []
 
 
@@ -207,7 +207,7 @@ def test_a_duration_in_the_header_is_not_believed(corpus):
     with av.open(corpus / FLV) as container:
         assert container.duration == 60e6
     media, problems = check_clip(corpus)
-    assert media.picture == pytest.approx(0.5)
+    assert media.video == pytest.approx(0.5)
     assert problems == []
 
 
@@ -244,7 +244,7 @@ def test_clips_are_checked_side_by_side(good):
         "deaf": MediaFiles("nowhere.wav", FLV),
         "blind": MediaFiles(WAV, "nowhere.avi"),
     }
-    media, problems = media_check.check_media(good, files, LONGEST, 2)
+    media, problems = media_check.check_media(good, files, MAX_SECONDS, 2)
     assert {clip: [s is not None for s in media[clip]] for clip in media} == {
         "good": [True, True],
         "deaf": [False, True],
@@ -256,7 +256,7 @@ def test_clips_are_checked_side_by_side(good):
     ]
 
 
-@pytest.mark.parametrize("longest, usable", [(0.7, True), (0.55, False)])
-def test_the_longest_clip_is_the_callers(good, longest, usable):
-    media, _ = media_check.check_clip(good, MediaFiles(WAV, FLV), longest)
-    assert (media.sound is not None) == usable
+@pytest.mark.parametrize("max_seconds, usable", [(0.7, True), (0.55, False)])
+def test_the_maximum_duration_is_the_callers(good, max_seconds, usable):
+    media, _ = media_check.check_clip(good, MediaFiles(WAV, FLV), max_seconds)
+    assert (media.wav is not None) == usable

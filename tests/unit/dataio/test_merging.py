@@ -22,7 +22,7 @@ def test_shares_of_two_machines_are_the_whole(tmp_path):
     store = FeatureStore(tmp_path / "c", Letters())
     assert sorted(store) == sorted(CLIPS)
     assert same(store, CLIPS)
-    assert store.quality("one").tolist() == [1, 0, 1]
+    assert store.frame_validity("one").tolist() == [1, 0, 1]
     assert all(store.has_current(clip, path) for clip, path in CLIPS.items())
 
 
@@ -57,7 +57,7 @@ def test_other_settings_do_not_merge(tmp_path):
         ("c", Letters(), "float32", "dtype"),
     ]:
         two = machine(tmp_path / folder, ["two"], features, dtype)
-        with pytest.raises(UserError, match=rf"other settings .* \({name}\)"):
+        with pytest.raises(UserError, match=rf"settings differ .* \({name}\)"):
             merge_stores([one.path, two.path], tmp_path / "all")
     assert not (tmp_path / "all").exists()
 
@@ -82,12 +82,12 @@ def test_another_file_of_the_same_name_does_not_merge(tmp_path):
         merge_stores([one.path, two.path], tmp_path / "c")
 
 
-def test_frames_of_another_quality_do_not_merge(tmp_path):
+def test_frames_of_another_validity_do_not_merge(tmp_path):
     stores = [FeatureStore(tmp_path / name, Letters()) for name in "ab"]
-    for quality, store in enumerate(stores):
+    for value, store in enumerate(stores):
         features = Letters()("one", None)
-        told = torch.full((len(features),), quality, dtype=torch.uint8)
-        store.add("one", "one.wav", features, told)
+        validity = torch.full((len(features),), value, dtype=torch.uint8)
+        store.add("one", "one.wav", features, validity)
         store.merge()
     with pytest.raises(UserError, match="^one: differs"):
         merge_stores([store.path for store in stores], tmp_path / "c")
@@ -104,19 +104,19 @@ def test_rounding_is_no_difference(tmp_path):
     one = machine(tmp_path / "a", ["one"])
     two = machine(tmp_path / "b", [])
     values = 1.001 * Letters()("one", None)
-    two.add("one", "one.wav", values, one.quality("one"))
+    two.add("one", "one.wav", values, one.frame_validity("one"))
     two.merge()
     merged = merge_stores([one.path, two.path], tmp_path / "c")
     assert torch.equal(merged["one"], one["one"])
 
 
-def test_a_share_without_features_is_told(tmp_path):
-    with pytest.raises(UserError, match="Hog-1.h5: no such file: leave out"):
+def test_a_share_without_features_is_reported(tmp_path):
+    with pytest.raises(UserError, match="Hog-1.h5: no such file: omit"):
         merge_stores([tmp_path / "Hog-1.h5"], tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5"])
-def test_what_is_no_store_is_told(tmp_path, content):
+def test_files_that_are_not_stores_are_reported(tmp_path, content):
     path = tmp_path / "store.h5"
     path.write_bytes(content)
     with pytest.raises(UserError, match="store.h5: not a feature store"):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.features.hog import HogFeatures
-from auxformer_lobes.processing.faces.tracker import FaceTracker, Quality
+from auxformer_lobes.processing.faces.tracker import FaceQuality, FaceTracker
 from auxformer_lobes.utils.errors import MediaError, UserError
-from tests.unit.media_files import astronaut, grey_pictures, write_media
+from tests.unit.media_files import astronaut, grey_images, write_media
 
 
 @pytest.fixture(scope="module")
@@ -22,31 +22,31 @@ def face_clip(tmp_path_factory):
     return write_media(path, astronaut(1)[0])
 
 
-def test_hog_is_1764_numbers_a_frame_with_a_quality_for_each(face_clip):
-    reading = HogFeatures().read("face", face_clip)
-    assert reading.values.shape == (30, 1764)
-    assert reading.values.dtype == torch.float32
-    assert reading.values.min() >= 0
-    assert reading.values.max() <= 1
-    assert reading.quality.shape == (30,)
-    assert reading.quality[0] == Quality.DETECTED
+def test_hog_is_1764_numbers_a_frame_with_a_validity_for_each(face_clip):
+    clip_input = HogFeatures().read("face", face_clip)
+    assert clip_input.data.shape == (30, 1764)
+    assert clip_input.data.dtype == torch.float32
+    assert clip_input.data.min() >= 0
+    assert clip_input.data.max() <= 1
+    assert clip_input.frame_validity.shape == (30,)
+    assert clip_input.frame_validity[0] == FaceQuality.DETECTED
 
 
 def test_hog_of_the_same_face_is_alike_and_of_none_is_zero(tmp_path, face_clip):
     face = HogFeatures()("face", face_clip)
     likeness = torch.cosine_similarity(face[:1], face)
     assert likeness.min() > 0.8
-    blank = write_media(tmp_path / "blank.flv", grey_pictures([99] * 3))
-    reading = HogFeatures().read("blank", blank)
-    assert reading.values.abs().max() < 1e-3
-    assert (reading.quality == Quality.FALLBACK).all()
+    blank = write_media(tmp_path / "blank.flv", grey_images([99] * 3))
+    clip_input = HogFeatures().read("blank", blank)
+    assert clip_input.data.abs().max() < 1e-3
+    assert (clip_input.frame_validity == FaceQuality.FALLBACK).all()
 
 
 def test_hog_can_come_at_a_constant_rate_from_an_irregular_video(tmp_path):
     times = [0, 0.01, 0.3, 0.35, 0.4, 0.9]
     path = write_media(
         tmp_path / "clip.mp4",
-        grey_pictures([0] * 6),
+        grey_images([0] * 6),
         times=times,
         video_codec="libx264",
     )
@@ -61,17 +61,21 @@ def test_another_size_of_face_gives_its_own_dimension(face_clip):
 
 
 @pytest.mark.parametrize("size", [8, 60])
-def test_a_size_that_blocks_do_not_fill_is_told(size):
-    with pytest.raises(UserError, match=f"faces: size {size}, .* of 8, at"):
+def test_a_size_that_blocks_do_not_fill_is_reported(size):
+    with pytest.raises(
+        UserError, match=f"faces: size is {size}: .* multiple of 8"
+    ):
         HogFeatures(FaceTracker(size=size))
 
 
 @pytest.mark.parametrize("rate", [0, -15, np.inf, np.nan])
-def test_a_rate_that_is_none_is_told(rate):
-    told = pytest.raises(UserError, match=f"frames_per_second: {rate}: not")
-    with told:
+def test_a_rate_that_is_none_is_reported(rate):
+    refused = pytest.raises(
+        UserError, match=f"frames_per_second must be .*not {rate}"
+    )
+    with refused:
         HogFeatures(frames_per_second=rate)
-    with told:
+    with refused:
         FaceModelFeatures(3, 64, None, rate, batch_size=1, device="cpu")
 
 
@@ -82,7 +86,7 @@ def test_a_rate_with_a_point_is_the_same_rate():
 
 def test_the_encoder_file_gives_hog_15_times_a_second(face_clip):
     presets = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
-    features = load_encoder(presets / "hog.yaml")
+    features = load_extractor(presets / "hog.yaml")
     assert features("face", face_clip).shape == (15, 1764)
 
 
@@ -90,10 +94,12 @@ def test_hog_goes_to_workers(face_clip):
     features = HogFeatures(frames_per_second=5)
     sent = pickle.loads(pickle.dumps(features))
     assert sent.settings == features.settings
-    assert torch.equal(sent("face", face_clip), features("face", face_clip))
+    torch.testing.assert_close(
+        sent("face", face_clip), features("face", face_clip)
+    )
 
 
-def test_a_file_without_pictures_is_named(tmp_path):
+def test_a_file_without_images_is_named(tmp_path):
     tmp_path.joinpath("clip.flv").write_bytes(b"")
     with pytest.raises(MediaError, match="clip.flv: empty"):
         HogFeatures().read("clip", tmp_path / "clip.flv")

@@ -1,4 +1,4 @@
-"""Encoders that are trained with the fusion network."""
+"""Pretrained encoders that are fine-tuned with the network."""
 
 import numpy as np
 import pytest
@@ -53,10 +53,10 @@ def pad(clips):
 
 
 def test_it_gives_what_an_extraction_gives(speech):
-    sounds = waveforms(8000, 12345, 4001)
-    expected = speech.encode(sounds)
+    clips = waveforms(8000, 12345, 4001)
+    expected = speech.encode(clips)
     encoder = FineTunedEncoder(speech).eval()
-    features, lens = encoder(*pad([sound[:, None] for sound in sounds]))
+    features, lens = encoder(*pad([x[:, None] for x in clips]))
     for found, length, wanted in zip(features, lens, expected):
         frames = round(float(length) * len(found))
         torch.testing.assert_close(found[:frames], wanted, atol=1e-5, rtol=0)
@@ -68,7 +68,7 @@ def test_no_layer_is_missing_where_all_are_mixed(tmp_path):
     features = SpeechModelFeatures(folder, tmp_path, layer="all", device="cpu")
     encoder = FineTunedEncoder(features).train()
     for _ in range(10):  # each would pass with a probability of 0.28
-        found, _ = encoder(*pad([sound[:, None] for sound in waveforms(4000)]))
+        found, _ = encoder(*pad([x[:, None] for x in waveforms(4000)]))
         assert found.shape[2] == features.dim == 13 * 32
 
 
@@ -90,8 +90,8 @@ def test_face_crops_go_in_as_they_are_stored(images):
 
 def gradients(encoder):
     """Names of the parts of the model that have any."""
-    sounds = [sound[:, None] for sound in waveforms(8000, 6000)]
-    encoder.train()(*pad(sounds))[0].sum().backward()
+    clips = [x[:, None] for x in waveforms(8000, 6000)]
+    encoder.train()(*pad(clips))[0].sum().backward()
     return {
         name.split(".")[0]
         for name, weight in encoder.encoder.model.named_parameters()
@@ -107,7 +107,7 @@ def test_all_of_it_is_trained_but_what_is_frozen(speech):
     }
     speech.encoder.zero_grad()
     assert gradients(
-        FineTunedEncoder(speech, frozen=["feature_extractor"])
+        FineTunedEncoder(speech, frozen_modules=["feature_extractor"])
     ) == {
         "feature_projection",
         "encoder",
@@ -122,15 +122,15 @@ def test_whatever_is_trained_has_gradients(tmp_path):
         save_model(tmp_path, model), tmp_path, device="cpu"
     )
     encoder = FineTunedEncoder(speech).train()
-    sounds = [sound[:, None] for sound in waveforms(8000, 6000)]
-    encoder(*pad(sounds))[0].square().sum().backward()
+    clips = [x[:, None] for x in waveforms(8000, 6000)]
+    encoder(*pad(clips))[0].square().sum().backward()
     trained = [w for w in encoder.parameters() if w.requires_grad]
     assert trained and all(weights.grad is not None for weights in trained)
 
 
 @pytest.mark.parametrize("kind", [FbankFeatures, HogFeatures])
 def test_features_without_a_model_cannot_be_trained(kind):
-    with pytest.raises(UserError, match=f"{kind.__name__} cannot be trained"):
+    with pytest.raises(UserError, match=f"{kind.__name__} has no encoder"):
         FineTunedEncoder(kind())
 
 
@@ -154,7 +154,7 @@ class TinyNetwork(torch.nn.Sequential):
 
 
 def test_a_model_that_is_no_hugging_face_one_is_trained():
-    encoder = FineTunedEncoder(TinyFaces(), frozen=["0"]).train()
+    encoder = FineTunedEncoder(TinyFaces(), frozen_modules=["0"]).train()
     crops = torch.ones(2, 3, 12, dtype=torch.uint8)
     features, _ = encoder(crops, torch.tensor([1.0, 2 / 3]))
     assert features.shape == (2, 3, 5)
@@ -183,12 +183,12 @@ def test_checkpointing_changes_memory_and_nothing_else(tmp_path):
     speech = SpeechModelFeatures(
         save_model(tmp_path, model), tmp_path, device="cpu"
     )
-    sound = pad([sound[:, None] for sound in waveforms(8000, 6000)])
+    batch = pad([x[:, None] for x in waveforms(8000, 6000)])
 
     def _step(**options):
         encoder = FineTunedEncoder(speech, **options).train()
         encoder.zero_grad()
-        encoder(*sound)[0].square().sum().backward()
+        encoder(*batch)[0].square().sum().backward()
         return {
             name: weight.grad.clone()
             for name, weight in encoder.named_parameters()
@@ -203,8 +203,10 @@ def test_checkpointing_changes_memory_and_nothing_else(tmp_path):
 
 
 def test_a_part_that_is_not_there_is_named(speech):
-    with pytest.raises(UserError, match="frozen: front is no part of Wav2Vec2"):
-        FineTunedEncoder(speech, frozen=["front"])
+    with pytest.raises(
+        UserError, match="frozen_modules: Wav2Vec2Model has no front"
+    ):
+        FineTunedEncoder(speech, frozen_modules=["front"])
 
 
 def test_its_weights_are_in_the_checkpoint(speech):
@@ -221,11 +223,11 @@ def test_a_missing_modality_is_a_sample_that_can_be_encoded(speech):
 
 
 def test_what_is_stored_is_what_the_encoder_is_given(speech, monkeypatch):
-    (sound,) = waveforms(5000)
-    monkeypatch.setattr(speech, "read", lambda clip, path: ClipInput(sound))
+    (waveform,) = waveforms(5000)
+    monkeypatch.setattr(speech, "read", lambda clip, path: ClipInput(waveform))
     stored = RawInputs(speech)
     assert stored.modality == "audio" and stored.dim == 1
-    assert torch.equal(stored("clip", "clip.wav")[:, 0], sound)
+    assert torch.equal(stored("clip", "clip.wav")[:, 0], waveform)
 
 
 def test_encoders_that_are_given_the_same_share_what_is_stored(tmp_path):
@@ -234,27 +236,27 @@ def test_encoders_that_are_given_the_same_share_what_is_stored(tmp_path):
         return RawInputs(features).settings
 
     save_model(tmp_path / "model", tiny_model(layers=2))
-    sound = _stored(SpeechModelFeatures)
-    assert _stored(SpeechModelFeatures, layer=1) == sound
+    audio = _stored(SpeechModelFeatures)
+    assert _stored(SpeechModelFeatures, layer=1) == audio
     save_model(tmp_path / "model", tiny_model(layers=2), do_normalize=False)
-    assert _stored(SpeechModelFeatures) != sound
+    assert _stored(SpeechModelFeatures) != audio
     save_vision_model(tmp_path / "model", "vit", seed=0)
     faces = _stored(ImageModelFeatures)
     save_vision_model(tmp_path / "model", "dinov2", seed=1)
     assert _stored(ImageModelFeatures, pooling="mean") == faces
     assert _stored(ImageModelFeatures, frames_per_second=5) != faces
-    assert faces != sound
+    assert faces != audio
 
 
 def test_crops_of_every_face_are_stored_flat():
     crops = RawInputs(OneFace())
-    ((place, reading),) = crops.read_each("two.mp4")
+    ((place, clip_input),) = crops.read_each("two.mp4")
     assert place == "left"
-    assert reading.values.shape == (5, crops.dim) == (5, 12)
-    assert reading.quality.tolist() == [2] * 5
+    assert clip_input.data.shape == (5, crops.dim) == (5, 12)
+    assert clip_input.frame_validity.tolist() == [2] * 5
 
 
-def test_crops_for_a_video_model_have_a_quality_each(tmp_path, monkeypatch):
+def test_crops_for_a_video_model_have_a_validity_each(tmp_path, monkeypatch):
     save_vision_model(tmp_path, "videomae")
     features = VideoModelFeatures(tmp_path, tmp_path, device="cpu")
     faces = Faces(
@@ -263,13 +265,15 @@ def test_crops_for_a_video_model_have_a_quality_each(tmp_path, monkeypatch):
         quality=np.array([2, 0, 0, 1, 1, 2, 0, 0, 1], dtype=np.uint8),
     )
     monkeypatch.setattr(
-        FaceTracker, "each", lambda tracker, path, rate, most=8: [faces]
+        FaceTracker,
+        "all_faces",
+        lambda tracker, path, rate, max_faces=8: [faces],
     )
     crops = RawInputs(features)
     ((_, each),) = crops.read_each("clip.mp4")
-    for reading in (crops.read("clip", "clip.mp4"), each):
-        assert reading.values.shape == (9, crops.dim)
-        assert reading.quality.tolist() == faces.quality.tolist()
+    for clip_input in (crops.read("clip", "clip.mp4"), each):
+        assert clip_input.data.shape == (9, crops.dim)
+        assert clip_input.frame_validity.tolist() == faces.quality.tolist()
 
 
 class OneFace(FaceFeatures):

@@ -18,12 +18,12 @@ from hypothesis import (
 )
 
 from auxformer_lobes.dataio.extraction import extract
-from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.features.precomputed import HDF5Features, NumpyFeatures
 from auxformer_lobes.utils.errors import MediaError, UserError
-from tests.unit.media_files import grey_pictures, tone, write_media
+from tests.unit.media_files import grey_images, tone, write_media
 
 ARRAY = np.random.default_rng(0).random((7, 4)).astype(np.float32)
 
@@ -71,7 +71,7 @@ def test_a_whole_clip_in_one_file_is_read_as_float32(tmp_path, kind):
 
 def test_the_array_in_an_npz_file_may_have_a_name(tmp_path):
     np.savez_compressed(tmp_path / "clip.npz", face=ARRAY, pose=ARRAY[:, :2])
-    assert len(NumpyFeatures(tmp_path, 4, name="face").read("clip").values) == 7
+    assert len(NumpyFeatures(tmp_path, 4, name="face").read("clip").data) == 7
     assert NumpyFeatures(tmp_path, 2, name="pose")("clip", None).shape == (7, 2)
     with pytest.raises(MediaError, match="clip.npz: .*face, pose: set name"):
         NumpyFeatures(tmp_path, dim=4).read("clip")
@@ -79,18 +79,18 @@ def test_the_array_in_an_npz_file_may_have_a_name(tmp_path):
         NumpyFeatures(tmp_path, dim=4, name="typo").read("clip")
 
 
-def test_a_quality_may_lie_beside_the_features(tmp_path):
-    quality = np.array([0, 0, 1, 2, 2, 2, 1])
-    np.savez(tmp_path / "clip.npz", features=ARRAY, quality=quality)
+def test_frame_validity_may_come_with_the_features(tmp_path):
+    validity = np.array([0, 0, 1, 2, 2, 2, 1])
+    np.savez(tmp_path / "clip.npz", features=ARRAY, frame_validity=validity)
     path = tmp_path / "all.h5"
-    add(path, **{"features/clip": ARRAY, "quality/clip": quality})
+    add(path, **{"features/clip": ARRAY, "frame_validity/clip": validity})
     for features in (NumpyFeatures(tmp_path, 4), HDF5Features(path, 4)):
-        reading = features.read("clip")
-        assert reading.quality.dtype == torch.uint8
-        assert reading.quality.tolist() == quality.tolist()
-    np.savez(tmp_path / "clip.npz", features=ARRAY, quality=quality[1:])
+        clip_input = features.read("clip")
+        assert clip_input.frame_validity.dtype == torch.uint8
+        assert clip_input.frame_validity.tolist() == validity.tolist()
+    np.savez(tmp_path / "clip.npz", features=ARRAY, frame_validity=validity[1:])
     with pytest.raises(
-        MediaError, match=r"quality of .*clip.npz: .*\[6\], not"
+        MediaError, match=r"frame_validity of .*clip.npz: .*\[6\], not"
     ):
         NumpyFeatures(tmp_path, 4).read("clip")
 
@@ -122,7 +122,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("array, reason", WRONG)
-def test_what_is_no_features_is_named(tmp_path, array, reason):
+def test_arrays_that_are_not_features_are_named(tmp_path, array, reason):
     np.save(tmp_path / "clip.npy", array)
     np.savez(tmp_path / "zipped.npz", array)
     add(tmp_path / "all.h5", clip=array)
@@ -208,31 +208,31 @@ def test_a_wrong_frame_is_named(tmp_path):
 
 def test_a_clip_that_is_missing_is_named(tmp_path, h5_file):
     tmp_path.joinpath("clip").mkdir()
-    with pytest.raises(MediaError, match="has no features of clip, neither"):
+    with pytest.raises(MediaError, match="has no features of clip: add"):
         NumpyFeatures(tmp_path, dim=4).read("clip")
     for clip in ("typo", "session1", "session1/typo", "typo/clip"):
-        with pytest.raises(MediaError, match=f"has no features of {clip},"):
+        with pytest.raises(MediaError, match=f"has no features of {clip}:"):
             HDF5Features(h5_file, dim=4).read(clip)
 
 
-def test_a_wrong_place_is_told_at_once(tmp_path):
+def test_a_wrong_place_is_reported_at_once(tmp_path):
     with pytest.raises(UserError, match="typo: no such folder"):
         NumpyFeatures(tmp_path / "typo", dim=4)
     with pytest.raises(UserError, match="typo.h5: No such file"):
         HDF5Features(tmp_path / "typo.h5", dim=4)
     (tmp_path / "text.h5").write_text("features")
-    with pytest.raises(UserError, match="text.h5: no HDF5 file"):
+    with pytest.raises(UserError, match="text.h5: not an HDF5 file"):
         HDF5Features(tmp_path / "text.h5", dim=4)
-    with pytest.raises(UserError, match="modality: sound: not audio or visual"):
-        NumpyFeatures(tmp_path, dim=4, modality="sound")
+    with pytest.raises(UserError, match="modality must be audio or visual"):
+        NumpyFeatures(tmp_path, dim=4, modality="wav")
 
 
 @pytest.fixture
 def media(tmp_path):
-    """A sound and a video file of one second each."""
+    """A wav and a video file of one second each."""
     soundfile.write(tmp_path / "clip.wav", tone(1.0, rate=8000), 8000)
     video = tmp_path / "clip.mp4"
-    write_media(video, grey_pictures([9] * 30), video_codec="libx264")
+    write_media(video, grey_images([9] * 30), video_codec="libx264")
     return {"audio": tmp_path / "clip.wav", "visual": video}
 
 
@@ -271,11 +271,11 @@ def test_features_last_as_long_as_the_file(
         if fits:
             assert len(features("clip", path)) == frames
         else:
-            told = (
+            reason = (
                 f"{path}: clip has {frames} frames of features, but the file "
-                f"is as long as {second}, at {rate:g} a second"
+                f"has {second} at {rate:g} frames/s"
             )
-            with pytest.raises(MediaError, match=re.escape(told)):
+            with pytest.raises(MediaError, match=re.escape(reason)):
                 features("clip", path)
 
 
@@ -313,7 +313,7 @@ def test_encoder_files_take_another_folder(tmp_path):
     presets = Path(__file__).parents[3] / "recipes/CREMA-D/hparams/encoders"
     np.save(tmp_path / "clip.npy", np.zeros((3, 50)))
     for preset in ("emoca", "own_features"):
-        features = load_encoder(
+        features = load_extractor(
             presets / f"{preset}.yaml", f"{{folder: {tmp_path}, dim: 50}}"
         )
         assert features("clip", None).shape == (3, 50)
@@ -361,5 +361,5 @@ def test_two_frames_of_one_number_are_refused(tmp_path):
     (tmp_path / "clip").mkdir()
     for number in (1, 2):
         np.save(tmp_path / "clip" / f"{number}_exp50.npy", ARRAY[0])
-    with pytest.raises(MediaError, match="frame 50 is 1_exp50.npy, too"):
+    with pytest.raises(MediaError, match="1_exp50.npy is frame 50 too"):
         NumpyFeatures(tmp_path, dim=4).read("clip")

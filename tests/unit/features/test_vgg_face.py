@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from auxformer_lobes.dataio.extraction_inputs import load_encoder
+from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.features.vgg_face import VggFaceFeatures
-from auxformer_lobes.processing.faces.tracker import Quality
+from auxformer_lobes.processing.faces.tracker import FaceQuality
 from auxformer_lobes.utils.errors import UserError
-from tests.unit.media_files import astronaut, grey_pictures, write_media
+from tests.unit.media_files import astronaut, grey_images, write_media
 
 # Parkhi et al., table 3: channels in and out.
 CONVOLUTIONS = {
@@ -92,7 +92,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def features(weights):
     preset = "recipes/CREMA-D/hparams/encoders/vgg_face.yaml"
-    return load_encoder(
+    return load_extractor(
         Path(__file__).parents[3] / preset,
         f"{{weights: {weights}, frames_per_second: 2, device: cpu}}",
     )
@@ -107,32 +107,32 @@ def faces(tmp_path_factory, features):
 
 @pytest.fixture(scope="module")
 def values(features, faces):
-    return features.encode([faces.values])[0]
+    return features.encode([faces.data])[0]
 
 
 def test_fc7_equals_the_published_network(features, faces, values):
-    assert faces.values.shape == (2, 224, 224, 3)
+    assert faces.data.shape == (2, 224, 224, 3)
     assert values.shape == (2, 4096) == (2, features.dim)
     assert values.min() == 0
     assert 0.1 < (values > 0).float().mean() < 0.9
     with torch.no_grad():
-        expected = published_forward(public_state(), faces.values[0])
+        expected = published_forward(public_state(), faces.data[0])
     assert close(values[0], expected)
 
 
 def test_a_face_s_features_do_not_depend_on_those_beside_it(
     features, faces, values
 ):
-    (second,) = features.encode([faces.values[1:]])
+    (second,) = features.encode([faces.data[1:]])
     assert close(second[0], values[1])
     assert not close(second[0], values[0])
 
 
 def test_a_clip_without_a_face_says_so(features, faces, tmp_path):
-    blank = write_media(tmp_path / "blank.flv", grey_pictures([99] * 3))
-    reading = features.read("blank", blank)
-    assert (reading.quality == Quality.FALLBACK).all()
-    assert (faces.quality != Quality.FALLBACK).all()
+    blank = write_media(tmp_path / "blank.flv", grey_images([99] * 3))
+    clip_input = features.read("blank", blank)
+    assert (clip_input.frame_validity == FaceQuality.FALLBACK).all()
+    assert (faces.frame_validity != FaceQuality.FALLBACK).all()
 
 
 def test_people_are_not_kept(features):
@@ -171,10 +171,10 @@ def test_files_of_any_age_and_precision_are_read(tmp_path, legacy):
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"fc6.weight": None}, "fc6.weight for one: none in place of"),
-        ({"conv6_1.bias": torch.ones(2)}, "conv6_1.bias for one"),
-        ({"conv1_1.weight": torch.ones(64, 1, 3, 3)}, "conv1_1.weight for one"),
-        ({"fc6.weight": torch.ones(8, 2048)}, r"fc6.weight for one: \[8, 2048"),
+        ({"fc6.weight": None}, "fc6.weight: none instead of"),
+        ({"conv6_1.bias": torch.ones(2)}, "conv6_1.bias"),
+        ({"conv1_1.weight": torch.ones(64, 1, 3, 3)}, "conv1_1.weight"),
+        ({"fc6.weight": torch.ones(8, 2048)}, r"fc6.weight: \[8, 2048"),
     ],
 )
 def test_weights_of_another_network_are_named(tmp_path, change, reason):
@@ -206,7 +206,7 @@ def test_damaged_and_malicious_files_are_named(tmp_path, weights):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_missing_file_is_told_at_once(tmp_path):
+def test_a_missing_file_is_reported_at_once(tmp_path):
     with pytest.raises(UserError, match="typo.pth: No such file"):
         VggFaceFeatures(tmp_path / "typo.pth")
     (tmp_path / "vgg.pth").write_text("version https://git-lfs.github.com")

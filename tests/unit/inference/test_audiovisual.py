@@ -20,7 +20,7 @@ from auxformer_lobes.tasks import (
     MultiLabelEmotion,
 )
 from auxformer_lobes.utils.errors import MediaError, UserError
-from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
+from tests.unit.media_files import astronaut, grey_images, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS, SCALES
 from tests.unit.speech_models import save_model, tiny_model
@@ -33,7 +33,7 @@ def media(tmp_path_factory):
     """A folder of files of every kind."""
     folder = tmp_path_factory.mktemp("media")
     pictures, _ = astronaut(1.0, 180, 240)
-    black = grey_pictures([0] * 15, 180, 240)
+    black = grey_images([0] * 15, 180, 240)
     sound = tone(1.0, RATE) * np.linspace(0.1, 1, RATE, dtype=np.float32)
     write_media(folder / "both.flv", pictures, sound)
     write_media(folder / "picture.flv", pictures[:20])

@@ -22,7 +22,7 @@ from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.errors import MediaError, UserError
-from tests.unit.media_files import astronaut, grey_pictures, tone, write_media
+from tests.unit.media_files import astronaut, grey_images, tone, write_media
 
 RATE = 8000
 
@@ -121,7 +121,7 @@ def swell(seconds):
 def film(path, levels, sound=None, every=0.2, **options):
     """Writes grey pictures, five a second."""
     times = np.arange(len(levels)) * every
-    pictures = grey_pictures(levels)
+    pictures = grey_images(levels)
     return write_media(path, pictures, sound, times=times, rate=RATE, **options)
 
 
@@ -178,7 +178,7 @@ def test_no_picture_is_lost_where_files_are_cut(
     finally:
         brightness.read = read
     assert len(sections) >= 2
-    assert torch.equal(torch.cat([x.values for x in sections]), whole)
+    assert torch.equal(torch.cat([x.data for x in sections]), whole)
     assert len(found) == 15
     for start, _, emotion in found[1:3]:
         cut = whole[int(start * 5) : int(start * 5) + 20]
@@ -193,7 +193,7 @@ def test_pictures_of_mpeg_2_are_cut_though_their_order_is_guessed(tmp_path):
         stream.width, stream.height = 64, 48
         stream.codec_context.max_b_frames = 2
         stream.bit_rate = 2_000_000
-        for picture in grey_pictures(levels):
+        for picture in grey_images(levels):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -355,7 +355,7 @@ def test_pictures_that_cannot_be_cut_are_missing(tmp_path, recognizer):
         stream = container.add_stream("mpeg4", rate=1, width=64, height=48)
         stream.codec_context.gop_size = 600
         for _ in range(int(LONGEST_SECTION) + 20):
-            (picture,) = grey_pictures([128])
+            (picture,) = grey_images([128])
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -13,7 +13,7 @@ from hypothesis import (
 
 from auxformer_lobes.processing.media import read_audio, read_frames
 from auxformer_lobes.utils.errors import MediaError
-from tests.unit.media_files import grey_pictures, tone, write_media
+from tests.unit.media_files import grey_images, tone, write_media
 
 VIDEO_KINDS = [("flv", "flv"), ("mp4", "libx264"), ("avi", "mpeg4")]
 
@@ -52,16 +52,16 @@ def test_stereo_is_averaged(tmp_path):
 
 
 @pytest.mark.parametrize("samples", [1, 160])
-def test_very_short_sound_is_read(tmp_path, samples):
+def test_very_short_audio_is_read(tmp_path, samples):
     path = tmp_path / "short.wav"
     soundfile.write(path, tone()[:samples], 16000)
     assert read_audio(path).shape == (samples,)
 
 
-def test_sound_in_flv_is_that_of_the_wav(tmp_path):
-    sound = tone(rate=22050)
-    soundfile.write(tmp_path / "clip.wav", sound, 22050)
-    flv = write_media(tmp_path / "clip.flv", grey_pictures([0] * 30), sound)
+def test_audio_in_flv_is_that_of_the_wav(tmp_path):
+    waveform = tone(rate=22050)
+    soundfile.write(tmp_path / "clip.wav", waveform, 22050)
+    flv = write_media(tmp_path / "clip.flv", grey_images([0] * 30), waveform)
     assert np.allclose(
         read_audio(flv), read_audio(tmp_path / "clip.wav"), atol=1e-4
     )
@@ -76,7 +76,7 @@ def test_sound_in_flv_is_that_of_the_wav(tmp_path):
         ("clip.mp3", None, "libmp3lame", 16000),
     ],
 )
-def test_compressed_sound_is_that_of_the_wav_but_for_codec_and_delay(
+def test_compressed_audio_is_that_of_the_wav_but_for_codec_and_delay(
     tmp_path, name, video_codec, audio_codec, rate
 ):
     rng = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_compressed_sound_is_that_of_the_wav_but_for_codec_and_delay(
     noise = rng.standard_normal(rate).cumsum() * tone(1, rate, 3, 0.002)
     path = write_media(
         tmp_path / name,
-        grey_pictures([0] * 30) if video_codec else None,
+        grey_images([0] * 30) if video_codec else None,
         noise.astype(np.float32),
         video_codec=video_codec,
         audio_codec=audio_codec,
@@ -100,10 +100,10 @@ def test_compressed_sound_is_that_of_the_wav_but_for_codec_and_delay(
 
 
 @pytest.mark.parametrize("suffix, codec", VIDEO_KINDS)
-def test_pictures_come_in_order_with_their_times(tmp_path, suffix, codec):
+def test_images_come_in_order_with_their_times(tmp_path, suffix, codec):
     levels = np.arange(20, 220, 20)
     path = write_media(
-        tmp_path / f"clip.{suffix}", grey_pictures(levels), video_codec=codec
+        tmp_path / f"clip.{suffix}", grey_images(levels), video_codec=codec
     )
     times, frames = zip(*read_frames(path))
     assert frames[0].shape == (48, 64, 3)
@@ -120,10 +120,10 @@ def test_colours_are_red_green_blue(tmp_path):
     assert np.allclose(frame.mean((0, 1)), [200, 0, 0], atol=10)
 
 
-def test_a_constant_rate_takes_the_nearest_picture(tmp_path):
+def test_a_constant_rate_takes_the_nearest_image(tmp_path):
     path = write_media(
         tmp_path / "clip.mp4",
-        grey_pictures([50, 100, 150, 200]),
+        grey_images([50, 100, 150, 200]),
         times=[0, 0.09, 0.12, 0.5],
         video_codec="libx264",
     )
@@ -135,15 +135,15 @@ def test_a_constant_rate_takes_the_nearest_picture(tmp_path):
 
 @pytest.mark.parametrize("rate, frames", [(15, 15), (30, 30), (60, 59)])
 def test_a_constant_rate_keeps_the_duration(tmp_path, rate, frames):
-    path = write_media(tmp_path / "clip.flv", grey_pictures([0] * 30))
+    path = write_media(tmp_path / "clip.flv", grey_images([0] * 30))
     assert len(list(read_frames(path, rate))) == frames
 
 
 def test_a_rotated_mp4_is_put_upright(tmp_path):
-    picture = np.zeros((48, 64, 3), dtype=np.uint8)
-    picture[:, :32] = 200  # left in the file, top on the phone
+    image = np.zeros((48, 64, 3), dtype=np.uint8)
+    image[:, :32] = 200  # left in the file, top on the phone
     path = write_media(
-        tmp_path / "phone.mp4", [picture] * 3, video_codec="libx264"
+        tmp_path / "phone.mp4", [image] * 3, video_codec="libx264"
     )
 
     def matrix(*numbers):
@@ -180,18 +180,18 @@ def broken_files(folder):
     soundfile.write(
         folder / "nan.wav", np.full(9, np.nan), 16000, subtype="FLOAT"
     )
-    write_media(folder / "silent.flv", grey_pictures([0] * 5))
-    write_media(folder / "sound_only.flv", sound=tone(rate=22050))
+    write_media(folder / "silent.flv", grey_images([0] * 5))
+    write_media(folder / "audio_only.flv", waveform=tone(rate=22050))
     write_media(
         folder / "jump.flv",
-        grey_pictures([0] * 3),
+        grey_images([0] * 3),
         times=[0, 1, 1000],
     )
     write_media(
-        folder / "raw.h264", grey_pictures([0] * 5), video_codec="libx264"
+        folder / "raw.h264", grey_images([0] * 5), video_codec="libx264"
     )
     whole = write_media(
-        folder / "whole.avi", grey_pictures([0] * 5), video_codec="mpeg4"
+        folder / "whole.avi", grey_images([0] * 5), video_codec="mpeg4"
     ).read_bytes()
     header = whole[: whole.index(b"movi") + 4]
     folder.joinpath("header.avi").write_bytes(header)
@@ -209,11 +209,11 @@ def broken_files(folder):
         ("silent.flv", "no audio stream"),
         ("no_samples.wav", "no samples"),
         ("nan.wav", "not finite"),
-        ("odd_rate.wav", "sample rate, 16001 Hz"),
-        ("joined.mp3", "changes its sample rate"),
+        ("odd_rate.wav", "sample rate of 16001 Hz"),
+        ("joined.mp3", "its sample rate changes"),
     ],
 )
-def test_unusable_sound_is_named_with_the_reason(tmp_path, name, reason):
+def test_unusable_audio_is_named_with_the_reason(tmp_path, name, reason):
     path = broken_files(tmp_path) / name
     with pytest.raises(MediaError, match=reason) as error:
         read_audio(path)
@@ -228,14 +228,14 @@ def test_unusable_sound_is_named_with_the_reason(tmp_path, name, reason):
         ("empty.flv", "empty file"),
         ("pointer.wav", "git lfs pull"),
         ("text.flv", "cannot be decoded"),
-        ("sound_only.flv", "no video stream"),
+        ("audio_only.flv", "no video stream"),
         ("nan.wav", "no video stream"),
-        ("header.avi", "no pictures"),
+        ("header.avi", "no images"),
         ("raw.h264", "no times"),
         ("jump.flv", "times jump from 1.0 s to 1000.0 s"),
     ],
 )
-def test_unusable_pictures_are_named_with_the_reason(tmp_path, name, reason):
+def test_unusable_images_are_named_with_the_reason(tmp_path, name, reason):
     path = broken_files(tmp_path) / name
     with pytest.raises(MediaError, match=reason) as error:
         list(read_frames(path))
@@ -248,7 +248,7 @@ def flv_bytes(tmp_path_factory):
     path = tmp_path_factory.mktemp("flv") / "clip.flv"
     write_media(
         path,
-        grey_pictures(range(0, 250, 25)),
+        grey_images(range(0, 250, 25)),
         tone(0.3, 22050),
         audio_codec="libmp3lame",
     )
@@ -256,7 +256,7 @@ def flv_bytes(tmp_path_factory):
 
 
 def fixed_rate(path):
-    """Reads pictures, 15 a second."""
+    """Reads images, 15 a second."""
     return read_frames(path, frames_per_second=15)
 
 

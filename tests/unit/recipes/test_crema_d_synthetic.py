@@ -241,6 +241,6 @@ def test_a_folder_with_other_contents_is_refused(tmp_path):
     ],
 )
 def test_numbers_out_of_range_are_refused(options, tmp_path):
-    with pytest.raises(UserError, match="is not in"):
+    with pytest.raises(UserError, match="must be from"):
         make_synthetic_crema_d(tmp_path / "demo", **options)
     assert files(tmp_path) == []

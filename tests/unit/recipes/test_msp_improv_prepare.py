@@ -15,7 +15,7 @@ from msp_improv_turns import describe, find_clip
 
 from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
-from tests.unit.media_files import grey_pictures, write_media
+from tests.unit.media_files import grey_images, write_media
 from tests.unit.msp_improv_files import (
     SPLITS,
     TEST,
@@ -213,7 +213,7 @@ def test_the_maximum_duration_is_an_option(corpus):
     video.unlink()
     write_media(
         video,
-        grey_pictures([90, 80, 90, 80]),
+        grey_images([90, 80, 90, 80]),
         video_codec="mpeg4",
         times=[0, 25, 50, 75],
     )

@@ -367,7 +367,7 @@ def test_a_folder_with_other_contents_is_refused(tmp_path):
     "options", [{"turns": 0}, {"turns": 241}, {"seed": -1}, {"num_workers": 0}]
 )
 def test_numbers_out_of_range_are_refused(options, tmp_path):
-    with pytest.raises(UserError, match="is not in"):
+    with pytest.raises(UserError, match="must be from"):
         make_synthetic_msp_improv(tmp_path / "demo", **options)
     assert files(tmp_path) == []
 
