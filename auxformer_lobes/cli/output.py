@@ -134,7 +134,7 @@ def shorten(names, width):
     Example
     -------
     >>> shorten(["take_1/camera/left.mp4", "take_2/camera/left.mp4"], 16)
-    ['take_1/…left.mp4', 'take_2/…left.mp4']
+    ['take_1…/left.mp4', 'take_2…/left.mp4']
     >>> shorten(["interview_of_may_5.mp4", "interview_of_may_6.mp4"], 16)
     ['inter…_may_5.mp4', 'inter…_may_6.mp4']
     """
