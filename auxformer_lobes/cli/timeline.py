@@ -84,7 +84,7 @@ def _timeline(options):
         outputs = [*emotion.outputs.values()]
         parts.append(format_prediction(task, outputs) if outputs else "?")
         if emotion.missing:
-            reasons = [f"{m} {why}" for m, why in emotion.missing.items()]
+            reasons = [f"{m}: {why}" for m, why in emotion.missing.items()]
             parts.append(f"({', '.join(reasons)})")
         print("  ".join(parts))
     if options.plot:
