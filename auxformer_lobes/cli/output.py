@@ -73,7 +73,7 @@ def print_emotions(emotions, task):
         cells = [
             f"{emotion.valid_share[m]:.0%} valid"
             if m in emotion.valid_share
-            else emotion.missing[m]
+            else Text(_printable(emotion.missing[m]))  # no markup
             for m in MODALITIES
         ]
         predicted = format_prediction(task, [*emotion.outputs.values()])

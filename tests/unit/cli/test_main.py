@@ -273,7 +273,7 @@ def table_of(capsys, monkeypatch, paths, width):
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal of this width
     names = "angry", "happy", "sad"
-    missing = {"visual": "no face in any frame"}
+    missing = {"visual": "[b]no face[/b] in any frame"}
     outputs = dict.fromkeys(names, 1 / 3)
     emotion = Emotion("sad", outputs, {}, {"audio": 1.0}, missing)
     print_emotions(dict.fromkeys(paths, emotion), CategoricalEmotion(names))
@@ -303,8 +303,9 @@ def test_a_table_shows_what_tells_files_apart(capsys, monkeypatch, width):
 
 def test_a_table_has_short_names_as_they_are(capsys, monkeypatch):
     names = ["x[/b].wav", "y[red]a.wav", "new\nline.wav"]
-    _, cells = table_of(capsys, monkeypatch, names, 80)
+    printed, cells = table_of(capsys, monkeypatch, names, 80)
     assert cells == [*names[:2], "new?line.wav"]
+    assert "[b]no" in printed, "reasons are no markup either"
 
 
 def test_names_that_would_look_alike_are_not_shortened(capsys, monkeypatch):
