@@ -1,1 +1,1 @@
-"""The commands of `auxformer`; what one needs is imported when it runs."""
+"""The commands of `auxformer`."""

@@ -1,46 +1,47 @@
-"""`evaluate`: a run on other data."""
+"""`evaluate`: a run on another manifest."""
 
-from auxformer_lobes.cli.options import add_device, cpus, number_from, run_opts
+from auxformer_lobes.cli.options import add_device, add_num_workers, run_opts
 
 
 def evaluate(parser):
     """Evaluates the best checkpoint of a run on any manifest.
 
-    The manifest may be of another corpus: the model then chooses among the
-    emotions that both have. The run's hyperparams.yaml is executed: name a
-    run that you trust.
+    The manifest may be of another corpus: predictions and metrics are then
+    restricted to the classes that the model and the manifest share.
+
+    The run's hyperparams.yaml is executed: evaluate only runs you trust.
     """
     parser.epilog = (
-        "example: auxformer evaluate results/auxformer/D6_1_1234 "
-        "--manifest improv/test.json --data_root /path/to/MSP-IMPROV"
+        "example: auxformer evaluate results/auxformer/D6_1_1234 \\\n"
+        "  --manifest improv/test.json --data_root /path/to/MSP-IMPROV"
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="a recipe's output folder")
-    add("--manifest", required=True, metavar="JSON", help="of a recipe")
+    add("run", metavar="RUN", help="output folder of a recipe")
+    add(
+        "--manifest",
+        required=True,
+        metavar="JSON",
+        help="manifest that a recipe prepared",
+    )
     add(
         "--data_root",
         required=True,
         metavar="FOLDER",
-        help="{data_root} in the manifest",
+        help="corpus folder, {data_root} in the manifest",
     )
     add(
         "--output_folder",
         metavar="FOLDER",
-        help="for metrics, predictions and pictures (one in the run)",
+        help="where to write metrics, predictions and figures "
+        "(default: a folder in RUN)",
     )
     add(
         "--feature_folder",
         metavar="FOLDER",
-        help="where features are stored (as in the run's YAML)",
+        help="folder of the feature stores (default: that of the run)",
     )
     add_device(parser)
-    add(
-        "--num_workers",
-        type=number_from(0),
-        default=cpus(),
-        metavar="N",
-        help="processes that read files (%(default)s)",
-    )
+    add_num_workers(parser)
     return _evaluate
 
 

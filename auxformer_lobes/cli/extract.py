@@ -2,47 +2,61 @@
 
 import argparse
 
-from auxformer_lobes.cli.options import cpus, number_from
+from auxformer_lobes.cli.options import add_device, add_num_workers, number_from
 
 
 def extract(parser):
-    """Extracts the features of clips into a feature store.
+    """Extracts features of clips into a feature store.
 
-    Clips that are in the store are not extracted again, so that a run that
-    was interrupted goes on. A clip whose file cannot be used is skipped,
-    noted beside the store in a .failures.json file, and tried again the next
-    time. Recipes find the features if their feature_folder and encoder are
-    the same.
+    Clips already in the store are skipped, so an interrupted extraction can
+    be continued. A clip whose file cannot be used is recorded in the
+    .failures.json file beside the store, and tried again next time. A recipe
+    uses the store if its feature_folder and encoder are the same.
 
-    Several processes may work into one folder: with --shard, or under
-    torchrun, where each takes its share and its own GPU:
+    Several processes can fill one store: each extracts a share of the clips,
+    given by --shard or, on its own GPU, by torchrun:
     `torchrun --nproc_per_node 4 --no-python auxformer extract ...`. Under
     Slurm: `--shard $((SLURM_PROCID + 1))/$SLURM_NTASKS`.
 
-    The exit code is 0 even if some clips failed; it is 1 if all of them did.
+    The exit code is 1 only if all clips failed.
     """
     parser.epilog = (
-        "example: auxformer extract train.json valid.json test.json "
-        "--encoder recipes/CREMA-D/hparams/encoders/hog.yaml "
-        "--store results/features --data_root /path/to/CREMA-D"
+        "example: auxformer extract train.json valid.json test.json \\\n"
+        "  --encoder recipes/CREMA-D/hparams/encoders/hog.yaml \\\n"
+        "  --store results/features --data_root /path/to/CREMA-D"
     )
     add = parser.add_argument
-    add("manifests", nargs="+", metavar="MANIFEST", help="JSON, of a recipe")
-    add("--encoder", required=True, metavar="YAML", help="an encoder file")
-    add("--store", required=True, metavar="FOLDER", help="where stores lie")
-    add("--data_root", metavar="FOLDER", help="{data_root} in the manifests")
+    add(
+        "manifests",
+        nargs="+",
+        metavar="MANIFEST",
+        help="JSON manifest that a recipe prepared",
+    )
+    add(
+        "--encoder",
+        required=True,
+        metavar="YAML",
+        help="encoder file, as in a recipe's hparams/encoders/",
+    )
+    add(
+        "--store",
+        required=True,
+        metavar="FOLDER",
+        help="folder of the feature stores",
+    )
+    add(
+        "--data_root",
+        metavar="FOLDER",
+        help="corpus folder, {data_root} in the manifests",
+    )
     add(
         "--dtype",
-        help="of the stored numbers, float16 or float32 (what they need); "
-        "recipes then need --audio_store '{dtype: float32}' or --visual_store",
+        metavar="NAME",
+        help="dtype of the stored features, float16 or float32 (default: the "
+        "encoder's); to use another one, a recipe needs --audio_store or "
+        "--visual_store '{dtype: float32}'",
     )
-    add(
-        "--num_workers",
-        type=number_from(0),
-        default=cpus(),
-        metavar="N",
-        help="processes that read files (%(default)s)",
-    )
+    add_num_workers(parser)
     add(
         "--batch_clips",
         type=number_from(1),
@@ -55,15 +69,16 @@ def extract(parser):
         type=_shard,
         default=(1, 1),
         metavar="I/N",
-        help="only the I-th of N shares of the clips, I from 1",
+        help="extract only the I-th of N shares of the clips, from 1/N to N/N",
     )
-    add("--device", help="cpu, cuda:0, ... (a GPU if there is one)")
+    add_device(parser)
     add(
         "--override",
         action="append",
         default=[],
         metavar="YAML",
-        help="argument of the encoder, such as 'source: /models/wavlm'",
+        help="option of the encoder, such as 'source: /models/wavlm'; may be "
+        "repeated",
     )
     return _extract
 
@@ -101,23 +116,28 @@ def _extract(options):
             print(f"features: {store.path}")
             if report.failed:
                 print(f"failures: {store.failures_path}")
-    some_are_there = report.present or report.extracted
-    return 1 if report.failed and not some_are_there else 0
+    succeeded = report.present or report.extracted
+    return 1 if report.failed and not succeeded else 0
 
 
 def merge(parser):
-    """Merges feature stores that were made on different machines.
+    """Merges feature stores, as extracted on several machines.
 
-    They must be of the same encoder, settings and dtype. A clip that is in
-    several of them must be the same in each.
+    All must have the same encoder, settings and dtype. A clip may be in
+    several of them if its features are the same in each.
     """
     parser.epilog = (
-        "example: auxformer merge one/HogFeatures-0123456789ab.h5 "
-        "two/HogFeatures-0123456789ab.h5 --into results/features"
+        "example: auxformer merge one/HogFeatures-0123456789ab.h5 \\\n"
+        "  two/HogFeatures-0123456789ab.h5 --into results/features"
     )
-    parser.add_argument("stores", nargs="+", metavar="STORE", help="a .h5 file")
     parser.add_argument(
-        "--into", required=True, metavar="FOLDER", help="where stores lie"
+        "stores", nargs="+", metavar="STORE", help="feature store, a .h5 file"
+    )
+    parser.add_argument(
+        "--into",
+        required=True,
+        metavar="FOLDER",
+        help="folder to write the merged store to",
     )
     return _merge
 
@@ -133,7 +153,7 @@ def _merge(options):
 def _shard(text):
     number, slash, total = text.partition("/")
     if not (slash and number.isdecimal() and total.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is not like 1/4")
+        raise argparse.ArgumentTypeError(f"{text} does not have the form I/N")
     if not 1 <= int(number) <= int(total):
         raise argparse.ArgumentTypeError(
             f"{text}: of {total} shares, the first is 1/{total} and the last "

@@ -1,7 +1,7 @@
 """The `auxformer` command.
 
-A command is a function that is given its parser: its docstring is the help,
-and it returns what to run. What that needs is imported when it runs, so that
+A command is a function that adds its arguments to a parser and returns what
+runs it; its docstring is the help. Heavy imports come when it runs, so that
 `--help` answers at once.
 """
 
@@ -9,6 +9,7 @@ import argparse
 import inspect
 import signal
 import sys
+from contextlib import contextmanager
 
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.extract import extract, merge
@@ -30,10 +31,8 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells mistakes in one line."""
-
     def error(self, message):
-        """Ends the program, as argparse would, but without the usage."""
+        """Raises a `UserError`, in place of the usage and exit code 2."""
         raise UserError(f"{message}: see `{self.prog} --help`")
 
 
@@ -51,34 +50,57 @@ def main(arguments=None):
         The exit code.
     """
     with one_line_errors():
-        # Schedulers end a job with SIGTERM.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            parser = _Parser(
-                prog="auxformer",
-                description="Audiovisual emotion recognition with AuxFormer.",
-            )
-            commands = parser.add_subparsers(
-                metavar="COMMAND", required=True, help="with --help, more of it"
-            )
-            for command in COMMANDS:
-                text = inspect.getdoc(command)
-                command_parser = commands.add_parser(
-                    command.__name__,
-                    help=text.partition("\n")[0],
-                    description=text,
-                    formatter_class=argparse.RawDescriptionHelpFormatter,
-                    allow_abbrev=False,
-                )
-                command_parser.set_defaults(execute=command(command_parser))
-            options = parser.parse_args(arguments)
-            return options.execute(options)
-        except KeyboardInterrupt:
-            raise UserError(
-                "interrupted: what is finished is kept; run it again to go on"
-            )
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        options = _make_parser().parse_args(arguments)
+    with one_line_errors(debug="debug" in options), _interruptible():
+        return options.execute(options)
+
+
+def _make_parser():
+    parser = _Parser(
+        prog="auxformer",
+        description="Audiovisual emotion recognition with AuxFormer.",
+        epilog="`auxformer COMMAND --help` describes a command.",
+    )
+    _add_debug(parser)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    for command in COMMANDS:
+        text = inspect.getdoc(command)
+        command_parser = commands.add_parser(
+            command.__name__,
+            help=text.partition("\n")[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command_parser.set_defaults(execute=command(command_parser))
+        _add_debug(command_parser)
+    return parser
+
+
+def _add_debug(parser):
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        # The command's default would overrule what comes before the command.
+        default=argparse.SUPPRESS,
+        help="print the traceback of an error",
+    )
+
+
+@contextmanager
+def _interruptible():
+    """Ends a command in order on Ctrl-C, and on SIGTERM, as schedulers send."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise UserError(
+            "interrupted: what is finished is kept; run it again to continue"
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

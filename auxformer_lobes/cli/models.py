@@ -1,31 +1,33 @@
-"""Models that travel: `export`, `push` and `info`."""
+"""Sharing of models: `export`, `push` and `info`."""
 
-from auxformer_lobes.cli.options import add_fetching
+from auxformer_lobes.cli.options import add_download
 
 
 def export(parser):
-    """Exports the best checkpoint of a run, for use and to be shared.
+    """Exports the best checkpoint of a run, for inference and sharing.
 
-    The folder holds all that inference needs, and nothing else: weights as
-    safetensors, hyperparameters, config.json, and a model card.
+    Writes a folder with all that inference needs: weights (safetensors),
+    hyperparams.yaml, config.json and a model card.
+
+    The run's hyperparams.yaml is executed: export only runs you trust.
     """
     parser.epilog = (
-        "example: auxformer export results/auxformer/D6_1_1234 "
-        "auxformer-crema-d --license cc-by-nc-4.0; the run's "
-        "hyperparams.yaml is executed: export runs that you trust"
+        "example: auxformer export results/auxformer/D6_1_1234 \\\n"
+        "  auxformer-crema-d --license cc-by-nc-4.0"
     )
-    parser.add_argument("run", metavar="RUN", help="a recipe's output folder")
-    parser.add_argument("out", metavar="OUT", help="the folder to make")
+    parser.add_argument("run", metavar="RUN", help="output folder of a recipe")
+    parser.add_argument("out", metavar="OUT", help="folder to write")
     parser.add_argument(
         "--include_encoders",
         action="store_true",
-        help="copy the pretrained encoders, too",
+        help="include the pretrained encoders, instead of their names only",
     )
     parser.add_argument(
         "--license",
         default="other",
         metavar="NAME",
-        help="of the weights, as the Hub names it (%(default)s)",
+        help="licence of the weights, by its name on the Hub "
+        "(default: %(default)s)",
     )
     return _export
 
@@ -40,26 +42,30 @@ def _export(options):
 
 
 def push(parser):
-    """Puts an exported model on the Hugging Face Hub, for you only.
+    """Uploads an exported model to the Hugging Face Hub, private by default.
 
-    The token is that of HF_TOKEN, or of `hf auth login`.
+    Needs a token that may write: HF_TOKEN, or `hf auth login`.
     """
     parser.epilog = (
         "example: auxformer push auxformer-crema-d "
         "user/auxformer-crema-d --dry-run"
     )
-    parser.add_argument("out", metavar="OUT", help="what `export` has made")
-    parser.add_argument("name", metavar="USER/NAME", help="its name there")
     parser.add_argument(
-        "--public", action="store_true", help="for everybody to see"
+        "out", metavar="OUT", help="folder made by `auxformer export`"
     )
     parser.add_argument(
-        "--update", action="store_true", help="it is there already"
+        "name", metavar="USER/NAME", help="name of the model on the Hub"
+    )
+    parser.add_argument(
+        "--public", action="store_true", help="make a new model public"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="update a model already there"
     )
     parser.add_argument(
         *("--dry-run", "--dry_run"),
         action="store_true",
-        help="only list what would go",
+        help="list the files, and upload nothing",
     )
     return _push
 
@@ -76,16 +82,18 @@ def _push(options):
     )
     for file, size in pushed.files:
         print(f"{size:14,} bytes  {file}")
-    print(f"model: {pushed.url or 'nothing was sent'}")
+    print(f"model: {pushed.url or 'not uploaded (dry run)'}")
 
 
 def info(parser):
-    """Tells what a model is: its task, features, training and metrics."""
+    """Shows the task, features, training and metrics of an exported model."""
     parser.epilog = "example: auxformer info user/auxformer-crema-d"
     parser.add_argument(
-        "source", metavar="MODEL", help="a folder of `export`, or user/name"
+        "source",
+        metavar="MODEL",
+        help="folder made by `auxformer export`, or USER/NAME on the Hub",
     )
-    add_fetching(parser)
+    add_download(parser)
     return _info
 
 

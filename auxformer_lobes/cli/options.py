@@ -4,28 +4,27 @@ import argparse
 import math
 import os
 
-MODALITIES = ("audio", "visual")
-
 
 def add_model(parser):
-    """Adds the options that say which model, and where it runs.
+    """Adds the options of a model and how it runs.
 
     Arguments
     ---------
     parser : argparse.ArgumentParser
-        Of the command.
+        The command's.
     """
     parser.add_argument(
         "--source",
         required=True,
         metavar="MODEL",
-        help="a folder of `auxformer export`, or user/name on the Hub",
+        help="folder made by `auxformer export`, or USER/NAME on the Hugging "
+        "Face Hub",
     )
-    add_fetching(parser)
+    add_download(parser)
     parser.add_argument(
         "--trust_source",
         action="store_true",
-        help="let the model run any code that it brings",
+        help="allow the model to run its own code",
     )
     add_device(parser)
     parser.add_argument(
@@ -33,41 +32,65 @@ def add_model(parser):
         type=number_from(1),
         default=8,
         metavar="N",
-        help="as many at a time (%(default)s)",
+        help="clips per batch (default: %(default)s)",
     )
 
 
-def add_fetching(parser):
-    """Adds the options that say how a model is fetched.
+def add_download(parser):
+    """Adds the options of downloads from the Hub.
 
     Arguments
     ---------
     parser : argparse.ArgumentParser
-        Of the command.
+        The command's.
     """
     parser.add_argument(
-        "--savedir", metavar="FOLDER", help="for what is fetched from the Hub"
+        "--savedir",
+        metavar="FOLDER",
+        help="where to keep downloads (default: the Hub's cache)",
     )
     parser.add_argument(
-        "--revision", metavar="NAME", help="branch, tag or commit on the Hub"
+        "--revision",
+        metavar="NAME",
+        help="branch, tag or commit on the Hub (default: main)",
     )
 
 
 def add_device(parser):
-    """Adds the option that says where networks run.
+    """Adds the option of the device.
 
     Arguments
     ---------
     parser : argparse.ArgumentParser
-        Of the command.
+        The command's.
     """
     parser.add_argument(
-        "--device", help="cpu, cuda:0, ... (a GPU if there is one)"
+        "--device",
+        metavar="NAME",
+        help="device of the networks: cpu, cuda:0, ... "
+        "(default: a GPU if there is one)",
+    )
+
+
+def add_num_workers(parser):
+    """Adds the option of worker processes.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        The command's.
+    """
+    parser.add_argument(
+        "--num_workers",
+        type=number_from(0),
+        default=cpus(),
+        metavar="N",
+        help="processes that read files (default: %(default)s, one per CPU)",
     )
 
 
 def run_opts(options):
-    """SpeechBrain's options.
+    """SpeechBrain's `run_opts`.
 
     Arguments
     ---------
@@ -92,7 +115,7 @@ def run_opts(options):
 
 
 def load_model(options):
-    """Loads the model that is asked for.
+    """Loads the model.
 
     Arguments
     ---------
@@ -116,49 +139,8 @@ def load_model(options):
     )
 
 
-def columns(task):
-    """Titles of what `cells` gives.
-
-    Arguments
-    ---------
-    task : Task
-        What the model predicts.
-
-    Returns
-    -------
-    list of str
-    """
-    parts = [f"{x}_{y}" for x in ("quality", "missing") for y in MODALITIES]
-    return ["label", *task.names, *parts]
-
-
-def cells(task, emotion):
-    """What is recognised, as a row of a CSV file.
-
-    Arguments
-    ---------
-    task : Task
-        What the model predicts.
-    emotion : Emotion
-        What it says.
-
-    Returns
-    -------
-    list of str
-    """
-    label = emotion.label or ""
-    outputs = [emotion.outputs.get(name) for name in task.names]
-    quality = [emotion.quality.get(m) for m in MODALITIES]
-    return [
-        label if isinstance(label, str) else "|".join(label),
-        *("" if x is None else f"{x:.6f}" for x in outputs),
-        *("" if x is None else f"{x:.3f}" for x in quality),
-        *(emotion.missing.get(m, "") for m in MODALITIES),
-    ]
-
-
 def cpus():
-    """CPUs that this process may have for itself.
+    """CPUs of this process; its share of them under torchrun.
 
     Returns
     -------
@@ -171,31 +153,36 @@ def cpus():
     return cpus // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-def number_from(least, kind=int):
-    """Makes a reader of numbers that are no less.
+def number_from(minimum, kind=int):
+    """The `type` of an option: a finite number of at least `minimum`.
 
     Arguments
     ---------
-    least : int or float
-        The least.
+    minimum : int or float
+        The least value allowed.
     kind : type
         int, or float.
 
     Returns
     -------
     callable
-        From text to a number.
+        Text → number.
+
+    Example
+    -------
+    >>> number_from(1)("8")
+    8
     """
 
     def _number(text):
         try:
             number = kind(text)
         except ValueError:
-            number = None
-        # Written so, since NaN is not at least anything.
-        if number is None or not least <= number < math.inf:
+            number = math.nan
+        # In this order, since NaN compares false.
+        if not minimum <= number < math.inf:
             raise argparse.ArgumentTypeError(
-                f"{text} is not a number from {least}"
+                f"{text} is not a number from {minimum}"
             )
         return number
 

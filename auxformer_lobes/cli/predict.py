@@ -1,4 +1,4 @@
-"""`predict`: the emotion in files."""
+"""`predict`: emotion in wav and video files."""
 
 import csv
 import glob
@@ -6,10 +6,11 @@ import json
 import os
 import sys
 
-from auxformer_lobes.cli.options import add_model, cells, columns, load_model
+from auxformer_lobes.cli.options import add_model, load_model
+from auxformer_lobes.cli.output import csv_header, csv_row, print_emotions
 from auxformer_lobes.utils.errors import MediaError, UserError
 
-# What is taken out of a folder.
+# Files of a folder.
 SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff"),
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
@@ -18,31 +19,32 @@ SUFFIXES = (
 
 
 def predict(parser):
-    """Recognises the emotion in sound and video files.
+    """Recognises emotion in audio and video files.
 
-    A file may have sound, pictures or both. A modality that it does not
-    have, or that cannot be used (silence, no face), is missing: the model
-    does without, and the table says so.
+    A modality that a file lacks or that cannot be used (silence, no face in
+    any frame) is missing: the model predicts without it, and the output says
+    why.
 
-    The exit code is 1 if some files failed; they are named, and the others
-    are done.
+    Files that fail are listed on standard error; the exit code is then 1.
     """
     parser.epilog = (
-        "example: auxformer predict clips/ 'more/*.mp4' voice.wav "
-        "--source user/auxformer-crema-d --csv > emotions.csv"
+        "example: auxformer predict clips/ 'more/*.mp4' voice.wav \\\n"
+        "  --source user/auxformer-crema-d --csv > emotions.csv"
     )
     parser.add_argument(
         "files",
         nargs="+",
         metavar="FILE",
-        help="a sound or video file, a folder of them, or a pattern",
+        help="audio or video file, folder of such files, or pattern",
     )
     add_model(parser)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--json", action="store_true", help="print JSON, with each head"
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON, with the outputs of each head",
     )
-    form.add_argument("--csv", action="store_true", help="print CSV")
+    output.add_argument("--csv", action="store_true", help="print CSV")
     return _predict
 
 
@@ -52,35 +54,35 @@ def _predict(options):
     files = _find(options.files)
     recognizer = load_model(options)
     task = recognizer.hparams.task
-    found, failed = {}, {}
-    tried = recognizer.try_files(files, options.batch_size)
-    for file, emotion in tqdm(tried, "files", len(files), unit="file"):
-        is_failed = isinstance(emotion, MediaError)
-        (failed if is_failed else found)[file] = emotion
+    emotions, errors = {}, {}
+    results = recognizer.try_files(files, options.batch_size)
+    for file, result in tqdm(results, "files", len(files), unit="file"):
+        is_error = isinstance(result, MediaError)
+        (errors if is_error else emotions)[file] = result
     if options.json:
-        told = [{"file": f, **e.as_dict()} for f, e in found.items()]
-        told += [{"file": f, "error": str(e)} for f, e in failed.items()]
-        print(json.dumps(told, indent=1))
+        entries = [{"file": f, **e.as_dict()} for f, e in emotions.items()]
+        entries += [{"file": f, "error": str(e)} for f, e in errors.items()]
+        print(json.dumps(entries, indent=1))
     elif options.csv:
         table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(["file", *columns(task)])
-        for file, emotion in found.items():
-            table.writerow([file, *cells(task, emotion)])
-    elif found:
-        _print_table(found, task)
-    for error in failed.values():
+        table.writerow(["file", *csv_header(task)])
+        for file, emotion in emotions.items():
+            table.writerow([file, *csv_row(task, emotion)])
+    elif emotions:
+        print_emotions(emotions, task)
+    for error in errors.values():
         print(f"failed: {error}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if errors else 0
 
 
 def _find(arguments):
-    """Names of files, for those of folders and patterns."""
+    """Replaces folders and patterns by their files."""
     files = []
     for argument in arguments:
         if os.path.isdir(argument):
             found = _inside(argument)
             if not found:
-                raise UserError(f"{argument}: no sound or video file in it")
+                raise UserError(f"{argument}: contains no audio or video file")
         elif os.path.exists(argument) or not glob.has_magic(argument):
             found = [argument]
         else:
@@ -96,9 +98,9 @@ def _find(arguments):
 
 
 def _inside(folder):
-    """Names of sound and video files in a folder, each file once."""
+    """Wav and video files in a folder and its subfolders, each once."""
     found = {}
-    # Links to folders are not followed: they may lead round and round.
+    # Links to folders are not followed: they may form circles.
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -107,24 +109,3 @@ def _inside(folder):
             if is_media and name[0] != "." and os.path.isfile(file):
                 found.setdefault(os.path.realpath(file), []).append(file)
     return sorted(min(names) for names in found.values())
-
-
-def _print_table(found, task):
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
-
-    from auxformer_lobes.reporting.tables import format_prediction
-
-    file = Column("file", overflow="fold")
-    table = Table(file, "emotion", "sound", "picture")
-    for file, emotion in found.items():
-        used = [
-            f"{emotion.quality[m]:.0%} used"
-            if m in emotion.quality
-            else emotion.missing[m]
-            for m in ("audio", "visual")
-        ]
-        said = format_prediction(task, [*emotion.outputs.values()])
-        table.add_row(escape(file), said, *used)
-    Console().print(table)

@@ -1,4 +1,4 @@
-"""A trained AuxFormer on any sound or video file."""
+"""A trained model on any wav or video file."""
 
 from itertools import islice
 
@@ -6,8 +6,8 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.inference.clip_input import ClipFeatures
-from auxformer_lobes.inference.results import Clip, Emotion
+from auxformer_lobes.inference.clip_input import Clip, ClipReader
+from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.inference.timeline import timeline
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.sharing import hub
@@ -16,22 +16,21 @@ from auxformer_lobes.utils.modalities import MODALITIES
 
 
 class AudioVisualEmotionRecognizer(Pretrained):
-    """Recognises emotion in sound, in pictures, or in both.
+    """Recognises emotion from audio, from video, or from both.
 
-    Features are made as in the training, down to their rounding. A modality
-    that a file does not have is missing: no such stream, silence, no face in
-    any frame, or damaged.
+    Features are computed as in training. A modality is missing where a file
+    has no such stream, is silent, shows no face or is damaged.
 
     Arguments
     ---------
     modules : dict of torch.nn.Module
-        Those of `hub.load`.
+        `modules` of `hub.load`.
     hparams : dict
         What `hub.load` returns.
     run_opts : dict
         SpeechBrain's options, such as `device`.
     freeze_params : bool
-        Whether no parameter needs gradients.
+        Whether parameters need no gradients.
 
     Example
     -------
@@ -75,7 +74,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         self, modules=None, hparams=None, run_opts=None, freeze_params=True
     ):
         super().__init__(modules, hparams, run_opts, freeze_params)
-        self.features = ClipFeatures(self.mods, self.hparams, self.device)
+        self.reader = ClipReader(self.mods, self.hparams, self.device)
 
     @classmethod
     def from_hparams(
@@ -87,15 +86,15 @@ class AudioVisualEmotionRecognizer(Pretrained):
         trust_source=False,
         overrides=None,
     ):
-        """Loads an exported model; nothing that comes with it is run.
+        """Loads an exported model, without running code that comes with it.
 
         Arguments
         ---------
         source : str or Path
-            A folder that `auxformer export` has written, or a name on the
-            Hugging Face Hub.
+            A folder that `auxformer export` wrote, or a name on the Hugging
+            Face Hub.
         savedir : str or Path
-            Where to keep what is fetched; the Hub's own cache by default.
+            Folder for downloads; the Hub's own cache by default.
         run_opts : dict
             SpeechBrain's options: `{"device": "cuda:0"}`.
         revision : str
@@ -103,7 +102,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         trust_source : bool
             Whether the model may run any code.
         overrides : dict
-            Changes to what its `hyperparams.yaml` says.
+            Replaces values of its `hyperparams.yaml`.
 
         Returns
         -------
@@ -112,7 +111,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         Raises
         ------
         UserError
-            If there is no such model, or it is refused.
+            If there is no such model, or it fails the checks.
         """
         hparams = hub.load(source, savedir, revision, trust_source, overrides)
         return cls(hparams["modules"], hparams, run_opts)
@@ -123,7 +122,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         Arguments
         ---------
         path : str or Path
-            A sound or video file.
+            A wav or video file.
 
         Returns
         -------
@@ -132,21 +131,22 @@ class AudioVisualEmotionRecognizer(Pretrained):
         Raises
         ------
         MediaError
-            If it has neither sound nor a face.
+            If both modalities are missing.
         """
         return self.classify_files([path])[0]
 
     def classify_files(self, paths, batch_size=8):
         """Recognises the emotion in each file.
 
-        What is said of a file does not depend on those beside it.
+        Padding is masked: the outputs of a file do not depend on the others
+        in its batch, up to rounding (1e-5).
 
         Arguments
         ---------
         paths : list of str or Path
-            Sound or video files.
+            Wav or video files.
         batch_size : int
-            Files that are in memory, and on the device, at a time.
+            Files in memory, and on the device, at a time.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         Raises
         ------
         MediaError
-            If one has neither sound nor a face; see `try_files`.
+            If both modalities of a file are missing; see `try_files`.
         """
         emotions = []
         for _, emotion in self.try_files(paths, batch_size):
@@ -165,47 +165,47 @@ class AudioVisualEmotionRecognizer(Pretrained):
         return emotions
 
     def try_files(self, paths, batch_size=8):
-        """Recognises the emotion in those files in which it is possible.
+        """Recognises the emotion in each file, and goes on after errors.
 
         Arguments
         ---------
         paths : iterable of str or Path
-            Sound or video files.
+            Wav or video files.
         batch_size : int
-            Files that are in memory, and on the device, at a time.
+            Files in memory, and on the device, at a time.
 
         Yields
         ------
         path : str or Path
             Each file.
         emotion : Emotion or MediaError
-            What it shows, or why that cannot be said.
+            Its emotion, or why there is none.
         """
         paths = iter(paths)
         while batch := list(islice(paths, batch_size)):
             yield from zip(
-                batch, self.classify_clips(map(self.features.open, batch))
+                batch, self.classify_clips(map(self.reader.open, batch))
             )
 
     def timeline(
         self, path, window=2.0, hop=0.5, faces="largest", batch_size=8
     ):
-        """Recognises emotion in a file of any length, window by window.
+        """Recognises emotion window by window, in a file of any length.
 
         See `auxformer_lobes.inference.timeline.timeline`.
 
         Arguments
         ---------
         path : str or Path
-            A sound or video file.
+            A wav or video file.
         window : float
-            s.
+            Length of a window, s.
         hop : float
-            s, from one window to the next.
+            From one window to the next, s.
         faces : str
-            "largest", or "all".
+            Which faces are followed: "largest" or "all".
         batch_size : int
-            Windows that are on the device at a time.
+            Windows on the device at a time.
 
         Returns
         -------
@@ -217,7 +217,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
     def classify_batch(
         self, audio=None, visual=None, audio_lens=None, visual_lens=None
     ):
-        """Recognises emotion in features, as the extractors make them.
+        """Recognises emotion from features, as the extractors compute them.
 
         Arguments
         ---------
@@ -226,7 +226,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         visual : torch.Tensor
             Likewise.
         audio_lens : torch.Tensor
-            Relative lengths, `[batch]`; whole without. 0 is missing.
+            Relative lengths, `[batch]`, 1 by default; 0 where missing.
         visual_lens : torch.Tensor
             Likewise.
 
@@ -236,10 +236,12 @@ class AudioVisualEmotionRecognizer(Pretrained):
         """
         logits, present = self._run(audio, visual, audio_lens, visual_lens)
         clips = []
-        for has in present.tolist():
-            quality = {m: 1.0 for m, there in zip(MODALITIES, has) if there}
-            missing = {m: "not given" for m in MODALITIES if m not in quality}
-            clips.append(Clip("", {}, missing, quality))
+        for row in present.tolist():
+            valid_share = {m: 1.0 for m, has in zip(MODALITIES, row) if has}
+            missing = {
+                m: "not given" for m in MODALITIES if m not in valid_share
+            }
+            clips.append(Clip(missing=missing, valid_share=valid_share))
         return self._emotions(clips, logits, present)
 
     forward = classify_batch
@@ -247,7 +249,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
     def encode_batch(
         self, audio=None, visual=None, audio_lens=None, visual_lens=None
     ):
-        """What the fusion network knows of each sample.
+        """Computes the fused embedding of each sample.
 
         Arguments
         ---------
@@ -256,106 +258,104 @@ class AudioVisualEmotionRecognizer(Pretrained):
         visual : torch.Tensor
             Likewise.
         audio_lens : torch.Tensor
-            Relative lengths, `[batch]`; whole without. 0 is missing.
+            Relative lengths, `[batch]`, 1 by default; 0 where missing.
         visual_lens : torch.Tensor
             Likewise.
 
         Returns
         -------
         torch.Tensor
-            What the last layer of the main head is given,
-            `[batch, 2 * model_dim]`.
+            Input of the network's `embedding_layer`: of an AuxFormer, of the
+            last layer of the main head, `[batch, 2 * model_dim]`.
         """
-        seen = []
+        inputs = []
         layer = self.mods.network.embedding_layer
-        hook = layer.register_forward_pre_hook(lambda _, x: seen.extend(x))
+        hook = layer.register_forward_pre_hook(lambda _, x: inputs.extend(x))
         try:
             self._run(audio, visual, audio_lens, visual_lens)
         finally:
             hook.remove()
-        return seen[0]
+        return inputs[0]
 
     @torch.no_grad()
     def classify_clips(self, clips):
-        """Recognises emotion in what was read from some files.
+        """Recognises emotion in clips that were read.
 
         Arguments
         ---------
         clips : iterable of Clip
-            What was read. What turns out to be missing is noted there.
+            What `reader` read; sets their `valid_share` and `missing`.
 
         Returns
         -------
         list of Emotion or MediaError
         """
         clips = list(clips)
-        features = {m: self.features(m, clips) for m in MODALITIES}
-        rest = [clip for clip in clips if len(clip.missing) < len(MODALITIES)]
-        told = {}
-        if rest:
-            batch = []
+        features = {m: self.reader.features(m, clips) for m in MODALITIES}
+        usable = [clip for clip in clips if len(clip.missing) < len(MODALITIES)]
+        results = {clip: clip.error() for clip in clips if clip not in usable}
+        if usable:
+            streams = []
             for modality, found in features.items():
                 nothing = torch.zeros(1, self.mods.network.dims[modality])
-                batch.append([found.get(id(c), nothing) for c in rest])
-            (audio, audio_lens), (visual, visual_lens) = (
-                batch_pad_right(x) for x in batch
-            )
+                x = [found.get(clip, nothing) for clip in usable]
+                streams.append(batch_pad_right(x))
+            (audio, audio_lens), (visual, visual_lens) = streams
             present = torch.tensor(
-                [[m not in clip.missing for m in MODALITIES] for clip in rest]
+                [[m not in clip.missing for m in MODALITIES] for clip in usable]
             )
-            logits, present = self._run(
-                audio, visual, audio_lens, visual_lens, present
-            )
-            emotions = self._emotions(rest, logits, present)
-            told = {id(clip): e for clip, e in zip(rest, emotions)}
-        return [told.get(id(clip)) or clip.error() for clip in clips]
+            output = self._run(audio, visual, audio_lens, visual_lens, present)
+            results.update(zip(usable, self._emotions(usable, *output)))
+        return [results[clip] for clip in clips]
 
     @torch.no_grad()
     def _run(self, audio, visual, audio_lens, visual_lens, present=None):
-        """Logits, and whether each sample has (audio, visual)."""
+        """Logits by head, and whether each sample has (audio, visual)."""
         given = [x for x in (audio, visual) if x is not None]
         if not given:
             raise ValueError("audio and visual are both None")
-        inputs, relative, there = [], [], []
+        batch = len(given[0])
+        inputs, relative, has = [], [], []
         for modality, x, lens in (
             ("audio", audio, audio_lens),
             ("visual", visual, visual_lens),
         ):
             is_given = x is not None
             if not is_given:
-                x = torch.zeros(
-                    len(given[0]), 1, self.mods.network.dims[modality]
-                )
+                x = torch.zeros(batch, 1, self.mods.network.dims[modality])
             if lens is None:
-                lens = torch.ones(len(x))
-            x = x.to(self.device).float()
+                lens = torch.ones(batch)
+            x, lens = x.to(self.device).float(), lens.to(self.device)
             inputs.append(self.mods[f"{modality}_norm"](x))
-            relative.append(lens.to(self.device))
-            there.append((relative[-1] > 0) & is_given)
+            relative.append(lens)
+            has.append((lens > 0) & is_given)
         if present is None:
-            present = torch.stack(there, 1)
+            present = torch.stack(has, 1)
         present = present.to(self.device)
         return self.mods.network(*inputs, *relative, present), present
 
     def _emotions(self, clips, logits, present):
-        """What the logits mean, clip by clip."""
-        task = self.hparams.task
+        """One `Emotion` a clip."""
+        task, names = self.hparams.task, self.hparams.task.names
         head_mask = self.mods.network.head_mask(present)
-        combined = combine_heads(logits, head_mask)
-        combined = task.calibrate(task.outputs(combined)).tolist()
-        heads = {h: task.outputs(x).tolist() for h, x in logits.items()}
-        return [
-            Emotion.of(
-                task,
-                clip,
-                combined[i],
-                {
-                    h: heads[h][i]
-                    for h, there in zip(heads, contributes)
-                    if there
-                },
+        combined = task.outputs(combine_heads(logits, head_mask))
+        combined = task.calibrate(combined).tolist()
+        by_head = {h: task.outputs(x).tolist() for h, x in logits.items()}
+        emotions = []
+        for i, (clip, mask) in enumerate(zip(clips, head_mask.tolist())):
+            heads = {
+                head: dict(zip(names, outputs[i]))
+                for (head, outputs), contributes in zip(by_head.items(), mask)
+                if contributes
+            }
+            emotions.append(
+                Emotion(
+                    task.decide(combined[i]),
+                    dict(zip(names, combined[i])),
+                    heads,
+                    clip.valid_share,
+                    clip.missing,
+                    clip.face,
+                )
             )
-            for i, (clip, contributes) in enumerate(
-                zip(clips, head_mask.tolist())
-            )
-        ]
+        return emotions

@@ -1,29 +1,68 @@
-"""From sound and video files to features, as the training had them."""
+"""From wav and video files to features, as in training."""
+
+from dataclasses import dataclass, field
+from typing import Optional
 
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
 from auxformer_lobes.dataio.media_check import SAMPLE_RATE, SILENCE
 from auxformer_lobes.features.raw import RawInputs
-from auxformer_lobes.inference.results import Clip, reason_of
-from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.processing.media import decode_once, read_audio
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 
-class ClipFeatures:
-    """Features of any files, for the norms and the network of a model.
+@dataclass(eq=False)  # a key of dictionaries
+class Clip:
+    """What was read from a file, or from a window of it.
 
-    In the training they were encoded, stored, which rounds them, and left out
-    where they could not be trusted; or stored first, if the encoder was
-    trained too.
+    Arguments
+    ---------
+    path : str
+        The file; "" if features were given.
+    inputs : dict of ClipInput
+        Modality → what its extractor read.
+    missing : dict of str
+        Modality → why it cannot be used.
+    valid_share : dict of float
+        Modality → share of its frames that are valid.
+    face : int
+        Number of the face, where all faces are followed.
+    """
+
+    path: str = ""
+    inputs: dict = field(default_factory=dict)
+    missing: dict = field(default_factory=dict)
+    valid_share: dict = field(default_factory=dict)
+    face: Optional[int] = None
+
+    def error(self):
+        """Why nothing can be recognised in the clip.
+
+        Returns
+        -------
+        MediaError
+        """
+        reasons = [f"{m}: {reason}" for m, reason in self.missing.items()]
+        if len({*self.missing.values()}) == 1:
+            reasons = [*self.missing.values()][:1]
+        return MediaError(f"{self.path}: {', '.join(reasons)}")
+
+
+class ClipReader:
+    """Reads files and computes features, as extraction and training do.
+
+    Features are rounded as in the `FeatureStore`, and frames of low quality
+    are left out. Where training included an encoder, it encodes here too.
 
     Arguments
     ---------
     modules : dict of torch.nn.Module
-        Those of the model; of interest are the encoders that were trained.
+        The model's; `audio_encoder` and `visual_encoder` are used, if any.
     hparams : SimpleNamespace
-        What `hub.load` returns.
+        With `audio_features`, `visual_features`, `feature_dtype` and
+        `min_face_quality`, see `hub.load`.
     device : str
         Where encoders run.
 
@@ -41,10 +80,10 @@ class ClipFeatures:
     ...     feature_dtype={"audio": "float16"},
     ...     min_face_quality=1,
     ... )
-    >>> features = ClipFeatures({}, hparams, "cpu")
-    >>> clip = features.open(path)
-    >>> [x.shape for x in features("audio", [clip]).values()]
-    [torch.Size([101, 120])]
+    >>> reader = ClipReader({}, hparams, "cpu")
+    >>> clip = reader.open(path)
+    >>> reader.features("audio", [clip])[clip].shape
+    torch.Size([101, 120])
     """
 
     def __init__(self, modules, hparams, device):
@@ -63,12 +102,12 @@ class ClipFeatures:
                 extractor.device = device
 
     def open(self, path):
-        """Reads what there is in a file.
+        """Reads both modalities of a file, as far as it has them.
 
         Arguments
         ---------
         path : str or Path
-            A sound or video file.
+            A wav or video file.
 
         Returns
         -------
@@ -77,7 +116,7 @@ class ClipFeatures:
         clip = Clip(str(path))
         for modality in MODALITIES:
             try:
-                clip.readings[modality] = self.read(modality, str(path))
+                clip.inputs[modality] = self.read(modality, str(path))
             except MediaError as error:
                 clip.missing[modality] = reason_of(error, path)
         return clip
@@ -90,7 +129,7 @@ class ClipFeatures:
         modality : str
             "audio" or "visual".
         path : str
-            A sound or video file.
+            A wav or video file.
 
         Returns
         -------
@@ -99,20 +138,22 @@ class ClipFeatures:
         Raises
         ------
         MediaError
-            If the file does not have it, or is silent, or the features of the
-            model are not made from files.
+            If the file lacks the modality or is silent, or the model's
+            features of it are precomputed.
         UserError
-            If no features of the model are.
+            If the features of both modalities are precomputed.
         """
         extractor = self._extractor(modality)
-        if modality == "audio":
-            sound = read_audio(path, SAMPLE_RATE)
-            if sound.max() - sound.min() < SILENCE:
+        if modality == "visual":
+            return extractor.read(path, path)
+        with decode_once():
+            waveform = read_audio(path, SAMPLE_RATE)
+            if waveform.max() - waveform.min() < SILENCE:
                 raise MediaError(f"{path}: is silent")
-        return extractor.read(path, path)
+            return extractor.read(path, path)
 
-    def read_each(self, path):
-        """Reads every face of a file.
+    def read_faces(self, path):
+        """Reads every face in a video file.
 
         Arguments
         ---------
@@ -127,15 +168,15 @@ class ClipFeatures:
         Raises
         ------
         MediaError
-            If the file has no pictures.
+            If the file has no video stream.
         UserError
-            If the model does not look at faces.
+            If the visual features are not of faces.
         """
         extractor = self._extractor("visual")
         if not hasattr(extractor, "read_each"):
             raise UserError(
-                f"faces: {extractor.settings['class']} does not look for them: "
-                'take faces="largest"'
+                f"faces: {extractor.settings['class']} does not track faces: "
+                'choose faces="largest"'
             )
         return extractor.read_each(path)
 
@@ -143,14 +184,14 @@ class ClipFeatures:
         extractor = self.extractors[modality]
         if not any(self.extractors.values()):
             raise UserError(
-                "the features of this model came with its corpus, and are not "
-                "made from files: give them to classify_batch"
+                "the model was trained on precomputed features, which cannot "
+                "be extracted from files: pass features to classify_batch"
             )
         if extractor is None:
-            raise MediaError("the model's features of it came with its corpus")
+            raise MediaError("the model's features of it are precomputed")
         return RawInputs(extractor) if modality in self.encoders else extractor
 
-    def __call__(self, modality, clips):
+    def features(self, modality, clips):
         """Features of the clips that have a modality.
 
         Arguments
@@ -158,31 +199,30 @@ class ClipFeatures:
         modality : str
             "audio" or "visual".
         clips : list of Clip
-            What was read. Its quality is noted there, and why there are no
-            features.
+            What was read; sets their `valid_share` or `missing`.
 
         Returns
         -------
         dict of torch.Tensor
-            Identity of the clip -> `[time, channels]`.
+            Clip → `[time, channels]`.
         """
         usable = []
         for clip in clips:
-            if modality in clip.readings:
-                quality = clip.readings[modality].frame_validity
+            if modality in clip.inputs:
+                quality = clip.inputs[modality].frame_validity
                 if quality is None or quality.any():
                     usable.append(clip)
                 else:
                     clip.missing[modality] = "no face in any frame"
         if not usable:
             return {}
-        values = [clip.readings[modality].data for clip in usable]
+        values = [clip.inputs[modality].data for clip in usable]
         if modality not in self.encoders:
             values = self.extractors[modality].encode(values)
         features = {}
         for clip, x in zip(usable, values):
             try:
-                features[id(clip)] = self._trusted(clip, modality, x)
+                features[clip] = self._valid_frames(clip, modality, x)
             except MediaError as error:
                 clip.missing[modality] = str(error)
         if modality in self.encoders and features:
@@ -191,12 +231,12 @@ class ClipFeatures:
                 x.to(self.device), lens.to(self.device)
             )
             frames = (lens * x.shape[1]).round().long()
-            for key, encoded, n in zip(features, x, frames):
-                features[key] = encoded[:n].cpu()
+            for clip, encoded, n in zip(features, x, frames):
+                features[clip] = encoded[:n].cpu()
         return features
 
-    def _trusted(self, clip, modality, x):
-        """What can be trusted, rounded as in the store of the training."""
+    def _valid_frames(self, clip, modality, x):
+        """Frames of enough quality, rounded as in the store."""
         if not len(x):
             raise MediaError("too short for a single frame")
         x = x.cpu().to(getattr(torch, self.hparams.feature_dtype[modality]))
@@ -204,15 +244,37 @@ class ClipFeatures:
             raise MediaError("its features are not finite")
         if x.dtype != torch.uint8:
             x = x.float()
-        quality = clip.readings[modality].frame_validity
-        trusted = 1.0
+        quality = clip.inputs[modality].frame_validity
+        valid_share = 1.0
         if quality is not None:
-            if len(quality) != len(x):  # of a window of a timeline
+            if len(quality) != len(x):  # rounding, in windows of a timeline
                 at = torch.linspace(0, len(quality) - 1, len(x)).round().long()
                 quality = quality[at]
-            trusted = (quality > 0).float().mean().item()
+            valid_share = (quality > 0).float().mean().item()
             x = x[quality >= self.hparams.min_face_quality]
         if not len(x):
-            raise MediaError("no frame of enough quality")
-        clip.quality[modality] = trusted
+            raise MediaError("no frame reaches min_face_quality")
+        clip.valid_share[modality] = valid_share
         return x
+
+
+def reason_of(error, path):
+    """The message of an error, without the name of its file.
+
+    Arguments
+    ---------
+    error : MediaError
+        What is wrong.
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> reason_of(MediaError("clip.wav: is silent"), "clip.wav")
+    'is silent'
+    """
+    return str(error).replace(f"{path}: ", "", 1)

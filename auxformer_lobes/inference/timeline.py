@@ -1,10 +1,9 @@
 """Emotion over time, in files of any length.
 
-Never is more of a file in memory than some tens of seconds. The sound is cut
-into windows, each of which is read like a file of its own. The pictures are
-cut at key frames, without being encoded again, into files for the extractor,
-so that each picture is looked at once; what was read is then cut into
-windows.
+Memory does not grow with the file: at most some tens of seconds are held. The
+audio is cut into windows, each read like a file of its own. The video is cut
+at key frames into sections, without re-encoding, so that the extractor sees
+each frame once; what it read is then cut into windows.
 """
 
 from collections import deque
@@ -18,54 +17,54 @@ import torch
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.features.base import ClipInput
-from auxformer_lobes.inference.results import Clip, Emotion, reason_of
+from auxformer_lobes.inference.clip_input import Clip, reason_of
+from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.processing.media import mono, open_media
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 logger = get_logger(__name__)
 
-SECTION = 20.0  # s of pictures that are read at a time, at least
+SECTION = 20.0  # s of video that are read at a time, at least
 LONGEST_SECTION = 60.0  # s
-SLACK = 0.1  # s, by which sound and picture may end before a window does
-SHORTEST_GAP = 0.05  # s, below which times in a file are but imprecise
-ROUNDING = 0.001  # s, of the times in many containers
+SLACK = 0.1  # s by which a stream may end before its last window
+SHORTEST_GAP = 0.05  # s; less is imprecision of the timestamps
+ROUNDING = 0.001  # s, of the timestamps in many containers
 
 
-class _Ending(str):
-    """Why there are no more windows, as a reason."""
+class _Ended(str):
+    """Why a stream has no more windows."""
 
 
 def timeline(
     recognizer, path, window=2.0, hop=0.5, faces="largest", batch_size=8
 ):
-    """Recognises emotion in a file of any length, window by window.
+    """Recognises emotion window by window, in a file of any length.
 
-    What is said of a window is what `classify_file` says of a file that was
-    cut out, but for the pictures: faces are followed across the ends of
-    windows, which is better than to look for them in each window anew. The
-    face that is followed is the largest; after some tens of seconds the
-    choice is made again. There are windows as long as sound or picture lasts;
-    one that they do not fill is left out, but for the first.
+    Each window gives what `classify_file` gives for a file cut out there,
+    except that faces are tracked across windows. Only the largest face is
+    followed; after each section, the choice is made again. The windows go on
+    until both streams end; a last one that is not filled is left out, unless
+    it is the first.
 
-    Where all faces are asked for, a window comes once for each face that is
-    seen in it, each with all of the sound: who speaks is not told apart. A
-    face that was away for long has a new number.
+    With all faces, a window comes once per face that is visible in it, each
+    time with the whole audio: the active speaker is not detected. A face that
+    leaves for long gets a new number.
 
     Arguments
     ---------
     recognizer : AudioVisualEmotionRecognizer
         The model.
     path : str or Path
-        A sound or video file.
+        A wav or video file.
     window : float
-        s.
+        Length of a window, s.
     hop : float
-        s, from one window to the next.
+        From one window to the next, s.
     faces : str
-        "largest", or "all".
+        Which faces are followed: "largest" or "all".
     batch_size : int
-        Windows that are on the device at a time.
+        Windows on the device at a time.
 
     Yields
     ------
@@ -74,111 +73,112 @@ def timeline(
     end : float
         s.
     emotion : Emotion
-        What the window shows. Where both modalities are missing, it has the
-        reasons and no outputs.
+        Of the window. Where both modalities are missing, it has no outputs.
 
     Raises
     ------
     MediaError
-        If the file has neither sound nor pictures, or cannot be read.
+        If the file has neither audio nor video, or cannot be decoded.
     UserError
-        If there are no such windows, or the model does not look at faces.
+        If an option is out of range, or the visual features are not of faces.
     """
     if faces not in ("largest", "all"):
         raise UserError(f"faces: {faces!r} is neither largest nor all")
     if not (0 < hop and 0.1 <= window <= LONGEST_SECTION):
         raise UserError(
-            f"window {window} s, hop {hop} s: windows last from 0.1 to "
-            f"{LONGEST_SECTION:.0f} s, and a hop is more than 0"
+            f"window {window} s, hop {hop} s: a window lasts 0.1 to "
+            f"{LONGEST_SECTION:.0f} s, and the hop is more than 0"
         )
+    reader = recognizer.reader
     with TemporaryDirectory(prefix="timeline") as folder:
         sections = _sections(path, folder)
         if faces == "all":
-            sections = _each_face(recognizer.features, sections)
+            sections = _all_faces(reader, sections)
         else:
-            sections = _largest_face(recognizer.features, sections)
+            sections = _largest_face(reader, sections)
         clips = _clips(
             path,
-            _sounds(recognizer.features, path, folder, window, hop),
-            _pictures(sections, window, hop),
+            _audio_windows(reader, path, folder, window, hop),
+            _visual_windows(sections, window, hop),
         )
         while batch := list(islice(clips, batch_size)):
             emotions = recognizer.classify_clips(clip for _, clip in batch)
-            for (number, clip), emotion in zip(batch, emotions):
+            for (index, clip), emotion in zip(batch, emotions):
                 if isinstance(emotion, MediaError):
                     emotion = Emotion(None, {}, {}, {}, clip.missing, clip.face)
-                yield number * hop, number * hop + window, emotion
+                yield index * hop, index * hop + window, emotion
 
 
-def _clips(path, sounds, pictures):
-    """What is read of each window: yields its number, and a clip a face."""
-    sounds, pictures = _told(sounds, path), _told(pictures, path)
-    for number, sound, picture in zip(count(), sounds, pictures):
-        # A reason stands for a face, too.
-        faces = picture if isinstance(picture, dict) else {None: picture}
-        for face, seen in faces.items():
+def _clips(path, audio_windows, visual_windows):
+    """Joins the windows of both streams: yields index and `Clip`, per face."""
+    audio_windows = _until_ended(audio_windows, path)
+    visual_windows = _until_ended(visual_windows, path)
+    for index, audio, visual in zip(count(), audio_windows, visual_windows):
+        # `visual` is a reason, or face -> `ClipInput`.
+        by_face = visual if isinstance(visual, dict) else {None: visual}
+        for face, visual_input in by_face.items():
             clip = Clip(str(path), face=face)
-            for modality, reading in zip(MODALITIES, (sound, seen)):
-                if isinstance(reading, ClipInput):
-                    clip.readings[modality] = reading
+            for modality, given in zip(MODALITIES, (audio, visual_input)):
+                if isinstance(given, ClipInput):
+                    clip.inputs[modality] = given
                 else:
-                    clip.missing[modality] = reading
-            ends = [isinstance(why, _Ending) for why in clip.missing.values()]
-            if len(ends) == len(MODALITIES) and all(ends):
-                if number == 0:
+                    clip.missing[modality] = given
+            ended = [isinstance(r, _Ended) for r in clip.missing.values()]
+            if len(ended) == len(MODALITIES) and all(ended):
+                if index == 0:
                     raise clip.error()
                 return
-            yield number, clip
+            yield index, clip
 
 
-def _told(windows, path):
-    """What the windows give; when they end, or fail, the reason for ever."""
-    reason, number = "has ended", 0
+def _until_ended(windows, path):
+    """The windows of a stream; once it ends or fails, the reason for ever."""
+    reason, is_first = "has ended", True
     try:
         for window in windows:
             yield window
-            number += 1
+            is_first = False
     except MediaError as error:
         reason = reason_of(error, path)
-        if number > 0:  # else each window tells
-            logger.warning(f"{error}: from there on, it is missing")
+        if not is_first:  # else it is the reason of every window
+            logger.warning(f"{error}: missing from there on")
     while True:
-        yield _Ending(reason)
+        yield _Ended(reason)
 
 
-def _sounds(features, path, folder, window, hop):
-    """Reads the sound of each window, or says what is wrong with it."""
+def _audio_windows(reader, path, folder, window, hop):
+    """Yields the `ClipInput` of each window, or why it has none."""
     file = f"{folder}/window.wav"
     for samples, rate in _samples(path, window, hop):
         soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
-            yield features.read("audio", file)
+            yield reader.read("audio", file)
         except MediaError as error:
             yield reason_of(error, file)
 
 
 def _samples(path, window, hop):
     """Samples of each window, `[time]`, and their rate."""
-    held, first, number = None, 0, 0  # held samples, from which one
+    held, first, index = None, 0, 0  # samples, and where `held` begins
     for new, rate in _without_gaps(path):
         held = new if held is None else np.concatenate([held, new])
         while True:
-            begin = round(number * hop * rate) - first
-            end = begin + round(window * rate)
+            start = round(index * hop * rate) - first
+            end = start + round(window * rate)
             if len(held) < end:
                 break
-            yield held[begin:end], rate
-            number += 1
-            gone = min(round(number * hop * rate) - first, len(held))
-            held, first = held[gone:], first + gone
+            yield held[start:end], rate
+            index += 1
+            passed = min(round(index * hop * rate) - first, len(held))
+            held, first = held[passed:], first + passed
     if held is None:
         raise MediaError(f"{path}: its audio stream has no samples")
-    if number == 0 or len(held) >= end - _slack(window) * rate:
-        yield held[max(0, begin) :], rate
+    if index == 0 or len(held) >= end - _slack(window) * rate:
+        yield held[max(0, start) :], rate
 
 
 def _without_gaps(path):
-    """All samples, with zeros where there are none: yields parts, and rate."""
+    """All samples, with zeros in gaps: yields parts `[time]`, and the rate."""
     with open_media(path) as container:
         if not container.streams.audio:
             raise MediaError(f"{path}: has no audio stream")
@@ -203,113 +203,113 @@ def _without_gaps(path):
 
 
 def _slack(window):
-    """SLACK, but no window may lie beyond the end."""
+    """SLACK, but at most half a window, lest one lie beyond the end."""
     return min(SLACK, window / 2)
 
 
-def _largest_face(features, sections):
-    """Reads sections: yields times of frames, and `{None: ClipInput}`."""
+def _largest_face(reader, sections):
+    """Reads sections: yields frame times, and {None: `ClipInput`} or reason."""
     for file, times in sections:
         try:
-            yield times, {None: features.read("visual", file)}
+            yield times, {None: reader.read("visual", file)}
         except MediaError as error:
             yield times, reason_of(error, file)
 
 
-def _each_face(features, sections):
-    """Reads sections: yields times of frames, and face -> `ClipInput`."""
-    numbers, last = count(1), {}  # where each face was at the end
+def _all_faces(reader, sections):
+    """Reads sections: yields frame times, and face -> `ClipInput` or reason."""
+    numbers, last_boxes = count(1), {}  # face -> its last box, in a section
     for file, times in sections:
         try:
-            faces = features.read_each(file)
+            faces = reader.read_faces(file)
         except MediaError as error:
             yield times, reason_of(error, file)
             continue
-        before, last, found = last, {}, {}
-        for face, reading in faces:
+        previous, last_boxes, inputs = last_boxes, {}, {}
+        for face, clip_input in faces:
             (seen,) = np.nonzero(face.quality)
             number = None
             if len(seen):
-                number = _number_of(face.boxes[seen[0]], before, numbers)
-                last[number] = face.boxes[seen[-1]]
-            found[number] = reading
-        yield times, found
+                number = _number_of(face.boxes[seen[0]], previous, numbers)
+                last_boxes[number] = face.boxes[seen[-1]]
+            inputs[number] = clip_input
+        yield times, inputs
 
 
-def _number_of(box, before, numbers):
-    """The number of the face that was there before, or a new one."""
-    away = {n: np.hypot(*(box - other)[:2]) for n, other in before.items()}
-    nearest = min(away, key=away.get, default=None)
-    if nearest is None or away[nearest] > before[nearest][2] / 2:
+def _number_of(box, previous, numbers):
+    """The number of the nearest face of the previous section, or a new one."""
+    distances = {n: np.hypot(*(box - b)[:2]) for n, b in previous.items()}
+    nearest = min(distances, key=distances.get, default=None)
+    # Another face, if further away than half its width.
+    if nearest is None or distances[nearest] > previous[nearest][2] / 2:
         return next(numbers)
-    del before[nearest]
+    del previous[nearest]
     return nearest
 
 
-def _pictures(sections, window, hop):
-    """What is read of each window: of each face, or what is wrong with it."""
-    held = deque()  # sections: (times, face -> ClipInput, or reason)
-    number, reached, lasts = 0, 0.0, 0.0
-    for times, found in sections:
-        held.append((times, found))
+def _visual_windows(sections, window, hop):
+    """Yields face -> `ClipInput` of each window, or why it has none."""
+    held = deque()  # sections that reach into the window
+    index, reached, duration = 0, 0.0, 0.0
+    for times, inputs in sections:
+        held.append((times, inputs))
         reached = max(reached, times[-1])
-        lasts = (times[-1] - times[0]) / len(times)  # a picture
-        while number * hop + window <= reached:
-            yield _cut(held, number * hop, number * hop + window)
-            number += 1
-            while held and held[0][0][-1] < number * hop:
+        duration = (times[-1] - times[0]) / len(times)  # of a frame
+        while index * hop + window <= reached:
+            yield _cut(held, index * hop, index * hop + window)
+            index += 1
+            while held and held[0][0][-1] < index * hop:
                 held.popleft()
-    end = reached + lasts + _slack(window)
-    if number == 0 or number * hop + window <= end:
-        yield _cut(held, number * hop, number * hop + window)
+    end = reached + duration + _slack(window)
+    if index == 0 or index * hop + window <= end:
+        yield _cut(held, index * hop, index * hop + window)
 
 
 def _cut(sections, start, end):
-    """What was read of a window: of each face that is seen, if any is."""
-    cuts, reason = {}, "no pictures"
-    for times, found in sections:
-        if not isinstance(found, dict):
-            reason = found
+    """face -> `ClipInput` of a window, for the faces that are visible."""
+    parts, reason = {}, "has no frames"
+    for times, inputs in sections:
+        if not isinstance(inputs, dict):
+            reason = inputs
             continue
-        for face, reading in found.items():
-            cuts.setdefault(face, []).append(
-                _cut_section(times, reading, start, end)
-            )
+        for face, clip_input in inputs.items():
+            part = _cut_section(times, clip_input, start, end)
+            parts.setdefault(face, []).append(part)
     faces = {}
-    for face, parts in cuts.items():
-        values, quality = zip(*parts)
+    for face, cuts in parts.items():
+        values, quality = zip(*cuts)
         if sum(map(len, values)):
             known = [part for part in quality if part is not None]
             quality = torch.cat(known) if known else None
             faces[face] = ClipInput(torch.cat(values), quality)
-    seen = {
-        face: reading
-        for face, reading in faces.items()
-        if reading.frame_validity is None or reading.frame_validity.any()
+    visible = {
+        face: clip_input
+        for face, clip_input in faces.items()
+        if clip_input.frame_validity is None or clip_input.frame_validity.any()
     }
-    if seen or not faces:
-        return seen or reason
+    if visible or not faces:
+        return visible or reason
     return {None: next(iter(faces.values()))}
 
 
-def _cut_section(times, reading, start, end):
-    """Values and quality in a window, of a part of the pictures."""
-    values, quality = reading
-    # Constant rates, and windows of pictures, are even in time.
+def _cut_section(times, clip_input, start, end):
+    """Values and quality of the frames of a section that lie in a window."""
+    values, quality = clip_input
+    # At a constant rate, or of a video model, values are even in time.
     if len(values) != len(times):
         times = np.linspace(times[0], times[-1], len(values))
     a, b = np.searchsorted(times, [start - ROUNDING, end - ROUNDING])
     values = values[a:b]
     if quality is not None:
-        # Of windows of pictures there are fewer.
-        per = len(quality) / len(times)
-        a, b = int(a * per), max(int(a * per) + (b > a), round(b * per))
-        quality = quality[a:b]
+        # A video model has one quality for several frames.
+        per_value = len(quality) / len(times)
+        first = int(a * per_value)
+        quality = quality[first : max(first + (b > a), round(b * per_value))]
     return values, quality
 
 
 def _sections(path, folder):
-    """Cuts the pictures at key frames: yields files, and times of frames."""
+    """Cuts the video at key frames: yields files, and their frame times."""
     with open_media(path) as container:
         if not container.streams.video:
             raise MediaError(f"{path}: has no video stream")
@@ -319,10 +319,10 @@ def _sections(path, folder):
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
-            if packet.pts is None:  # some AVI files have but this
+            if packet.pts is None:  # some AVI files have this only
                 packet.pts = packet.dts
             if packet.pts is None:
-                raise MediaError(f"{path}: its pictures have no times")
+                raise MediaError(f"{path}: its frames have no times")
             time = float(packet.pts * stream.time_base) - start
             if times and packet.is_keyframe and time - times[0] >= SECTION:
                 section.close()
@@ -330,14 +330,14 @@ def _sections(path, folder):
                 times = []
             if times and time - times[0] > LONGEST_SECTION:
                 raise MediaError(
-                    f"{path}: its pictures cannot be cut, there is no key "
-                    f"frame for {LONGEST_SECTION:.0f} s: write some with "
+                    f"{path}: cannot be cut, as it has no key frame for "
+                    f"{LONGEST_SECTION:.0f} s: write some with "
                     f"`ffmpeg -i {path} -g 250 {path}.mp4`"
                 )
             if not times:
                 file, section, part = _section_like(stream, folder)
             times.append(time)
-            # Those of MPEG-1 and 2 are guessed, and may go back.
+            # In MPEG-1 and 2 they are guessed, and may decrease.
             if packet.dts is not None:
                 if last is not None:
                     packet.dts = min(max(packet.dts, last + 1), packet.pts)
@@ -345,14 +345,14 @@ def _sections(path, folder):
             packet.stream = part
             section.mux(packet)
         if not times:
-            raise MediaError(f"{path}: its video stream has no pictures")
+            raise MediaError(f"{path}: its video stream has no frames")
         section.close()
         yield file, np.sort(times)
 
 
 def _section_like(stream, folder):
-    """A new file for the packets of a stream."""
-    # Matroska keeps how a phone was held; NUT takes old codecs too.
+    """A new file for packets of a stream: its path, container and stream."""
+    # Matroska keeps the rotation of phones; NUT takes old codecs too.
     for suffix in ("mkv", "nut"):
         file = f"{folder}/section.{suffix}"
         section = av.open(file, "w")
@@ -361,4 +361,4 @@ def _section_like(stream, folder):
         except ValueError:
             continue
     name = stream.codec_context.name
-    raise MediaError(f"pictures in the form of {name} cannot be cut")
+    raise MediaError(f"{name} video cannot be cut")

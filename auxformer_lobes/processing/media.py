@@ -5,6 +5,7 @@ wrong.
 """
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from math import gcd
 
 import numpy as np
@@ -15,6 +16,8 @@ from auxformer_lobes.utils.errors import MediaError
 
 LFS_POINTER = b"version https://git-lfs"
 MAX_GAP = 60  # s between two images; a longer gap means a damaged file
+
+_decoded = ContextVar("decoded", default=None)  # path -> waveform, rate
 
 
 def check_file(path):
@@ -109,6 +112,40 @@ def read_audio(path, sample_rate=16000):
     >>> read_audio(path).shape
     torch.Size([16000])
     """
+    waveform, rate = _decode_audio(path)
+    # Resampling from a rate without a large common divisor takes minutes.
+    if rate < 4000 or rate / gcd(rate, sample_rate) > 5000:
+        raise MediaError(
+            f"{path}: its sample rate of {rate} Hz is implausible: damaged?"
+        )
+    return torchaudio.functional.resample(waveform, rate, sample_rate)
+
+
+@contextmanager
+def decode_once():
+    """Within it, `read_audio` decodes a file once, at whatever sample rates.
+
+    Example
+    -------
+    >>> import soundfile, tempfile
+    >>> path = tempfile.mkdtemp() + "/tone.wav"
+    >>> soundfile.write(path, torch.rand(16000).numpy(), 16000)
+    >>> with decode_once():
+    ...     print(len(read_audio(path, 16000)), len(read_audio(path, 8000)))
+    16000 8000
+    """
+    token = _decoded.set({})
+    try:
+        yield
+    finally:
+        _decoded.reset(token)
+
+
+def _decode_audio(path):
+    """Decodes an audio stream: `[time]`, and its sample rate."""
+    decoded = _decoded.get()
+    if decoded is not None and path in decoded:
+        return decoded[path]
     with open_media(path) as container:
         if not container.streams.audio:
             raise MediaError(f"{path}: has no audio stream")
@@ -120,17 +157,12 @@ def read_audio(path, sample_rate=16000):
         raise MediaError(f"{path}: its audio stream has no samples")
     if len(rates) > 1:
         raise MediaError(f"{path}: its sample rate changes")
-    (rate,) = rates
-    # Without a large common divisor, the resampling filter is huge and takes
-    # minutes. No recorder writes such rates.
-    if rate < 4000 or rate / gcd(rate, sample_rate) > 5000:
-        raise MediaError(
-            f"{path}: its sample rate of {rate} Hz is implausible: damaged?"
-        )
     waveform = torch.from_numpy(np.concatenate(samples))
     if not waveform.isfinite().all():
         raise MediaError(f"{path}: has samples that are not finite")
-    return torchaudio.functional.resample(waveform, rate, sample_rate)
+    if decoded is not None:
+        decoded[path] = waveform, *rates
+    return waveform, *rates
 
 
 def mono(frame):

@@ -28,20 +28,21 @@ def is_debugging():
     -------
     bool
     """
-    return os.environ.get(DEBUG, "0") != "0"
+    return os.environ.get(DEBUG, "") not in ("", "0")
 
 
 @contextmanager
-def one_line_errors(*others):
+def one_line_errors(*others, debug=False):
     """Ends the program with one line, and exit code 1, on a `UserError`.
-
-    With AUXFORMER_DEBUG=1 in the environment, the traceback comes before it.
 
     Arguments
     ---------
     *others : type
         Further exceptions that the user can cause here, `OSError` for example
         where a file is opened that the user has named.
+    debug : bool
+        Whether to print the traceback first; AUXFORMER_DEBUG=1 in the
+        environment does so everywhere.
 
     Example
     -------
@@ -53,15 +54,15 @@ def one_line_errors(*others):
     try:
         yield
     except (UserError, *others) as error:
-        if is_debugging():
+        if debug or is_debugging():
             traceback.print_exc()
         # The text of a KeyError is its argument in quotes.
         text = error.args[0] if isinstance(error, KeyError) else error
         line = " ".join(str(text).split())
-        if not isinstance(error, UserError):
-            line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
         if len(line) > MAX_CHARACTERS:
             line = f"{line[: MAX_CHARACTERS - 1]}…"
+        if not isinstance(error, UserError):
+            line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
         # Names of strangers' files could move the cursor, or set colours.
         line = "".join(c if c.isprintable() else "?" for c in line)
         sys.exit(f"error: {line}")

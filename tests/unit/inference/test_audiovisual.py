@@ -1,18 +1,25 @@
-"""A trained model on any file."""
+"""A trained model on any wav or video file."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
+from auxformer_lobes.augment.missing import CONDITIONS
+from auxformer_lobes.experiments.cross_corpus import EvaluationBrain
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
 from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.models.base import AudioVisualNetwork
+from auxformer_lobes.processing import media as processing
 from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.reporting.tables import write_predictions
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
@@ -30,36 +37,42 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    """A folder of files of every kind."""
+    """A folder of files with and without usable audio and video."""
     folder = tmp_path_factory.mktemp("media")
-    pictures, _ = astronaut(1.0, 180, 240)
+    video, _ = astronaut(1.0, 180, 240)
     black = grey_images([0] * 15, 180, 240)
-    sound = tone(1.0, RATE) * np.linspace(0.1, 1, RATE, dtype=np.float32)
-    write_media(folder / "both.flv", pictures, sound)
-    write_media(folder / "picture.flv", pictures[:20])
-    write_media(folder / "black.flv", black, sound[:9000])
+    audio = tone(1.0, RATE) * np.linspace(0.1, 1, RATE, dtype=np.float32)
+    write_media(folder / "both.flv", video, audio)
+    write_media(folder / "mute.flv", video[:20])
+    write_media(folder / "black.flv", black, audio[:9000])
     write_media(folder / "nothing.flv", black)
-    write_media(folder / "quiet.flv", pictures[:16], 0.0005 * sound)
-    soundfile.write(folder / "sound.wav", sound[:12000], RATE)
+    write_media(folder / "quiet.flv", video[:16], 0.0005 * audio)
+    soundfile.write(folder / "voice.wav", audio[:12000], RATE)
     soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
-    soundfile.write(folder / "moment.wav", sound[-10:], RATE)
-    (folder / "text.mp4").write_text("not a film")
+    soundfile.write(folder / "moment.wav", audio[-10:], RATE)
+    (folder / "text.mp4").write_text("not a video")
     return folder
 
 
 @pytest.fixture(scope="module")
-def recognizer(tmp_path_factory):
-    """A model as it comes out of an export."""
-    folder = tmp_path_factory.mktemp("model")
+def run(tmp_path_factory):
+    """A finished run: its folder and its hyperparameters."""
+    folder = tmp_path_factory.mktemp("run") / "run"
     torch.manual_seed(0)
-    make_run(folder / "run")
+    return folder, make_run(folder)
+
+
+@pytest.fixture(scope="module")
+def recognizer(run):
+    """The run's model, exported and loaded."""
+    folder, _ = run
     return AudioVisualEmotionRecognizer.from_hparams(
-        export(folder / "run", folder / "out"), run_opts={"device": "cpu"}
+        export(folder, folder.parent / "out"), run_opts={"device": "cpu"}
     )
 
 
 class Given(Extractor):
-    """Features of one number a frame, of the quality that is asked for."""
+    """Features of one channel, whose frames have the given quality."""
 
     modality = "visual"
 
@@ -68,19 +81,19 @@ class Given(Extractor):
         self.quality = torch.tensor(quality, dtype=torch.uint8)
 
     def read(self, clip, path):
-        """Fails where there are no pictures."""
+        """Fails on a file without video."""
         next(iter(read_frames(path)))
         values = torch.arange(1.0, len(self.quality) + 1)[:, None] / 3
         return ClipInput(values, self.quality)
 
 
 def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
-    """A model of one's own, of these extractors."""
+    """A model with these extractors."""
     torch.manual_seed(0)
     modules = {
         "audio_norm": torch.nn.Identity(),
         "visual_norm": torch.nn.Identity(),
-        "auxformer": AuxFormer(
+        "network": AuxFormer(
             audio.dim if audio else 4,
             visual.dim if visual else 4,
             model_dim=8,
@@ -98,10 +111,20 @@ def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
         "visual_features": visual,
         "feature_dtype": {"audio": "float32", "visual": "float16"},
         "min_face_quality": 1,
-        "missing": missing,
         **more,
     }
     return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+
+
+def assert_close(emotion, other):
+    """Asserts that two predictions agree up to rounding."""
+    assert emotion.label == other.label
+    assert emotion.missing == other.missing
+    assert emotion.valid_share == pytest.approx(other.valid_share, abs=1e-6)
+    assert emotion.outputs == pytest.approx(other.outputs, abs=1e-5)
+    assert {*emotion.heads} == {*other.heads}
+    for head, outputs in other.heads.items():
+        assert emotion.heads[head] == pytest.approx(outputs, abs=1e-5)
 
 
 NO_FACE = "no face in any frame"
@@ -111,18 +134,18 @@ NO_FACE = "no face in any frame"
     "name, missing",
     [
         ("both.flv", {}),
-        ("picture.flv", {"audio": "has no audio stream"}),
-        ("sound.wav", {"visual": "has no video stream"}),
+        ("mute.flv", {"audio": "has no audio stream"}),
+        ("voice.wav", {"visual": "has no video stream"}),
         ("black.flv", {"visual": NO_FACE}),
         ("quiet.flv", {"audio": "is silent"}),
     ],
 )
-def test_what_a_file_lacks_is_found_out(media, recognizer, name, missing):
+def test_missing_modalities_are_detected(media, recognizer, name, missing):
     emotion = recognizer.classify_file(media / name)
     assert emotion.missing == missing
     used = [m for m in ("audio", "visual") if m not in missing]
-    assert sorted(emotion.quality) == used
-    assert all(0 < share <= 1 for share in emotion.quality.values())
+    assert sorted(emotion.valid_share) == used
+    assert all(0 < share <= 1 for share in emotion.valid_share.values())
     assert sorted(emotion.heads) == sorted([*used, "main"])
     assert sum(emotion.outputs.values()) == pytest.approx(1)
     assert emotion.label == max(EMOTIONS, key=emotion.outputs.get)
@@ -132,84 +155,173 @@ def test_what_a_file_lacks_is_found_out(media, recognizer, name, missing):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("nothing.flv", f"sound: has no audio stream, picture: {NO_FACE}"),
-        ("silent.wav", "sound: is silent, picture: has no video stream"),
+        ("nothing.flv", f"audio: has no audio stream, visual: {NO_FACE}"),
+        ("silent.wav", "audio: is silent, visual: has no video stream"),
         ("text.mp4", "text.mp4: cannot be decoded: Invalid data found"),
         ("nowhere.mp4", "nowhere.mp4: No such file or directory"),
     ],
 )
-def test_a_file_that_has_neither_is_an_error(media, recognizer, name, message):
+def test_a_file_with_neither_modality_is_an_error(
+    media, recognizer, name, message
+):
     with pytest.raises(MediaError, match=message):
         recognizer.classify_file(media / name)
 
 
-def test_files_together_are_as_one_by_one(media, recognizer):
-    names = ["both", "sound", "black", "picture", "both", "moment"]
+def test_a_batch_predicts_what_single_files_do(media, recognizer):
+    names = ["both", "voice", "black", "mute", "both", "moment"]
     paths = [next(media.glob(f"{name}.*")) for name in names]
-    together = recognizer.classify_files(paths, batch_size=4)
-    for path, emotion in zip(paths, together):
-        alone = recognizer.classify_file(path)
-        assert emotion.outputs == pytest.approx(alone.outputs, abs=1e-5)
-        for head, outputs in alone.heads.items():
-            assert emotion.heads[head] == pytest.approx(outputs, abs=1e-5)
-        assert emotion.quality == alone.quality
+    batch = recognizer.classify_files(paths, batch_size=4)
+    for path, emotion in zip(paths, batch):
+        assert_close(emotion, recognizer.classify_file(path))
 
 
-def test_a_file_that_fails_does_not_keep_others_from_being_done(
-    media, recognizer
-):
-    names = ["text.mp4", "sound.wav", "nothing.flv", "picture.flv"]
-    told = dict(recognizer.try_files([media / name for name in names]))
-    failed = [p.name for p, e in told.items() if isinstance(e, MediaError)]
+def test_a_file_that_fails_does_not_stop_the_others(media, recognizer):
+    names = ["text.mp4", "voice.wav", "nothing.flv", "mute.flv"]
+    results = dict(recognizer.try_files([media / name for name in names]))
+    failed = [p.name for p, e in results.items() if isinstance(e, MediaError)]
     assert failed == ["text.mp4", "nothing.flv"]
-    assert [path.name for path in told] == names
+    assert [path.name for path in results] == names
     with pytest.raises(MediaError, match="text.mp4"):
-        recognizer.classify_files(list(told))
+        recognizer.classify_files(list(results))
 
 
-def test_probabilities_are_at_the_temperature_of_the_model(media, recognizer):
+def test_each_stream_is_decoded_once(media, recognizer, monkeypatch):
+    decoded = []
+
+    def _mono(frame):
+        decoded.append(frame.pts)
+        return mono(frame)
+
+    mono = processing.mono
+    monkeypatch.setattr(processing, "mono", _mono)
+    processing.read_audio(str(media / "both.flv"))
+    once = [*decoded]
+    decoded.clear()
+    recognizer.classify_file(media / "both.flv")
+    assert decoded == once
+
+
+def test_predictions_are_those_of_the_run(run, recognizer, tmp_path):
+    """The same calibrated probabilities as in its predictions.csv."""
+    folder, hparams = run
+    task, dims = hparams["task"], recognizer.mods.network.dims
+    generator = torch.Generator().manual_seed(0)
+    clips = {
+        f"clip{i}": {
+            "audio": torch.randn(5 + i, dims["audio"], generator=generator),
+            "visual": torch.randn(9 - i, dims["visual"], generator=generator),
+            "present": torch.tensor([True, True]),
+            "truth": torch.tensor([0]),
+            "spk_id": "a",
+        }
+        for i in range(4)
+    }
+    # `make_run` saves the model only, without the state of a Brain.
+    hparams["checkpointer"].allow_partial_load = True
+    brain = EvaluationBrain(
+        hparams["modules"],
+        hparams=hparams,
+        run_opts={"device": "cpu", "noprogressbar": True},
+        checkpointer=hparams["checkpointer"],
+    )
+    keys = ["id", *clips["clip0"]]
+    predictions = brain.predict_conditions(
+        None,
+        DynamicItemDataset(clips, output_keys=keys),
+        CONDITIONS,
+        {"batch_size": 3},
+    )
+    write_predictions(tmp_path / "predictions.csv", predictions, task)
+    with open(tmp_path / "predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    # With both modalities three heads and combined, with one of them two.
+    assert len(rows) == len(clips) * (4 + 3 + 3)
+    for row in rows:
+        features = {
+            modality: clips[row["clip"]][modality][None]
+            for modality in ("audio", "visual")
+            if row["condition"] in ("audio_visual", f"{modality}_only")
+        }
+        (emotion,) = recognizer.classify_batch(**features)
+        by_head = {"combined": emotion.outputs, **emotion.heads}
+        probabilities = {name: float(row[f"p_{name}"]) for name in EMOTIONS}
+        assert by_head[row["head"]] == pytest.approx(probabilities, abs=1e-5)
+        if row["head"] == "combined":
+            assert row["predicted"] == emotion.label
+
+
+def test_only_the_combined_outputs_are_calibrated(
+    media, recognizer, monkeypatch
+):
     task = recognizer.hparams.task
     emotion = recognizer.classify_file(media / "both.flv")
-    before, task.temperature = task.temperature, 1.0
-    try:
-        plain = recognizer.classify_file(media / "both.flv")
-    finally:
-        task.temperature = before
-    cold = {k: p ** (1 / before) for k, p in plain.outputs.items()}
-    expected = {k: p / sum(cold.values()) for k, p in cold.items()}
+    temperature = task.temperature
+    monkeypatch.setattr(task, "temperature", 1.0)
+    plain = recognizer.classify_file(media / "both.flv")
+    scaled = {k: p ** (1 / temperature) for k, p in plain.outputs.items()}
+    expected = {k: p / sum(scaled.values()) for k, p in scaled.items()}
     assert emotion.outputs == pytest.approx(expected, abs=1e-6)
     assert emotion.outputs != pytest.approx(plain.outputs, abs=1e-3)
-    assert emotion.heads == plain.heads, "only the whole is calibrated"
+    assert emotion.heads == plain.heads
 
 
-def test_features_may_be_given(recognizer):
-    dims = recognizer.mods.auxformer.dims.values()
+def test_features_can_be_given(recognizer):
+    dims = recognizer.mods.network.dims.values()
     audio, visual = (torch.randn(3, 9, dim) for dim in dims)
     lens = torch.tensor([1.0, 0.5, 0.0])
     both = recognizer.classify_batch(audio, visual, lens)
-    assert [[*e.quality] for e in both] == [["audio", "visual"]] * 2 + [
-        ["visual"]
-    ]
+    used = [[*emotion.valid_share] for emotion in both]
+    assert used == [["audio", "visual"]] * 2 + [["visual"]]
     assert both[2].missing == {"audio": "not given"}
     (alone,) = recognizer.classify_batch(visual=visual[2:])
-    assert both[2].outputs == pytest.approx(alone.outputs, abs=1e-5)
-    assert recognizer(audio, visual, lens) == both
+    assert_close(both[2], alone)
+    for emotion, other in zip(both, recognizer(audio, visual, lens)):
+        assert_close(emotion, other)
     with pytest.raises(ValueError, match="both None"):
         recognizer.classify_batch()
 
 
-def test_the_embedding_is_what_the_main_head_goes_by(recognizer):
-    audio = torch.randn(3, 9, recognizer.mods.auxformer.dims["audio"])
+def test_the_main_head_is_linear_in_the_embedding(recognizer):
+    audio = torch.randn(3, 9, recognizer.mods.network.dims["audio"])
     embedding = recognizer.encode_batch(audio)
     assert embedding.shape == (3, 8)
-    logits = recognizer.mods.auxformer.main_head.output(embedding)
+    logits = recognizer.mods.network.main_head.output(embedding)
     main = recognizer.hparams.task.outputs(logits).tolist()
     for outputs, emotion in zip(main, recognizer.classify_batch(audio)):
         assert [*emotion.heads["main"].values()] == pytest.approx(outputs)
 
 
-def test_labels_are_what_the_task_has(media):
-    path = media / "picture.flv"
+class EarlyFusion(AudioVisualNetwork):
+    """One head on the concatenated means of both modalities."""
+
+    heads = {"main": ("audio", "visual")}
+    dims = {"audio": 4, "visual": 4}
+
+    def __init__(self):
+        super().__init__()
+        self.embedding_layer = torch.nn.Linear(8, len(EMOTIONS))
+
+    def forward(self, audio, visual, audio_lens, visual_lens, present):
+        x = torch.cat([audio.mean(1), visual.mean(1)], dim=1)
+        return {"main": self.embedding_layer(x)}
+
+
+def test_any_network_with_heads_can_be_used():
+    hparams = vars(build(CategoricalEmotion(EMOTIONS)).hparams)
+    norms = {f"{m}_norm": torch.nn.Identity() for m in ("audio", "visual")}
+    recognizer = AudioVisualEmotionRecognizer(
+        {**norms, "network": EarlyFusion()}, hparams, {"device": "cpu"}
+    )
+    audio = torch.randn(2, 5, 4)
+    for emotion in recognizer.classify_batch(audio=audio):
+        assert [*emotion.heads] == ["main"]
+        assert emotion.outputs == pytest.approx(emotion.heads["main"])
+    assert recognizer.encode_batch(audio=audio).shape == (2, 8)
+
+
+def test_the_label_has_the_form_of_the_task(media):
+    path = media / "mute.flv"
     visual = Given([2, 2])
     attributes = build(DimensionalEmotion(SCALES), visual=visual).classify_file(
         path
@@ -224,31 +336,31 @@ def test_labels_are_what_the_task_has(media):
     assert build(several, visual=visual).classify_file(path).label == []
 
 
-def test_frames_that_cannot_be_trusted_are_left_out(media):
-    path = media / "picture.flv"
+def test_invalid_frames_are_left_out(media):
+    path = media / "mute.flv"
     some = build(CategoricalEmotion(EMOTIONS), visual=Given([0, 1, 2, 0]))
     emotion = some.classify_file(path)
-    assert emotion.quality == {"visual": 0.5}
+    assert emotion.valid_share == {"visual": 0.5}
     kept = (torch.tensor([[[2.0], [3.0]]]) / 3).half().float()  # as stored
     (expected,) = some.classify_batch(visual=kept)
     assert emotion.outputs == pytest.approx(expected.outputs, abs=1e-6)
     some = build(
         CategoricalEmotion(EMOTIONS), visual=Given([1, 1]), min_face_quality=2
     )
-    with pytest.raises(MediaError, match="no frame of enough quality"):
+    with pytest.raises(MediaError, match="no frame reaches min_face_quality"):
         some.classify_file(path)
 
 
-def test_a_model_that_is_given_zeros_asks_all_heads(media):
+def test_with_zero_fill_all_heads_contribute(media):
     model = build(
         CategoricalEmotion(EMOTIONS), visual=Given([2]), missing="zero_fill"
     )
-    emotion = model.classify_file(media / "picture.flv")
+    emotion = model.classify_file(media / "mute.flv")
     assert [*emotion.heads] == ["main", "audio", "visual"]
-    assert [*emotion.quality] == ["visual"]
+    assert [*emotion.valid_share] == ["visual"]
 
 
-def test_an_encoder_that_was_trained_is_used(media, tmp_path):
+def test_a_fine_tuned_encoder_is_used(media, tmp_path):
     folder = save_model(tmp_path / "speech", tiny_model(layers=2))
 
     def _model(is_trained):
@@ -258,20 +370,20 @@ def test_an_encoder_that_was_trained_is_used(media, tmp_path):
             CategoricalEmotion(EMOTIONS), audio=speech, encoder=encoder
         )
 
-    paths = [media / "sound.wav", media / "picture.flv", media / "both.flv"]
+    paths = [media / "voice.wav", media / "mute.flv", media / "both.flv"]
     for (path, one), (_, other) in zip(
         _model(True).try_files(paths), _model(False).try_files(paths)
     ):
-        if path.name == "picture.flv":
-            reason = "picture: the model's features of it came with its corpus"
+        if path.name == "mute.flv":
+            reason = "visual: the model's features of it are precomputed"
             assert isinstance(one, MediaError) and reason in str(one)
         else:
-            assert one.outputs == pytest.approx(other.outputs, abs=1e-5)
+            assert_close(one, other)
 
 
-def test_features_that_came_with_a_corpus_cannot_be_made(media):
+def test_precomputed_features_cannot_be_extracted(media):
     model = build(CategoricalEmotion(EMOTIONS))
-    with pytest.raises(UserError, match="give them to classify_batch"):
+    with pytest.raises(UserError, match="pass features to classify_batch"):
         model.classify_file(media / "both.flv")
     (emotion,) = model.classify_batch(visual=torch.randn(1, 3, 4))
     assert sum(emotion.outputs.values()) == pytest.approx(1)

@@ -1,6 +1,5 @@
 """Emotion over time, in files of any length."""
 
-import gc
 import weakref
 
 import av
@@ -28,7 +27,7 @@ RATE = 8000
 
 
 class Brightness(Extractor):
-    """Mean brightness of each picture; black ones have no face."""
+    """Mean brightness of each frame; black ones have no face."""
 
     modality = "visual"
 
@@ -37,121 +36,110 @@ class Brightness(Extractor):
         self.alive, self.most = weakref.WeakSet(), 0
 
     def read(self, clip, path):
-        """Counts how many pictures there are of all that was read."""
+        """Notes the most frames that were held at a time."""
         levels = [frame.mean() / 255 for _, frame in read_frames(path)]
         values = torch.tensor(levels, dtype=torch.float32)
         values = torch.stack([values, values**2], 1)
-        gc.collect()
         self.alive.add(values)
         self.most = max(self.most, sum(map(len, self.alive)))
         return ClipInput(values, (values[:, 0] > 0.1).byte() * 2)
 
 
-@pytest.fixture(scope="module")
-def recognizer():
+def build(visual):
+    """A model of filterbanks and these visual features."""
     torch.manual_seed(0)
-    fbank, brightness = FbankFeatures(sample_rate=RATE, n_mels=4), Brightness()
+    fbank = FbankFeatures(sample_rate=RATE, n_mels=4)
     modules = {
         "audio_norm": torch.nn.Identity(),
         "visual_norm": torch.nn.Identity(),
-        "auxformer": AuxFormer(
-            fbank.dim, 2, model_dim=8, num_heads=2, num_layers=1, num_classes=3
+        "network": AuxFormer(
+            fbank.dim,
+            visual.dim,
+            model_dim=8,
+            num_heads=2,
+            num_layers=1,
+            num_classes=3,
         ),
     }
     hparams = {
         "task": CategoricalEmotion(["angry", "happy", "sad"]),
         "audio_features": fbank,
-        "visual_features": brightness,
+        "visual_features": visual,
         "feature_dtype": {"audio": "float32", "visual": "float32"},
         "min_face_quality": 1,
-        "missing": "mask",
     }
     return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    """A model of the brightness of frames."""
+    return build(Brightness())
 
 
 @pytest.fixture(scope="module")
 def face_recognizer():
-    """A model of the sound, and of the faces that are found."""
-    torch.manual_seed(0)
-    fbank, hog = FbankFeatures(sample_rate=RATE, n_mels=4), HogFeatures()
-    modules = {
-        "audio_norm": torch.nn.Identity(),
-        "visual_norm": torch.nn.Identity(),
-        "auxformer": AuxFormer(
-            fbank.dim, hog.dim, model_dim=8, num_heads=2, num_classes=3
-        ),
-    }
-    hparams = {
-        "task": CategoricalEmotion(["angry", "happy", "sad"]),
-        "audio_features": fbank,
-        "visual_features": hog,
-        "feature_dtype": {"audio": "float32", "visual": "float16"},
-        "min_face_quality": 1,
-        "missing": "mask",
-    }
-    return AudioVisualEmotionRecognizer(modules, hparams, {"device": "cpu"})
+    """A model of the faces that are found."""
+    return build(HogFeatures())
 
 
-def two_faces(path, seconds, until=None):
-    """Writes a film of a face, and of a smaller one that leaves."""
-    pictures, _ = astronaut(seconds, 240, 320, 15)
-    for index, large in enumerate(pictures):
+def two_faces(path, seconds, until):
+    """Writes a video of a face, and of a smaller one that leaves."""
+    video, _ = astronaut(seconds, 240, 320, 8)
+    for index, large in enumerate(video):
         small = cv2.resize(large[:, :220], (176, 192))
-        if until is not None and index / 15 >= until:
+        if index / 8 >= until:
             small[:] = 120
         small = np.pad(small, [(24, 24), (0, 0), (0, 0)])
-        pictures[index] = np.hstack([large, small])
-    times = np.arange(len(pictures)) / 15
+        video[index] = np.hstack([large, small])
+    times = np.arange(len(video)) / 8
+    audio = swell(seconds)
     return write_media(
-        path,
-        pictures,
-        swell(seconds),
-        times=times,
-        rate=RATE,
-        video_codec="mpeg4",
+        path, video, audio, times=times, rate=RATE, video_codec="mpeg4"
     )
 
 
 def swell(seconds):
-    """A sound that is different everywhere."""
-    sound = tone(seconds, RATE)
-    return sound * np.linspace(0.1, 1, len(sound), dtype=np.float32)
+    """Audio that is different everywhere."""
+    audio = tone(seconds, RATE)
+    return audio * np.linspace(0.1, 1, len(audio), dtype=np.float32)
 
 
-def film(path, levels, sound=None, every=0.2, **options):
-    """Writes grey pictures, five a second."""
+def write_grey(path, levels, audio=None, every=0.2, **options):
+    """Writes a video of grey images, five per second."""
     times = np.arange(len(levels)) * every
-    pictures = grey_images(levels)
-    return write_media(path, pictures, sound, times=times, rate=RATE, **options)
+    options = {"video_codec": "ffv1", **options}
+    images = grey_images(levels)
+    return write_media(path, images, audio, times=times, rate=RATE, **options)
 
 
 def same(one, other):
-    """Whether the same is said, up to the order of sums of floats."""
-    assert one.quality == pytest.approx(other.quality, abs=1e-6)
+    """Whether predictions agree, up to the order of sums of floats."""
+    assert one.valid_share == pytest.approx(other.valid_share, abs=1e-6)
     return one.outputs == pytest.approx(other.outputs, abs=1e-5)
 
 
-def test_each_window_of_sound_is_as_if_it_was_cut_out(tmp_path, recognizer):
-    sound = swell(4.0)
-    soundfile.write(tmp_path / "all.wav", sound, RATE, subtype="FLOAT")
+def test_a_window_of_audio_is_like_a_file_cut_out(tmp_path, recognizer):
+    audio = swell(4.0)
+    soundfile.write(tmp_path / "all.wav", audio, RATE, subtype="FLOAT")
     found = list(recognizer.timeline(tmp_path / "all.wav"))
     assert [start for start, _, _ in found] == [0.0, 0.5, 1.0, 1.5, 2.0]
     for start, end, emotion in found:
         assert end == start + 2
-        cut = sound[int(start * RATE) : int(end * RATE)]
+        cut = audio[int(start * RATE) : int(end * RATE)]
         soundfile.write(tmp_path / "cut.wav", cut, RATE, subtype="FLOAT")
         assert same(emotion, recognizer.classify_file(tmp_path / "cut.wav"))
         assert emotion.missing == {"visual": "has no video stream"}
 
 
-def test_each_window_of_pictures_is_as_if_it_was_cut_out(tmp_path, recognizer):
+def test_a_window_of_video_is_like_a_file_cut_out(tmp_path, recognizer):
     levels = np.linspace(60, 250, 45).round().astype(int)
-    path = film(tmp_path / "all.avi", levels, video_codec="ffv1")
+    path = write_grey(tmp_path / "all.avi", levels)
     found = list(recognizer.timeline(path, window=3.0, hop=1.0))
     assert [start for start, _, _ in found] == [*range(7)]
     for start, _, emotion in found:
         cut = levels[int(start * 5) : int(start * 5) + 15]
-        path = film(tmp_path / "cut.avi", cut, video_codec="ffv1")
+        path = write_grey(tmp_path / "cut.avi", cut)
         assert same(emotion, recognizer.classify_file(path))
 
 
@@ -159,12 +147,13 @@ def test_each_window_of_pictures_is_as_if_it_was_cut_out(tmp_path, recognizer):
     "name, codec",
     [("a.mp4", "libx264"), ("a.flv", "flv"), ("a.avi", "mpeg4")],
 )
-def test_no_picture_is_lost_where_files_are_cut(
-    tmp_path, recognizer, name, codec
+def test_no_frame_is_lost_between_sections(
+    tmp_path, recognizer, monkeypatch, name, codec
 ):
+    monkeypatch.setattr(timeline_module, "SECTION", 5.0)
     levels = np.tile(np.arange(40, 240, 8), 12)  # 60 s
-    path = film(tmp_path / name, levels, video_codec=codec)
-    whole, _ = recognizer.features.read("visual", str(path))
+    path = write_grey(tmp_path / name, levels, video_codec=codec)
+    whole, _ = recognizer.reader.read("visual", str(path))
     brightness = recognizer.hparams.visual_features
     sections, read = [], brightness.read
 
@@ -172,11 +161,8 @@ def test_no_picture_is_lost_where_files_are_cut(
         sections.append(read(clip, path))
         return sections[-1]
 
-    brightness.read = _read
-    try:
-        found = list(recognizer.timeline(path, window=4.0, hop=4.0))
-    finally:
-        brightness.read = read
+    monkeypatch.setattr(brightness, "read", _read)
+    found = list(recognizer.timeline(path, window=4.0, hop=4.0))
     assert len(sections) >= 2
     assert torch.equal(torch.cat([x.data for x in sections]), whole)
     assert len(found) == 15
@@ -185,7 +171,7 @@ def test_no_picture_is_lost_where_files_are_cut(
         assert same(emotion, *recognizer.classify_batch(visual=cut[None]))
 
 
-def test_pictures_of_mpeg_2_are_cut_though_their_order_is_guessed(tmp_path):
+def test_mpeg_2_is_cut_though_its_frame_order_is_guessed(tmp_path):
     path = tmp_path / "all.mpg"
     levels = 40 + np.arange(250) * 180 // 250
     with av.open(str(path), "w") as container:
@@ -193,39 +179,40 @@ def test_pictures_of_mpeg_2_are_cut_though_their_order_is_guessed(tmp_path):
         stream.width, stream.height = 64, 48
         stream.codec_context.max_b_frames = 2
         stream.bit_rate = 2_000_000
-        for picture in grey_images(levels):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for image in grey_images(levels):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with av.open(str(path)) as container:
         order = [x.dts for x in container.demux(video=0) if x.size]
-    assert order != sorted(order), "as it is in files of this kind"
+    assert order != sorted(order), "as in files of this kind"
     ((file, times),) = timeline_module._sections(path, tmp_path)
     assert len(times) == len(list(read_frames(file))) == len(levels)
 
 
-def test_memory_does_not_grow_with_the_file(tmp_path, recognizer):
+def test_memory_does_not_grow_with_the_file(tmp_path, recognizer, monkeypatch):
+    monkeypatch.setattr(timeline_module, "SECTION", 4.0)
     brightness = recognizer.hparams.visual_features
     most = {}
-    for minutes in (1, 2):
-        levels = np.full(minutes * 300, 128)
-        path = film(tmp_path / "long.flv", levels, video_codec="flv")
+    for seconds in (20, 40):
+        levels = np.full(seconds * 5, 128)
+        path = write_grey(tmp_path / "long.flv", levels, video_codec="flv")
         brightness.most = 0
         for _ in recognizer.timeline(path, window=2.0, hop=2.0):
             pass
-        most[minutes] = brightness.most
-    # Two sections of 20 s, of 5 pictures each second, and the windows.
-    assert most[2] <= most[1] <= 2 * 20 * 5 + 20
+        most[seconds] = brightness.most
+    # Two sections, cut at a key frame up to 12 frames later, and a window.
+    assert most[40] <= most[20] <= 2 * (4 * 5 + 12) + 10
 
 
-def test_a_part_without_face_or_sound_is_missing(tmp_path, recognizer):
+def test_windows_without_face_or_audio_lack_the_modality(tmp_path, recognizer):
     levels = [200] * 20 + [0] * 20  # 4 s, 4 s
-    sound = swell(8.0)
-    sound[: 2 * RATE] = 0
-    sound[6 * RATE :] = 0
-    path = film(tmp_path / "all.avi", levels, sound, video_codec="ffv1")
+    audio = swell(8.0)
+    audio[: 2 * RATE] = 0
+    audio[6 * RATE :] = 0
+    path = write_grey(tmp_path / "all.avi", levels, audio)
     found = [e for *_, e in recognizer.timeline(path, window=2.0, hop=2.0)]
-    assert [[*emotion.quality] for emotion in found] == [
+    assert [[*emotion.valid_share] for emotion in found] == [
         ["visual"],
         ["audio", "visual"],
         ["audio"],
@@ -240,9 +227,9 @@ def test_a_part_without_face_or_sound_is_missing(tmp_path, recognizer):
     assert len(figure.axes[1].collections) == 4
 
 
-def test_what_ends_early_is_missing_from_then_on(tmp_path, recognizer):
+def test_a_stream_that_ends_early_is_missing_from_then_on(tmp_path, recognizer):
     path = tmp_path / "all.avi"
-    film(path, [200] * 15, swell(6.0), video_codec="ffv1")
+    write_grey(path, [200] * 15, swell(6.0))
     found = [e for *_, e in recognizer.timeline(path, window=2.0, hop=2.0)]
     assert [emotion.missing for emotion in found] == [
         {},
@@ -251,14 +238,14 @@ def test_what_ends_early_is_missing_from_then_on(tmp_path, recognizer):
     ]
 
 
-def sound_in_parts(path, parts, rate=RATE):
-    """Writes a swell, of which there are but parts, from and to s."""
-    sound = swell(8.0)
+def write_parts(path, parts, rate=RATE):
+    """Writes parts of a swell, each from and to s, with gaps between."""
+    audio = swell(8.0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
         for start, end in parts:
             at = np.arange(round(start * rate), round(end * rate))
-            part = sound.take(at, mode="wrap")
+            part = audio.take(at, mode="wrap")
             samples = (part * 32767).astype(np.int16)[None]
             frame = av.AudioFrame.from_ndarray(samples, "s16", "mono")
             frame.sample_rate, frame.pts = rate, round(start * rate)
@@ -268,11 +255,11 @@ def sound_in_parts(path, parts, rate=RATE):
 
 
 def adts(path, *parts):
-    """Writes a sound of some rates and channels, one after the other."""
+    """Writes parts of several rates and layouts, one after the other."""
     with open(path, "wb") as file:
         for rate, layout in parts:
-            sound = tone(3.0, rate)
-            samples = np.stack([sound] * (2 if layout == "stereo" else 1))
+            audio = tone(3.0, rate)
+            samples = np.stack([audio] * (2 if layout == "stereo" else 1))
             frame = av.AudioFrame.from_ndarray(samples, "fltp", layout)
             frame.sample_rate, frame.pts = rate, 0
             with av.open(f"{path}.part", "w", format="adts") as container:
@@ -284,11 +271,9 @@ def adts(path, *parts):
     return path
 
 
-def test_what_comes_after_a_gap_in_the_sound_is_in_its_place(
-    tmp_path, recognizer
-):
-    whole = sound_in_parts(tmp_path / "whole.mkv", [(0, 2), (2, 6), (6, 8)])
-    gap = sound_in_parts(tmp_path / "gap.mkv", [(0, 2), (6, 8)])
+def test_audio_after_a_gap_keeps_its_time(tmp_path, recognizer):
+    whole = write_parts(tmp_path / "whole.mkv", [(0, 2), (2, 6), (6, 8)])
+    gap = write_parts(tmp_path / "gap.mkv", [(0, 2), (6, 8)])
     options = {"window": 2.0, "hop": 2.0}
     wanted = [e for *_, e in recognizer.timeline(whole, **options)]
     found = [e for *_, e in recognizer.timeline(gap, **options)]
@@ -299,7 +284,7 @@ def test_what_comes_after_a_gap_in_the_sound_is_in_its_place(
 
 def test_a_gap_of_hours_is_not_held_in_memory(tmp_path):
     parts = [(0, 2), (7200, 7201)]
-    path = sound_in_parts(tmp_path / "gap.mkv", parts, rate=1000)
+    path = write_parts(tmp_path / "gap.mkv", parts, rate=1000)
     most = max(len(x) for x, _ in timeline_module._without_gaps(path))
     assert most <= 2 * 1000
     windows = timeline_module._samples(path, window=2.0, hop=2.0)
@@ -312,7 +297,7 @@ def test_channels_may_change_and_the_sample_rate_may_not(
 ):
     path = adts(tmp_path / "a.aac", (16000, "mono"), (16000, "stereo"))
     found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=3.0)]
-    assert [emotion.quality for emotion in found] == [{"audio": 1}] * 2
+    assert [emotion.valid_share for emotion in found] == [{"audio": 1}] * 2
     assert not caplog.records
     path = adts(tmp_path / "b.aac", (16000, "mono"), (44100, "mono"))
     found = list(recognizer.timeline(path))
@@ -321,26 +306,24 @@ def test_channels_may_change_and_the_sample_rate_may_not(
     assert f"{path}: changes its sample rate" in record.message
 
 
-def test_no_window_lies_beyond_the_end(tmp_path, recognizer):
+def test_no_window_begins_after_the_end(tmp_path, recognizer):
     soundfile.write(tmp_path / "all.wav", swell(1.0), RATE)
-    film(tmp_path / "all.avi", [200] * 25, every=0.04, video_codec="ffv1")
+    write_grey(tmp_path / "all.avi", [200] * 25, every=0.04)
     for name in ("all.wav", "all.avi"):
         found = list(recognizer.timeline(tmp_path / name, window=0.1, hop=0.1))
         assert len(found) == 10
 
 
-def test_a_file_shorter_than_a_window_is_one(tmp_path, recognizer):
-    path = film(tmp_path / "all.avi", [200] * 5, swell(1.0), video_codec="ffv1")
+def test_a_short_file_is_one_window(tmp_path, recognizer):
+    path = write_grey(tmp_path / "all.avi", [200] * 5, swell(1.0))
     ((start, end, emotion),) = recognizer.timeline(path)
     assert (start, end) == (0, 2)
     assert same(emotion, recognizer.classify_file(path))
 
 
-def test_the_number_of_windows_at_a_time_makes_no_difference(
-    tmp_path, recognizer
-):
+def test_the_batch_size_does_not_change_predictions(tmp_path, recognizer):
     path = tmp_path / "all.avi"
-    film(path, np.arange(60, 200, 4), swell(7.0), video_codec="ffv1")
+    write_grey(path, np.arange(60, 200, 4), swell(7.0))
     one = list(recognizer.timeline(path, batch_size=1))
     many = list(recognizer.timeline(path, batch_size=4))
     assert len(one) == len(many) == 11
@@ -349,14 +332,14 @@ def test_the_number_of_windows_at_a_time_makes_no_difference(
         assert same(emotion, other)
 
 
-def test_pictures_that_cannot_be_cut_are_missing(tmp_path, recognizer):
+def test_a_video_without_key_frames_cannot_be_cut(tmp_path, recognizer):
     path = tmp_path / "all.avi"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=1, width=64, height=48)
         stream.codec_context.gop_size = 600
         for _ in range(int(LONGEST_SECTION) + 20):
-            (picture,) = grey_images([128])
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            (image,) = grey_images([128])
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(MediaError, match="no key frame for 60 s: write some"):
@@ -367,64 +350,59 @@ def test_pictures_that_cannot_be_cut_are_missing(tmp_path, recognizer):
     "options, message",
     [
         ({}, "all.wav: cannot be decoded: Invalid data"),
-        ({"hop": 0}, "window 2.0 s, hop 0 s: windows last from 0.1"),
-        ({"window": 900.0}, "windows last from 0.1 to 60 s"),
+        ({"hop": 0}, "window 2.0 s, hop 0 s: a window lasts 0.1"),
+        ({"window": 900.0}, "a window lasts 0.1 to 60 s"),
         ({"faces": "both"}, "faces: 'both' is neither largest nor all"),
     ],
 )
-def test_what_is_not_possible_is_told(tmp_path, recognizer, options, message):
-    (tmp_path / "all.wav").write_text("nothing to hear")
+def test_invalid_files_and_options_are_refused(
+    tmp_path, recognizer, options, message
+):
+    (tmp_path / "all.wav").write_text("no audio")
     with pytest.raises(UserError, match=message):
         list(recognizer.timeline(tmp_path / "all.wav", **options))
 
 
-def test_all_faces_have_windows_of_their_own(
-    tmp_path, face_recognizer, monkeypatch
-):
-    # Files are cut three times: a face that goes on keeps its number.
-    monkeypatch.setattr(timeline_module, "SECTION", 1.0)
-    path = two_faces(tmp_path / "two.avi", 4.0, until=2.5)
+def test_each_face_has_its_own_windows(tmp_path, face_recognizer, monkeypatch):
+    # Three sections: a face that continues keeps its number.
+    monkeypatch.setattr(timeline_module, "SECTION", 0.7)
+    path = two_faces(tmp_path / "two.avi", 3.0, until=1.5)
     options = {"window": 1.0, "hop": 1.0}
     found = list(face_recognizer.timeline(path, faces="all", **options))
     assert [(start, e.face) for start, _, e in found] == [
-        *((0.0, 1), (0.0, 2), (1.0, 1), (1.0, 2)),
-        *((2.0, 1), (2.0, 2), (3.0, 1)),
+        *((0.0, 1), (0.0, 2), (1.0, 1), (1.0, 2), (2.0, 1)),
     ]
     largest = list(face_recognizer.timeline(path, **options))
-    assert [e.face for *_, e in largest] == [None] * 4
+    assert [e.face for *_, e in largest] == [None] * 3
     first = [e for *_, e in found if e.face == 1]
     second = [e for *_, e in found if e.face == 2]
     for (*_, alone), one in zip(largest, first):
         assert same(alone, one)
     for one, other in zip(first, second):
-        # They hear the same, and see another.
+        # The audio is the same, the face another.
         assert one.heads["audio"] == pytest.approx(other.heads["audio"])
         assert one.heads["visual"] != pytest.approx(other.heads["visual"])
     figure = figures.timeline(found, face_recognizer.hparams.task)
     *panels, below = figure.axes
     assert [p.get_title(loc="left") for p in panels] == ["face 1", "face 2"]
     names = [label.get_text() for label in below.get_yticklabels()]
-    assert names == ["sound", "face 1", "face 2"]
+    assert names == ["audio", "face 1", "face 2"]
 
 
-def test_where_no_face_is_seen_all_faces_are_none(tmp_path, face_recognizer):
-    path = film(
-        tmp_path / "grey.avi", [90] * 10, swell(2.0), video_codec="ffv1"
-    )
+def test_without_a_face_its_number_is_none(tmp_path, face_recognizer):
+    path = write_grey(tmp_path / "grey.avi", [90] * 10, swell(2.0))
     ((*_, emotion),) = face_recognizer.timeline(path, faces="all")
-    assert emotion.face is None and [*emotion.quality] == ["audio"]
+    assert emotion.face is None and [*emotion.valid_share] == ["audio"]
     assert emotion.missing == {"visual": "no face in any frame"}
 
 
-def test_a_model_that_looks_at_no_faces_has_no_choice_of_them(
-    tmp_path, recognizer
-):
-    path = film(tmp_path / "grey.avi", [90] * 10, video_codec="ffv1")
-    with pytest.raises(UserError, match='Brightness .* take faces="largest"'):
+def test_features_without_faces_cannot_follow_all(tmp_path, recognizer):
+    path = write_grey(tmp_path / "grey.avi", [90] * 10)
+    with pytest.raises(UserError, match='Brightness .* choose faces="largest"'):
         list(recognizer.timeline(path, faces="all"))
 
 
-def test_attributes_are_curves():
+def test_attributes_are_drawn_as_curves():
     calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
     windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
     figure = figures.timeline(
