@@ -5,10 +5,11 @@ import os
 import textwrap
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml import YAMLError
+from ruamel.yaml import YAML, YAMLError
 
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.overrides import check_options, rewrite_overrides
 
 
 def load_encoder(path, overrides=""):
@@ -40,14 +41,18 @@ def load_encoder(path, overrides=""):
     60
     """
     try:
+        values = YAML().load(overrides) or {}
+        if not isinstance(values, dict):
+            raise UserError(f"{overrides}: not 'OPTION: VALUE'")
         with open(path, encoding="utf-8") as file:
-            node = resolve_references(file, overrides).read()
+            node = resolve_references(file, rewrite_overrides(path, values))
         # HyperPyYAML takes a mapping only.
-        node = f"encoder:\n{textwrap.indent(node, '  ')}"
-        encoder = load_hyperpyyaml(node)["encoder"]
+        text = f"encoder:\n{textwrap.indent(node.read(), '  ')}"
+        check_options(text)
+        encoder = load_hyperpyyaml(text)["encoder"]
     except (
         *(OSError, LookupError, TypeError, ValueError, AttributeError),
-        *(ImportError, YAMLError),
+        *(ImportError, YAMLError, UserError),
     ) as error:
         raise UserError(f"{path}: {_reason(error)}")
     if not isinstance(encoder, Extractor):

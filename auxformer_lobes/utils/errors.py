@@ -55,9 +55,12 @@ def one_line_errors(*others):
     except (UserError, *others) as error:
         if is_debugging():
             traceback.print_exc()
-        # The text of a KeyError is its argument in quotes.
-        text = error.args[0] if isinstance(error, KeyError) else error
-        line = " ".join(str(text).split())
+        # KeyError quotes its text, and HyperPyYAML's errors have two parts.
+        if type(error) in (KeyError, TypeError, ValueError):
+            error_text = ": ".join(map(str, error.args))
+        else:
+            error_text = str(error)
+        line = " ".join(error_text.split())
         if not isinstance(error, UserError):
             line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
         if len(line) > MAX_CHARACTERS:
