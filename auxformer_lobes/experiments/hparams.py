@@ -7,7 +7,6 @@ import os
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.comments import CommentedMap
 from speechbrain.utils.distributed import ddp_init_group
 from speechbrain.utils.run_opts import RunOptions
 
@@ -24,8 +23,6 @@ LOADING = (
     *(AttributeError, ImportError, LookupError, OSError),
     *(TypeError, ValueError, YAMLError),
 )
-# Options that are text as they stand: YAML would make a number of the folder
-# 2024, and a comment of the end of "run #1".
 TEXT_SUFFIXES = ("_folder", "_annotation", "_file", "_hub")
 TEXT_OPTIONS = ("released_labels", "run_name", "wav2vec2_weights")
 
@@ -71,34 +68,29 @@ def parse_arguments(argv):
     own, words = _separate(argv)
     hparams_file, run_opts, _ = sb.parse_arguments(own)
     with one_line_errors(*LOADING):
-        with open(hparams_file, encoding="utf-8") as file:
-            is_resolved = file.readline().startswith("# Generated")
-            file.seek(0)
-            known = YAML().load(file)
         texts = _split(words)
-        if texts and is_resolved:
-            raise UserError(
-                f"{hparams_file}: the file of a run, in which options no "
-                f"longer take effect everywhere: give --{next(iter(texts))} "
-                "to the recipe's own YAML file"
-            )
-        for name, node in known.items():
-            if tag_of(node) == "!PLACEHOLDER" and name not in texts:
-                raise UserError(f"--{name}: {hparams_file} needs it")
-        overrides = CommentedMap()
-        for name, text in texts.items():
-            if name not in known:
-                near = difflib.get_close_matches(
-                    name, [*known, *run_opts.as_dict()], n=1
-                )
-                cure = f"did you mean --{near[0]}?" if near else "see the file"
-                raise UserError(f"--{name}: not in {hparams_file}: {cure}")
-            overrides[name] = _value(name, text)
-        return (
-            hparams_file,
-            run_opts,
-            rewrite_overrides(hparams_file, overrides),
-        )
+        _check_names(hparams_file, texts, run_opts)
+        values = {name: _value(name, text) for name, text in texts.items()}
+        overrides = rewrite_overrides(hparams_file, values)
+    return hparams_file, run_opts, overrides
+
+
+def is_text(name):
+    """Whether an option is text as it stands: a path, or a name in one.
+
+    YAML would read the folder 2024 as a number, and the end of "run #1" as a
+    comment.
+
+    Arguments
+    ---------
+    name : str
+        The option.
+
+    Returns
+    -------
+    bool
+    """
+    return name.endswith(TEXT_SUFFIXES) or name in TEXT_OPTIONS
 
 
 def _separate(argv):
@@ -136,11 +128,32 @@ def _split(words):
     return {name: " ".join(texts) for name, texts in options.items()}
 
 
+def _check_names(path, texts, run_opts):
+    """Every option is a key of the file, and all that it needs are given."""
+    with open(path, encoding="utf-8") as file:
+        is_resolved = file.readline().startswith("# Generated")
+        file.seek(0)
+        known = YAML().load(file)
+    if texts and is_resolved:
+        raise UserError(
+            f"{path}: the file of a run, whose references are resolved: give "
+            f"--{next(iter(texts))} with the recipe's own YAML file"
+        )
+    for name in texts:
+        if name not in known:
+            all_names = [*known, *run_opts.as_dict()]
+            near = difflib.get_close_matches(name, all_names, n=1)
+            cure = f"did you mean --{near[0]}?" if near else "see its keys"
+            raise UserError(f"--{name}: not in {path}: {cure}")
+    for name, node in known.items():
+        if tag_of(node) == "!PLACEHOLDER" and name not in texts:
+            raise UserError(f"--{name}: {path} needs it")
+
+
 def _value(name, text):
     if not text:
         raise UserError(f"--{name}: has no value: null stands for none")
-    is_text = name.endswith(TEXT_SUFFIXES) or name in TEXT_OPTIONS
-    if is_text and text != "null" and not text.startswith("!ref "):
+    if is_text(name) and text != "null" and not text.startswith("!ref "):
         text = json.dumps(os.path.expanduser(text))
     try:
         return YAML().load(text)

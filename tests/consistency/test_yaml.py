@@ -9,6 +9,7 @@ import pytest
 from hyperpyyaml import resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
+from auxformer_lobes.experiments.hparams import is_text
 from auxformer_lobes.utils.overrides import check_options
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,14 @@ def test_every_object_has_the_options_that_are_set(path):
     with path.open(encoding="utf-8") as file:
         text = resolve_references(file, dict.fromkeys(needed, "x")).getvalue()
     check_options(f"file:\n{indent(text, '  ')}")
+
+
+@pytest.mark.parametrize("row", RECIPES, ids=lambda row: row["Hparam_file"])
+def test_paths_on_the_command_line_are_text(row):
+    yaml = (ROOT / row["Hparam_file"]).read_text("utf-8")
+    paths = re.findall(r"^(\w+): (?!!include).*/", yaml, re.M)
+    assert "data_folder" in paths
+    assert [name for name in paths if not is_text(name)] == []
 
 
 def sections(path):
