@@ -5,10 +5,11 @@ import os
 import textwrap
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml import YAMLError
+from ruamel.yaml import YAML, YAMLError
 
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.overrides import check_options, rewrite_overrides
 
 
 def load_extractor(path, overrides=""):
@@ -39,14 +40,18 @@ def load_extractor(path, overrides=""):
     60
     """
     try:
+        values = YAML().load(overrides) or {}
+        if not isinstance(values, dict):
+            raise UserError(f"{overrides}: not 'OPTION: VALUE'")
         with open(path, encoding="utf-8") as file:
-            node = resolve_references(file, overrides).read()
+            node = resolve_references(file, rewrite_overrides(path, values))
         # HyperPyYAML loads mappings only.
-        node = f"features:\n{textwrap.indent(node, '  ')}"
-        extractor = load_hyperpyyaml(node)["features"]
+        text = f"features:\n{textwrap.indent(node.read(), '  ')}"
+        check_options(text)
+        extractor = load_hyperpyyaml(text)["features"]
     except (
         *(OSError, LookupError, TypeError, ValueError, AttributeError),
-        *(ImportError, YAMLError),
+        *(ImportError, YAMLError, UserError),
     ) as error:
         raise UserError(f"{path}: {_reason(error)}")
     if not isinstance(extractor, Extractor):

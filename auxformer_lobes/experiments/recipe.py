@@ -2,9 +2,7 @@
 
 from contextlib import contextmanager
 
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml import YAMLError
-from speechbrain.utils.distributed import ddp_init_group, run_on_main
+from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.dataset import (
@@ -23,7 +21,6 @@ from auxformer_lobes.reporting.tables import (
     print_table,
     write_predictions,
 )
-from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import (
     UserError,
     is_debugging,
@@ -32,37 +29,6 @@ from auxformer_lobes.utils.errors import (
 from auxformer_lobes.utils.files import atomic_write
 
 logger = get_logger(__name__)
-
-
-def load_hparams(path, run_opts, overrides):
-    """Loads a recipe's YAML file, and joins the processes of torchrun.
-
-    Arguments
-    ---------
-    path : str
-        The YAML file.
-    run_opts : RunOptions
-        SpeechBrain's own options.
-    overrides : str
-        YAML that overrides the file.
-
-    Returns
-    -------
-    dict
-        The hyperparameters.
-
-    Raises
-    ------
-    UserError
-        If there is no such device.
-    """
-    check_device(run_opts.device)
-    ddp_init_group(run_opts)
-    with one_line_errors(
-        OSError, LookupError, TypeError, ValueError, YAMLError
-    ):
-        with open(path, encoding="utf-8") as file:
-            return load_hyperpyyaml(file, overrides)
 
 
 def choose_partition(hparams, valid, test):

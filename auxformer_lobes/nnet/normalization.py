@@ -19,12 +19,12 @@ class FeatureNorm(torch.nn.Module):
     ---------
     dim : int
         Channels of the features.
-    limit : float
-        Normalised values are clipped to ±`limit`; None for no clipping.
+    clip : float
+        Normalised values are clipped to ±`clip`; None for no clipping.
 
     Example
     -------
-    >>> norm = FeatureNorm(dim=2, limit=3)
+    >>> norm = FeatureNorm(dim=2, clip=3)
     >>> norm.fit([torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, 1.0]])])
     >>> norm(torch.tensor([[[1.0, 1.0], [2.0, 1.0], [99.0, 1.0]]]))
     tensor([[[0., 0.],
@@ -32,9 +32,9 @@ class FeatureNorm(torch.nn.Module):
              [3., 0.]]])
     """
 
-    def __init__(self, dim, limit=5.0):
+    def __init__(self, dim, clip=5.0):
         super().__init__()
-        self.limit = limit
+        self.clip = clip
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
         self.register_buffer("count", torch.tensor(0))
@@ -58,9 +58,9 @@ class FeatureNorm(torch.nn.Module):
             If there are no features.
         """
         statistics = None
-        for clip in features:
+        for frames in features:
             # In float64, and with the mean taken off before squaring.
-            found = gaussian_statistics(clip.double(), dim=0)
+            found = gaussian_statistics(frames.double(), dim=0)
             statistics = (
                 combine_gaussian_statistics(statistics, found)
                 if statistics
@@ -93,6 +93,6 @@ class FeatureNorm(torch.nn.Module):
         varies = self.std > 1e-6 * self.mean.abs()
         scale = torch.where(varies, 1 / self.std, 0)
         normalised = (features - self.mean) * scale
-        if self.limit is None:
+        if self.clip is None:
             return normalised
-        return normalised.clamp(-self.limit, self.limit)
+        return normalised.clamp(-self.clip, self.clip)

@@ -201,7 +201,7 @@ CLASSES = {
     },
     "auxformer_lobes.nnet.normalization.FeatureNorm": {
         "dim": _SIZE,
-        "limit": _or_null(_real(0, 1e6)),
+        "clip": _or_null(_real(0, 1e6)),
     },
     "torch.nn.Identity": {},
     "torch.nn.LayerNorm": {

@@ -56,9 +56,12 @@ def one_line_errors(*others, debug=False):
     except (UserError, *others) as error:
         if debug or is_debugging():
             traceback.print_exc()
-        # The text of a KeyError is its argument in quotes.
-        text = error.args[0] if isinstance(error, KeyError) else error
-        line = " ".join(str(text).split())
+        # KeyError quotes its text, and HyperPyYAML's errors have two parts.
+        if type(error) in (KeyError, TypeError, ValueError):
+            text = ": ".join(map(str, error.args))
+        else:
+            text = str(error)
+        line = " ".join(text.split())
         if len(line) > MAX_CHARACTERS:
             line = f"{line[: MAX_CHARACTERS - 1]}…"
         if not isinstance(error, UserError):

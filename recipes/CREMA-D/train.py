@@ -18,9 +18,9 @@ from speechbrain.utils.distributed import run_on_main
 
 from auxformer_lobes.core import AuxFormerBrain
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.experiments.hparams import load_hparams, parse_arguments
 from auxformer_lobes.experiments.recipe import (
     choose_partition,
-    load_hparams,
     train_and_evaluate,
 )
 from auxformer_lobes.experiments.resume import prepared_run
@@ -48,7 +48,7 @@ def main(argv):
     """
     with ExitStack() as stack:
         stack.enter_context(one_line_errors())
-        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(argv)
         hparams = load_hparams(hparams_file, run_opts, overrides)
         stack.enter_context(Run(hparams["output_folder"]).lock())
         # The folder of another run is refused, and left as it was.

@@ -3,9 +3,14 @@
 import csv
 import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
+from hyperpyyaml import resolve_references
 from speechbrain.utils.run_opts import RunOptions
+
+from auxformer_lobes.experiments.hparams import is_text
+from auxformer_lobes.utils.overrides import check_options
 
 ROOT = Path(__file__).parents[2]
 RECIPES = [
@@ -33,6 +38,25 @@ def test_every_variable_is_used(row):
     known = {*in_yaml, *in_script, *RunOptions().as_dict()}
     assert set(variables) - known == set()
     assert len(variables) == len(set(variables))
+
+
+FILES = sorted((ROOT / "recipes").glob("*/hparams/**/*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_object_has_the_options_that_are_set(path):
+    needed = re.findall(r"^(\w+): !PLACEHOLDER", path.read_text("utf-8"), re.M)
+    with path.open(encoding="utf-8") as file:
+        text = resolve_references(file, dict.fromkeys(needed, "x")).getvalue()
+    check_options(f"file:\n{indent(text, '  ')}")
+
+
+@pytest.mark.parametrize("row", RECIPES, ids=lambda row: row["Hparam_file"])
+def test_paths_on_the_command_line_are_text(row):
+    yaml = (ROOT / row["Hparam_file"]).read_text("utf-8")
+    paths = re.findall(r"^(\w+): (?!!include).*/", yaml, re.M)
+    assert "data_folder" in paths
+    assert [name for name in paths if not is_text(name)] == []
 
 
 def sections(path):

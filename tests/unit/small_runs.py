@@ -50,7 +50,7 @@ audio_norm: !new:auxformer_lobes.nnet.normalization.FeatureNorm
     dim: !ref <audio_features.dim>
 visual_norm: !new:auxformer_lobes.nnet.normalization.FeatureNorm
     dim: !ref <visual_features.dim>
-    limit: null
+    clip: null
 
 network: !new:auxformer_lobes.models.auxformer.AuxFormer
     audio_dim: !ref <audio_features.dim>

@@ -32,7 +32,7 @@ def test_statistics_are_those_of_all_frames_together(lengths, offset, seed):
 
 def test_normalised_training_frames_have_mean_0_and_deviation_1():
     clips = [torch.randn(50, 4) * 3 + 100 for _ in range(5)]
-    norm = FeatureNorm(dim=4, limit=None)
+    norm = FeatureNorm(dim=4, clip=None)
     norm.fit(clips)
     frames = norm(torch.cat(clips))
     assert frames.mean(0).abs().max() < 1e-4
@@ -40,7 +40,7 @@ def test_normalised_training_frames_have_mean_0_and_deviation_1():
 
 
 def test_a_channel_that_was_constant_gives_zero():
-    norm = FeatureNorm(dim=2, limit=None)
+    norm = FeatureNorm(dim=2, clip=None)
     norm.fit([torch.tensor([[0.1, 0.0]]).repeat(1000, 1)])
     assert (norm(torch.tensor([[0.1, 0.0], [5.0, 5.0]])) == 0).all()
 
@@ -48,8 +48,8 @@ def test_a_channel_that_was_constant_gives_zero():
 def test_outlying_values_are_clipped_where_asked():
     training = [torch.tensor([[-1.0], [1.0]])]
     values = torch.tensor([[-9.0], [0.5], [9.0]])
-    for limit, expected in [(2, [-2, 0.5, 2]), (None, [-9, 0.5, 9])]:
-        norm = FeatureNorm(dim=1, limit=limit)
+    for clip, expected in [(2, [-2, 0.5, 2]), (None, [-9, 0.5, 9])]:
+        norm = FeatureNorm(dim=1, clip=clip)
         norm.fit(training)
         assert norm(values).flatten().tolist() == expected
 
