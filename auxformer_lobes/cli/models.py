@@ -67,16 +67,16 @@ def push(parser):
 def _push(options):
     from auxformer_lobes.sharing.hub import push
 
-    pushed = push(
+    url, files = push(
         options.out,
         options.name,
         private=not options.public,
         update=options.update,
         dry_run=options.dry_run,
     )
-    for file, size in pushed.files:
+    for file, size in files:
         print(f"{size:14,} bytes  {file}")
-    print(f"model: {pushed.url or 'nothing was sent'}")
+    print(f"model: {url or 'nothing was sent'}")
 
 
 def info(parser):

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 import torch
 
 from auxformer_lobes.utils.files import fingerprint
+from auxformer_lobes.utils.schema import Configurable
 
 
 class ClipInput(NamedTuple):
@@ -25,7 +26,7 @@ class ClipInput(NamedTuple):
     quality: Optional[torch.Tensor] = None
 
 
-class Extractor:
+class Extractor(Configurable):
     """Features of a clip, in two halves.
 
     `read` runs on the CPU, in worker processes: an extractor must be

@@ -8,6 +8,7 @@ from torch import nn
 
 from auxformer_lobes.features.checkpoints import digest, fill, read_weights
 from auxformer_lobes.features.face_base import FaceModelFeatures
+from auxformer_lobes.utils.schema import FACES, WEIGHTS, integer
 
 SIZE = 224
 MEAN = (129.186, 104.762, 93.594)  # RGB, of 0 to 255
@@ -93,6 +94,9 @@ class VggFaceFeatures(FaceModelFeatures):
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.MediaError: vgg_face_dag.pth: No such file ...
     """
+
+    licence = "VGG-Face: Creative Commons Attribution, non-commercial research"
+    schema = {"weights": WEIGHTS, **FACES, "batch_frames": integer(1, 4096)}
 
     def __init__(
         self,

@@ -1,12 +1,38 @@
-"""Files of the Hugging Face Hub, and what goes wrong there in one line."""
+"""Files of the Hugging Face Hub, and its errors in one line."""
 
 from contextlib import contextmanager
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub import errors
+from huggingface_hub import constants, errors
 
 from auxformer_lobes.utils.errors import UserError
+
+# The first class that fits counts: some are subclasses of later ones.
+REASONS = {
+    errors.HFValidationError: (
+        "neither a folder nor a name on the Hub, user/name"
+    ),
+    errors.GatedRepoError: (
+        "its owner gives access on request: ask on "
+        f"{constants.ENDPOINT}/{{name}}"
+    ),
+    errors.RepositoryNotFoundError: (
+        "not on the Hub, or private: check the name, or log in with "
+        "`hf auth login`"
+    ),
+    errors.RevisionNotFoundError: "has no such revision on the Hub",
+    errors.LocalEntryNotFoundError: (
+        "not in the cache, and the Hub cannot be reached: check the network "
+        "and HF_HUB_OFFLINE"
+    ),
+}
+# By status of the Hub's answer.
+REFUSALS = {
+    401: "the token is not valid: run `hf auth login`",
+    403: "the token has no permission: make one that may write",
+    409: "there is one of this name already: choose another name, or update it",
+}
 
 
 def snapshot(name, revision, patterns, savedir=None, offline=False):
@@ -49,17 +75,7 @@ def snapshot(name, revision, patterns, savedir=None, offline=False):
 
 @contextmanager
 def hub_errors(name):
-    """Tells in one line what the Hub says.
-
-    Arguments
-    ---------
-    name : str
-        What is read or written.
-
-    Raises
-    ------
-    UserError
-        If the Hub refuses, or cannot be reached.
+    """Turns errors of the Hub, the network and the disk into a `UserError`.
 
     Example
     -------
@@ -70,44 +86,26 @@ def hub_errors(name):
     """
     try:
         yield
-    except errors.HFValidationError:
-        raise UserError(
-            f"{name}: neither a folder nor a name on the Hub, user/name"
-        )
-    except errors.GatedRepoError:
-        raise UserError(
-            f"{name}: its owner gives access to those who ask for it: ask on "
-            f"{huggingface_hub.constants.ENDPOINT}/{name}"
-        )
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"{name}: not on the Hub, or private: check the name, or log in "
-            "with `hf auth login`"
-        )
-    except errors.RevisionNotFoundError:
-        raise UserError(f"{name}: has no such revision on the Hub")
-    except errors.LocalEntryNotFoundError:
-        raise UserError(
-            f"{name}: not in the cache, and the Hub cannot be reached: check "
-            "the network and HF_HUB_OFFLINE"
-        )
-    except errors.HfHubHTTPError as error:
-        reasons = {
-            401: "the token is not valid: run `hf auth login`",
-            403: "the token may not do this: make one that may write",
-            409: "there is one of this name already: choose another name, or "
-            "update it",
-        }
+    except (
+        errors.HTTPError,
+        errors.OfflineModeIsEnabled,
+        OSError,
+        ValueError,
+    ) as error:
+        reason = _reason(error).replace("{name}", str(name))
+        raise UserError(f"{name}: {reason}")
+
+
+def _reason(error):
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        told = error.server_message or "try again later"
-        reason = " ".join(reasons.get(status, told).split())
-        raise UserError(f"{name}: {reason} (the Hub said {status})")
-    except (errors.HTTPError, errors.OfflineModeIsEnabled) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise UserError(
-            f"{name}: the Hub cannot be reached: {reason.splitlines()[0]}: "
-            "check the network"
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip() or type(error).__name__
-        raise UserError(f"{name}: {reason.splitlines()[0]}")
+        said = error.server_message or "try again later"
+        reason = REFUSALS.get(status, " ".join(said.split()))
+        return f"{reason} (the Hub answered {status})"
+    if isinstance(error, (errors.HTTPError, errors.OfflineModeIsEnabled)):
+        return f"the Hub cannot be reached: {said}: check the network"
+    return said

@@ -1,4 +1,4 @@
-"""What an exported model is on disk: which files, and nothing else."""
+"""The files of an exported model, and no others."""
 
 import json
 import re
@@ -16,21 +16,23 @@ CARD = "README.md"
 FILES = (CONFIG, HYPERPARAMS, WEIGHTS, CARD)
 # A pretrained encoder that was copied: a folder, or a file of weights.
 ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
-LONGEST_CONFIG = 1 << 20  # characters
+MAX_CONFIG = 1 << 20  # characters
 
 
-def file_of(folder, name, root=None):
-    """Finds a file of an exported model.
+def find(folder, name, root=None, is_folder=False):
+    """Finds a file or a folder in an exported model.
 
     Arguments
     ---------
     folder : str or Path
         The model.
     name : str
-        The file.
+        The file, or folder.
     root : str or Path
-        What links must not lead out of; the folder by default. In the cache
-        of the Hub, files are links to others beside the folder.
+        The folder that links must not lead out of; by default the model. In
+        the cache of the Hub, files are links to others beside the model.
+    is_folder : bool
+        Whether it must be a folder, not a file.
 
     Returns
     -------
@@ -39,49 +41,15 @@ def file_of(folder, name, root=None):
     Raises
     ------
     UserError
-        If there is no such file, or it leads elsewhere, or is something else
-        that has a name: reading of a pipe would never end.
+        If there is none, it leads elsewhere, or is of another kind: reading
+        from a pipe would never end.
 
     Example
     -------
-    >>> file_of(".", "../secret.json")
+    >>> find(".", "../secret.json")
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.UserError: ../secret.json: leads out of the folder...
     """
-    path = _found(folder, name, root)
-    if not path.is_file():
-        raise UserError(f"{path}: not a file: refused")
-    return path
-
-
-def folder_of(folder, name, root=None):
-    """Finds a folder of an exported model.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-    name : str
-        The folder in it.
-    root : str or Path
-        See `file_of`.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UserError
-        If there is no such folder, or it leads elsewhere.
-    """
-    path = _found(folder, name, root)
-    if not path.is_dir():
-        raise UserError(f"{path}: not a folder: refused")
-    return path
-
-
-def _found(folder, name, root):
     path = Path(folder) / name
     try:
         target = path.resolve()
@@ -91,64 +59,32 @@ def _found(folder, name, root):
         raise UserError(f"{path}: leads out of the folder: refused")
     if not path.exists():
         raise UserError(
-            f"{folder}: has no {name}, so it is no exported model: make one "
-            "with `auxformer export`"
+            f"{folder}: has no {name}, so it is not an exported model: make "
+            "one with `auxformer export`"
         )
+    if not (path.is_dir() if is_folder else path.is_file()):
+        kind = "folder" if is_folder else "file"
+        raise UserError(f"{path}: not a {kind}: refused")
     return path
 
 
 def files_of(folder):
-    """Names the files of an exported model, and no others.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-
-    Returns
-    -------
-    list of str
-        Relative to the folder.
-
-    Raises
-    ------
-    UserError
-        If one is missing, or leads elsewhere.
-    """
+    """Names of the files of an exported model; none may lead out of it."""
     read_config(folder)
-    copied = (
-        path.relative_to(folder).as_posix()
-        for path in sorted(Path(folder).glob("encoders/**/*"))
-    )
+    paths = sorted(Path(folder).glob("encoders/**/*"))
+    copied = (path.relative_to(folder).as_posix() for path in paths)
     names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
     for name in names:
-        file_of(folder, name)
+        find(folder, name)
     return names
 
 
 def read_config(folder, root=None):
-    """Reads `config.json`.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-    root : str or Path
-        See `file_of`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UserError
-        If it is not that of an exported model, or of another version.
-    """
-    path = file_of(folder, CONFIG, root)
+    """Reads `config.json`, of this version of the format; `root` as in `find`."""
+    path = find(folder, CONFIG, root)
     try:
         with open(path, encoding="utf-8") as file:
-            config = json.loads(file.read(LONGEST_CONFIG))
+            config = json.loads(file.read(MAX_CONFIG))
     except (OSError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -156,8 +92,8 @@ def read_config(folder, root=None):
     if config.get("format_version") != VERSION:
         version = reprlib.repr(config.get("format_version"))
         raise UserError(
-            f"{path}: of version {version} of the "
-            f"format, not {VERSION}: pip install --upgrade auxformer-lobes"
+            f"{path}: of version {version} of the format, not {VERSION}: "
+            "pip install --upgrade auxformer-lobes"
         )
     for name in ("fitted", "features"):
         if not isinstance(config.get(name), dict):
