@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 from auxformer_lobes.features.checkpoints import WEIGHTS
-from auxformer_lobes.sharing.hub_files import snapshot
-from auxformer_lobes.sharing.layout import find
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import snapshot
 from auxformer_lobes.utils.schema import COPIED_MODEL, COPIED_WEIGHTS, HUB_MODEL
 
 # In a configuration, they ask transformers for code of a repository, or for
@@ -76,7 +75,7 @@ def place_encoder(arguments, folder, modality, include):
     return name
 
 
-def find_encoder(arguments, folder, root, source, savedir=None):
+def find_encoder(arguments, model):
     """Finds an encoder on this machine, or fetches it.
 
     Only configurations and weights are fetched, never code.
@@ -85,14 +84,8 @@ def find_encoder(arguments, folder, root, source, savedir=None):
     ---------
     arguments : dict
         Arguments of the extractor, as `place_encoder` has left them.
-    folder : Path
+    model : ModelFolder
         The exported model.
-    root : Path
-        What its links must not lead out of, see `layout.find`.
-    source : str
-        The model's name or folder, as the user gave it.
-    savedir : str or Path
-        Where to keep what is fetched; the Hub's own cache by default.
 
     Returns
     -------
@@ -104,38 +97,28 @@ def find_encoder(arguments, folder, root, source, savedir=None):
     UserError
         If it cannot be found or fetched, or is refused.
     """
-    model, weights = str(arguments.get("source")), str(arguments.get("weights"))
+    source, weights = str(arguments.get("source")), arguments.get("weights")
     found = {}
-
-    def _fetch(*patterns):
-        if folder != root:  # in the cache of the Hub
-            snapshot(source, folder.name, patterns, savedir)
-
-    if re.fullmatch(COPIED_WEIGHTS, weights):
-        _fetch(weights)
-        found["weights"] = str(find(folder, weights, root))
-    if re.fullmatch(COPIED_MODEL, model):
-        kinds = ("json", "safetensors", "bin")
-        _fetch(*(f"{model}/*.{kind}" for kind in kinds))
-        for path in find(folder, model, root, is_folder=True).iterdir():
-            find(folder, path.relative_to(folder), root)
-        found["source"] = found["save_path"] = str(folder / model)
-    elif re.fullmatch(HUB_MODEL, model):
-        name, _, commit = model.partition("@")
-        # The first kind of weights that there is, where none are copied.
-        kinds = ["*.json"] if arguments.get("weights") else WEIGHTS
+    if re.fullmatch(COPIED_WEIGHTS, str(weights)):
+        found["weights"] = str(model.find(weights))
+    if re.fullmatch(COPIED_MODEL, source):
+        folder = model.find(source, "json", "safetensors", "bin")
+    elif re.fullmatch(HUB_MODEL, source):
+        name, _, commit = source.partition("@")
+        # The first kind of weights that there is, where they are not a file.
+        kinds = ["*.json"] if weights else WEIGHTS
         for kind in kinds:
-            there = snapshot(name, commit, ["*.json", kind], savedir)
-            if any(there.glob(kind)):
+            folder = snapshot(name, commit, ["*.json", kind], model.savedir)
+            if any(folder.glob(kind)):
                 break
         else:
-            raise UserError(f"{model}: has no {' or '.join(kinds)}")
-        found["source"] = found["save_path"] = str(there)
-    if "source" in found:
-        # All of them: transformers prefers config.4.0.0.json to the plain one.
-        for path in Path(found["source"]).glob("*.json"):
-            _check_config(path)
-    return found
+            raise UserError(f"{source}: has no {' or '.join(kinds)}")
+    else:
+        return found
+    # All of them: transformers prefers config.4.0.0.json to the plain one.
+    for path in folder.glob("*.json"):
+        _check_config(path)
+    return {**found, "source": str(folder), "save_path": str(folder)}
 
 
 def _check_config(path):

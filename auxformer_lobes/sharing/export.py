@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from hyperpyyaml import dump_hyperpyyaml, load_hyperpyyaml
+from hyperpyyaml import RefTag, dump_hyperpyyaml, load_hyperpyyaml
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.tag import Tag
 from safetensors.torch import save_file
 from speechbrain.utils.logger import get_logger
 
@@ -26,12 +28,7 @@ from auxformer_lobes.sharing.safe_loading import parse_config
 from auxformer_lobes.sharing.schema import KEYS, MODULES, OPTIONAL
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
-from auxformer_lobes.utils.schema import (
-    Configurable,
-    ObjectSpec,
-    Ref,
-    arguments_of,
-)
+from auxformer_lobes.utils.schema import Configurable, arguments_of
 
 logger = get_logger(__name__)
 
@@ -127,7 +124,7 @@ def _check_room(out):
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:
-        ours = {out / name for name in layout.files_of(out)}
+        ours = {out / name for name in layout.ModelFolder(out).files()}
     except UserError:
         raise UserError(f"{out}: not an export: name a new folder")
     others = {path for path in out.rglob("*") if path.is_file()} - ours
@@ -176,53 +173,39 @@ def _make_parts(run, settings):
 def _write_hyperparams(folder, hparams, include_encoders):
     """Writes the objects; returns the names of encoders on the Hub."""
     parts = {key: hparams[key] for key in PARTS if key in hparams}
-    refs = {
-        id(value): Ref(key)
-        for key, value in parts.items()
-        if isinstance(value, OBJECTS)
-    }
-    specs = {key: _spec(value, refs) for key, value in parts.items()}
+    refs = {id(v): key for key, v in parts.items() if isinstance(v, OBJECTS)}
+    nodes = {key: _node(value, refs) for key, value in parts.items()}
     hub_names = {}
     for modality in MODALITIES:
         key = f"{modality}_features"
         if isinstance(hparams[key], PrecomputedFeatures):
-            specs[key] = None  # they are files of the training clips
+            nodes[key] = None  # they are files of the training clips
         else:
             hub_names[modality] = place_encoder(
-                specs[key].arguments, folder, modality, include_encoders
+                nodes[key], folder, modality, include_encoders
             )
-        specs[f"{modality}_dtype"] = str(hparams[f"{modality}_store"].dtype)
-    yaml = YAML()
-    add_representer = yaml.representer.add_representer
-    add_representer(
-        ObjectSpec,
-        lambda to, spec: to.represent_mapping(
-            f"!new:{spec.path}", spec.arguments
-        ),
-    )
-    add_representer(
-        Ref, lambda to, ref: to.represent_scalar("!ref", f"<{ref.key}>")
-    )
+        nodes[f"{modality}_dtype"] = str(hparams[f"{modality}_store"].dtype)
     with open(folder / layout.HYPERPARAMS, "w", encoding="utf-8") as file:
         file.write("# For inference, exported by auxformer-lobes.\n")
-        yaml.dump({key: specs[key] for key in KEYS if key in specs}, file)
+        dump_hyperpyyaml({k: nodes[k] for k in KEYS if k in nodes}, file)
     return hub_names
 
 
-def _spec(value, refs):
-    """The form in which a file has an object, or a value."""
-    if isinstance(value, OBJECTS):
-        kind = type(value)
-        # By the name by which users know classes of torch.
-        module = re.sub(r"^torch\.nn\.modules\..*", "torch.nn", kind.__module__)
-        arguments = {
-            name: refs.get(id(argument)) or _spec(argument, refs)
-            for name, argument in _arguments(value).items()
-        }
-        return ObjectSpec(f"{module}.{kind.__qualname__}", arguments)
+def _node(value, refs):
+    """YAML of an object, or of a value."""
     if isinstance(value, (list, tuple)):
-        return [_spec(item, refs) for item in value]
-    return _plain(value)
+        return [_node(item, refs) for item in value]
+    if not isinstance(value, OBJECTS):
+        return _plain(value)
+    node = CommentedMap()
+    for name, argument in _arguments(value).items():
+        key = refs.get(id(argument))
+        node[name] = RefTag(f"<{key}>") if key else _node(argument, refs)
+    kind = type(value)
+    # By the name by which users know classes of torch.
+    module = re.sub(r"^torch\.nn\.modules\..*", "torch.nn", kind.__module__)
+    node.yaml_set_ctag(Tag(suffix=f"!new:{module}.{kind.__qualname__}"))
+    return node
 
 
 def _arguments(made):
@@ -295,8 +278,10 @@ def _describe(run, settings, hparams):
         "metrics": {
             "names": list(task.metrics),
             "scale": task.scale,
-            "lower_is_better": list(task.lower_is_better),
             "test": metrics["test"],
+            "clips": metrics["test_clips"],
+            "unlabelled": metrics["test_clips_unlabelled"],
+            "speakers": len(metrics["test_speakers"]),
             "linear_baseline": metrics.get("linear_baseline", {}),
         },
         "versions": {

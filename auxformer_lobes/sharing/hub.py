@@ -2,24 +2,21 @@
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import huggingface_hub
 from hyperpyyaml import load_hyperpyyaml
+from hyperpyyaml.core import recursive_update
 from ruamel.yaml import YAML
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.sharing.encoders import find_encoder
-from auxformer_lobes.sharing.hub_files import hub_errors, snapshot
 from auxformer_lobes.sharing.layout import (
     CARD,
     CONFIG,
     HYPERPARAMS,
     WEIGHTS,
-    files_of,
-    find,
-    read_config,
+    ModelFolder,
 )
 from auxformer_lobes.sharing.model_card import summary
 from auxformer_lobes.sharing.safe_loading import (
@@ -29,8 +26,9 @@ from auxformer_lobes.sharing.safe_loading import (
 )
 from auxformer_lobes.sharing.schema import KEYS, MODULES
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import hub_errors
 from auxformer_lobes.utils.modalities import MODALITIES
-from auxformer_lobes.utils.schema import SHARE, ObjectSpec, number
+from auxformer_lobes.utils.schema import SHARE, number
 
 logger = get_logger(__name__)
 
@@ -81,36 +79,33 @@ def load(
     UserError
         If there is no such model, or it is refused.
     """
-    folder, root = _fetch(source, savedir, revision)
-    config = read_config(folder, root)
-    path = find(folder, HYPERPARAMS, root)
+    model = ModelFolder(source, savedir, revision)
+    config = model.config()
+    path = model.find(HYPERPARAMS)
     if trust_source:
         logger.warning(f"{source}: trusted, so that it may run any code")
         parsed = YAML().load(path)  # nodes: nothing is made
     else:
         parsed = parse_config(path)
     overrides = dict(overrides or {})
-    _check_overrides(overrides, parsed, source)
+    _override(parsed, overrides)
     for modality in MODALITIES:
         key = f"{modality}_features"
-        spec = _merge(parsed.get(key), overrides.get(key, {}))
-        arguments = getattr(spec, "arguments", spec)
-        if isinstance(arguments, Mapping):
-            overrides[key] = {
-                **overrides.get(key, {}),
-                **find_encoder(arguments, folder, root, source, savedir),
-            }
+        if isinstance(parsed.get(key), dict):
+            found = find_encoder(parsed[key], model)
+            parsed[key].update(found)
+            overrides[key] = {**overrides.get(key, {}), **found}
     if trust_source:
         with open(path, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, overrides)
     else:
-        hparams = instantiate(_merge(parsed, overrides))
-    _check_fit(hparams, config, folder)
+        hparams = instantiate(parsed)
+    _check_fit(hparams, config, model.path)
     modules = {name: hparams[name] for name in MODULES if name in hparams}
-    load_weights(modules, find(folder, WEIGHTS, root))
+    load_weights(modules, model.find(WEIGHTS))
     for module in modules.values():
         module.eval()
-    _set_fitted(hparams["task"], config, folder / CONFIG)
+    _set_fitted(hparams["task"], config, model.path / CONFIG)
     for modality in hparams["network"].dims:
         _compare_features(modality, hparams[f"{modality}_features"], config)
     return {
@@ -138,8 +133,8 @@ def info(source, savedir=None, revision=None):
     UserError
         If there is no such model.
     """
-    folder, root = _fetch(source, savedir, revision, [CONFIG])
-    config = read_config(folder, root)
+    model = ModelFolder(source, savedir, revision)
+    config = model.config()
     try:
         print(summary(config))
     # A stranger's file can hold anything anywhere.
@@ -150,7 +145,7 @@ def info(source, savedir=None, revision=None):
         TypeError,
         ValueError,
     ):
-        raise UserError(f"{folder / CONFIG}: not of an export, or damaged")
+        raise UserError(f"{model.path / CONFIG}: not of an export, or damaged")
 
 
 def push(folder, repo_id, private=True, update=False, dry_run=False):
@@ -185,7 +180,9 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
         If the folder is not whole, or the Hub refuses.
     """
     folder = Path(folder)
-    names = files_of(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder: export a model first")
+    names = ModelFolder(folder).files()
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
         huggingface_hub.utils.validate_repo_id(repo_id)
@@ -216,40 +213,19 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
     return str(url), files
 
 
-def _fetch(source, savedir, revision, names=(CONFIG, HYPERPARAMS, WEIGHTS)):
-    """The folder with these files, and the one that none leads out of."""
-    if Path(source).is_dir():
-        return Path(source), Path(source)
-    folder = snapshot(source, revision, list(names), savedir)
-    # In the cache, the files are links to blobs beside the snapshots.
-    return folder, folder.parents[1]
-
-
-def _check_overrides(overrides, parsed, source):
+def _override(parsed, overrides):
     """Data must be valid in the file, too; objects can be anything."""
-    for key, value in overrides.items():
-        if key not in {*KEYS, *parsed}:
-            raise UserError(
-                f"overrides: {source} has no {key}: choose among "
-                f"{', '.join(parsed)}"
-            )
-        check = KEYS.get(key)
+    try:
+        recursive_update(parsed, overrides, must_match=True)
+    except (KeyError, TypeError):
+        raise UserError(
+            f"overrides: {overrides}: the keys are {', '.join(parsed)}, and "
+            "only objects have arguments"
+        )
+    for key in overrides:
+        value, check = parsed[key], KEYS.get(key)
         if check and isinstance(value, DATA) and not check.accepts(value):
             raise UserError(f"overrides: {key} is not {check.description}")
-
-
-def _merge(parsed, changes):
-    """Parsed YAML, with changes to some of it."""
-    if not isinstance(changes, Mapping):
-        return changes
-    if isinstance(parsed, ObjectSpec):
-        return parsed._replace(arguments=_merge(parsed.arguments, changes))
-    if isinstance(parsed, Mapping):
-        changed = {k: _merge(parsed.get(k), v) for k, v in changes.items()}
-        return {**parsed, **changed}
-    if changes:
-        raise UserError(f"overrides: there is nothing to set {[*changes]} of")
-    return parsed
 
 
 def _check_fit(hparams, config, folder):

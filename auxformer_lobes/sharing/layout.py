@@ -1,4 +1,4 @@
-"""The files of an exported model, and no others."""
+"""The files of an exported model, in a folder or in the cache of the Hub."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import reprlib
 from pathlib import Path
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import snapshot
 
 FORMAT = "auxformer-lobes"
 VERSION = 1  # of the format
@@ -19,83 +20,113 @@ ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
 MAX_CONFIG = 1 << 20  # characters
 
 
-def find(folder, name, root=None, is_folder=False):
-    """Finds a file or a folder in an exported model.
+class ModelFolder:
+    """An exported model; its files are fetched when they are asked for.
 
     Arguments
     ---------
-    folder : str or Path
-        The model.
-    name : str
-        The file, or folder.
-    root : str or Path
-        The folder that links must not lead out of; by default the model. In
-        the cache of the Hub, files are links to others beside the model.
-    is_folder : bool
-        Whether it must be a folder, not a file.
-
-    Returns
-    -------
-    Path
+    source : str or Path
+        A folder, or a name on the Hub.
+    savedir : str or Path
+        Where to keep what is fetched; the Hub's own cache by default.
+    revision : str
+        Branch, tag or commit on the Hub.
 
     Raises
     ------
     UserError
-        If there is none, it leads elsewhere, or is of another kind: reading
-        from a pipe would never end.
+        If there is no such model.
 
     Example
     -------
-    >>> find(".", "../secret.json")
+    >>> ModelFolder(".").find("../secret.json")
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.UserError: ../secret.json: leads out of the folder...
     """
-    path = Path(folder) / name
-    try:
-        target = path.resolve()
-    except (OSError, RuntimeError):  # the latter up to Python 3.12
-        raise UserError(f"{path}: a link that leads nowhere: refused")
-    if not target.is_relative_to(Path(root or folder).resolve()):
-        raise UserError(f"{path}: leads out of the folder: refused")
-    if not path.exists():
-        raise UserError(
-            f"{folder}: has no {name}, so it is not an exported model: make "
-            "one with `auxformer export`"
-        )
-    if not (path.is_dir() if is_folder else path.is_file()):
-        kind = "folder" if is_folder else "file"
-        raise UserError(f"{path}: not a {kind}: refused")
-    return path
 
+    def __init__(self, source, savedir=None, revision=None):
+        self.source, self.savedir = source, savedir
+        self.path = self.root = Path(source)
+        self.is_local = self.path.is_dir()
+        if not self.is_local:
+            self.path = snapshot(source, revision, [CONFIG], savedir)
+            # Files in the cache are links to blobs beside the snapshots.
+            self.root = self.path.parents[1]
 
-def files_of(folder):
-    """Names of the files of an exported model; none may lead out of it."""
-    read_config(folder)
-    paths = sorted(Path(folder).glob("encoders/**/*"))
-    copied = (path.relative_to(folder).as_posix() for path in paths)
-    names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
-    for name in names:
-        find(folder, name)
-    return names
+    def find(self, name, *kinds):
+        """Finds a file, or a folder with files of some kinds.
 
+        Arguments
+        ---------
+        name : str
+            The file, or folder.
+        *kinds : str
+            Ends of the names of files in the folder: "json".
 
-def read_config(folder, root=None):
-    """Reads `config.json`, of this version of the format; `root` as in `find`."""
-    path = find(folder, CONFIG, root)
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.loads(file.read(MAX_CONFIG))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise UserError(f"{path}: not of an exported model, or damaged")
-    if config.get("format_version") != VERSION:
-        version = reprlib.repr(config.get("format_version"))
-        raise UserError(
-            f"{path}: of version {version} of the format, not {VERSION}: "
-            "pip install --upgrade auxformer-lobes"
-        )
-    for name in ("fitted", "features"):
-        if not isinstance(config.get(name), dict):
-            raise UserError(f"{path}: has no {name}: export the model again")
-    return config
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        UserError
+            If there is none, it leads out of the model, or is something else:
+            reading from a pipe would never end.
+        """
+        if not self.is_local:
+            patterns = [f"{name}/*.{kind}" for kind in kinds] or [name]
+            snapshot(self.source, self.path.name, patterns, self.savedir)
+        path = self._checked(self.path / name, is_folder=bool(kinds))
+        for file in path.iterdir() if kinds else ():
+            self._checked(file)
+        return path
+
+    def _checked(self, path, is_folder=False):
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError):  # the latter up to Python 3.12
+            raise UserError(f"{path}: a link that leads nowhere: refused")
+        if not target.is_relative_to(self.root.resolve()):
+            raise UserError(f"{path}: leads out of the folder: refused")
+        if not path.exists():
+            raise UserError(
+                f"{path}: missing, so this is not an exported model: make one "
+                "with `auxformer export`"
+            )
+        if not (path.is_dir() if is_folder else path.is_file()):
+            kind = "folder" if is_folder else "file"
+            raise UserError(f"{path}: not a {kind}: refused")
+        return path
+
+    def config(self):
+        """The content of `config.json`, of this version of the format."""
+        path = self.find(CONFIG)
+        try:
+            with open(path, encoding="utf-8") as file:
+                config = json.loads(file.read(MAX_CONFIG))
+        except (OSError, ValueError, RecursionError):
+            config = None
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise UserError(f"{path}: not of an exported model, or damaged")
+        if config.get("format_version") != VERSION:
+            version = reprlib.repr(config.get("format_version"))
+            raise UserError(
+                f"{path}: of version {version} of the format, not {VERSION}: "
+                "pip install --upgrade auxformer-lobes"
+            )
+        for name in ("fitted", "features"):
+            if not isinstance(config.get(name), dict):
+                raise UserError(
+                    f"{path}: has no {name}: export the model again"
+                )
+        return config
+
+    def files(self):
+        """Names of all files that belong to a model in a folder."""
+        self.config()
+        paths = sorted(self.path.glob("encoders/**/*"))
+        copied = (path.relative_to(self.path).as_posix() for path in paths)
+        names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
+        for name in names:
+            self.find(name)
+        return names

@@ -56,8 +56,6 @@ def model_card(name, config, license):
         `README.md`: metadata and text.
     """
     metrics = config["metrics"]
-    condition, heads = next(iter(metrics["test"].items()))
-    per_output = heads["combined"]["per_output"]
     template = Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     ).from_string(TEMPLATE.read_text("utf-8"))
@@ -69,11 +67,7 @@ def model_card(name, config, license):
         corpus=_corpus(config),
         clips=config["clips"],
         metrics=metrics,
-        condition=condition,
-        per_output=per_output,
-        details=[n for n in next(iter(per_output.values())) if n != "support"],
         licences=_licences(config),
-        row=lambda cells: f"| {' | '.join(cells)} |",
         title_of=title_of,
         titles_of=lambda names: [METRIC_TITLES.get(n, n) for n in names],
         figures_of=lambda scores, names: [

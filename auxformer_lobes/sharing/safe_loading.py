@@ -30,6 +30,7 @@ from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import ObjectSpec, Ref
 
 MAX_BYTES = 64 * 1024  # of a hyperparams.yaml
+MAX_DEPTH = 8  # lists and mappings in one another, stream and document
 MAX_HEADER = 10 * 1024 * 1024  # bytes, of a safetensors file
 STRING = "tag:yaml.org,2002:str"
 SCALARS = {
@@ -78,15 +79,11 @@ def parse_config(path):
     if len(raw) > MAX_BYTES:
         raise UserError(f"{path}: longer than any export: {MAX_BYTES} bytes")
     try:
-        # The parser in Python. It makes inert nodes, and one for all aliases
-        # of an anchor: a small file stays small.
-        node = YAML(typ="safe", pure=True).compose(raw.decode("utf-8"))
+        node = _compose(raw.decode("utf-8"))
         config = _parse_mapping(node, KEYS, "this file")
     except (UnicodeDecodeError, YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not YAML: {reason}: export the model again")
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply: refused")
     except _Refused as refused:
         reason, node = refused.args
         line = node.start_mark.line + 1 if node else 1
@@ -98,6 +95,18 @@ def parse_config(path):
     if missing:
         raise UserError(f"{path}: has no {missing[0]}: export the model again")
     return config
+
+
+def _compose(text):
+    """Inert nodes, and one for all aliases of an anchor: small stays small."""
+    yaml = YAML(typ="safe", pure=True)
+    depth = 0
+    for event in yaml.parse(text):  # step by step, so that it can stop
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > MAX_DEPTH:
+            raise _Refused("nested too deeply", event)
+    return yaml.compose(text)
 
 
 def _parse_mapping(node, checks, owner):
@@ -141,22 +150,17 @@ def _parse_value(node):
 
 
 def instantiate(config):
-    """Makes the objects of a parsed file.
+    """Makes the objects of a parsed file; those without memory wait for weights.
 
     Arguments
     ---------
     config : dict
-        What `parse_config` returns.
+        What `parse_config` returns; objects in it stay as they are.
 
     Returns
     -------
     dict
-        Key → object or value. Norms and network have no memory yet.
-
-    Raises
-    ------
-    UserError
-        If an object cannot be made from its arguments.
+        Key → object or value.
     """
     made = {}
     for key in KEYS:  # in this order, references lead back
@@ -171,7 +175,7 @@ def _make(value, made):
         return made[value.key]
     if not isinstance(value, ObjectSpec):
         return value
-    arguments = {k: _make(v, made) for k, v in value.arguments.items()}
+    arguments = {k: _make(v, made) for k, v in value.items()}
     kind = class_of(value.path)
     try:
         return kind(**arguments)

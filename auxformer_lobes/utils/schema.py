@@ -56,8 +56,8 @@ def arguments_of(made):
     return arguments
 
 
-class ObjectSpec(NamedTuple):
-    """An object in a file: `!new:<path>` with its arguments.
+class ObjectSpec(dict):
+    """An object in a file: `!new:<path>`, and its arguments by name.
 
     Arguments
     ---------
@@ -67,8 +67,9 @@ class ObjectSpec(NamedTuple):
         Name → value.
     """
 
-    path: str
-    arguments: dict
+    def __init__(self, path, arguments):
+        super().__init__(arguments)
+        self.path = path
 
 
 class Ref(NamedTuple):

@@ -36,31 +36,7 @@ REFUSALS = {
 
 
 def snapshot(name, revision, patterns, savedir=None, offline=False):
-    """Fetches files of a repository that are not there yet.
-
-    Arguments
-    ---------
-    name : str
-        "user/name".
-    revision : str
-        Branch, tag or commit; the main branch if None.
-    patterns : list of str
-        Which files.
-    savedir : str or Path
-        Where to keep them; the Hub's own cache by default.
-    offline : bool
-        Whether to take only what is there.
-
-    Returns
-    -------
-    Path
-        The folder with the files; its name is the commit.
-
-    Raises
-    ------
-    UserError
-        If they cannot be had.
-    """
+    """Fetches files of some patterns; the name of the folder is the commit."""
     with hub_errors(name):
         return Path(
             huggingface_hub.snapshot_download(
