@@ -141,12 +141,13 @@ def _parse_value(node):
         key = re.fullmatch(r"<(\w+)>", node.value)
         if node.tag == "!ref" and key and key[1] in KEYS:
             return Ref(key[1])
-        try:
-            return SCALARS[node.tag](node.value)
-        except (KeyError, ValueError):
-            pass
-    shown = f"the tag {_SHORT.repr(node.tag)} of {reprlib.repr(node.value)}"
-    raise _Refused(f"{shown} is of no export", node)
+        if node.tag in SCALARS:
+            try:
+                return SCALARS[node.tag](node.value)
+            except ValueError:
+                shown = reprlib.repr(node.value)
+                raise _Refused(f"{shown} is not a value", node)
+    raise _Refused(f"the tag {_SHORT.repr(node.tag)} is not allowed here", node)
 
 
 def instantiate(config):

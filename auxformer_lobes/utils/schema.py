@@ -53,6 +53,8 @@ def arguments_of(made):
     for name, parameter in bound.signature.parameters.items():
         if parameter.kind is Parameter.VAR_KEYWORD:
             arguments.update(arguments.pop(name))
+        elif parameter.kind is Parameter.VAR_POSITIONAL and not arguments[name]:
+            del arguments[name]
     return arguments
 
 

@@ -545,6 +545,18 @@ def test_links_of_encoders_do_not_lead_out_either(model, where):
     assert "leads out of the folder" in refusal(model)
 
 
+def test_encoders_do_not_bring_code(model):
+    encoder = model / "encoders" / "audio"
+    encoder.mkdir(parents=True)
+    auto_map = {"auto_map": {"AutoConfig": "evil.Config"}}
+    (encoder / "config.json").write_text(json.dumps(auto_map))
+    sentinel = sentinel_of(model)
+    (encoder / "evil.py").write_text(f"open({str(sentinel)!r}, 'w')")
+    set_key(model, "audio_features", f"{SPEECH} {{source: encoders/audio}}")
+    assert f"{encoder / 'config.json'}: asks for code" in refusal(model)
+    assert not sentinel.exists()
+
+
 CONFIGS = {
     "another file": {"a": 1},
     "a list": [],
