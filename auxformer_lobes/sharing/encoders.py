@@ -27,8 +27,7 @@ def place_encoder(arguments, folder, modality, include):
     Arguments
     ---------
     arguments : dict
-        Arguments of the extractor in the run. They are changed; folders and
-        devices of this machine are removed.
+        Arguments of the extractor; they are changed.
     folder : Path
         The export to be.
     modality : str
@@ -39,8 +38,7 @@ def place_encoder(arguments, folder, modality, include):
     Returns
     -------
     str
-        Its name on the Hub and the commit, "user/name@commit"; None if it has
-        none.
+        "user/name@commit"; None if it is not on the Hub.
 
     Raises
     ------

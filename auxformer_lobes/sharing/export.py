@@ -25,7 +25,12 @@ from auxformer_lobes.sharing import layout
 from auxformer_lobes.sharing.encoders import place_encoder
 from auxformer_lobes.sharing.model_card import model_card
 from auxformer_lobes.sharing.safe_loading import parse_config
-from auxformer_lobes.sharing.schema import KEYS, MODULES, OPTIONAL
+from auxformer_lobes.sharing.schema import (
+    KEYS,
+    MODULES,
+    OPTIONAL,
+    TORCH_SCHEMAS,
+)
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import Configurable, arguments_of
@@ -96,7 +101,12 @@ def export(run, out, include_encoders=False, license="other"):
             _write_weights(folder / layout.WEIGHTS, modules)
             config = {
                 **_describe(run, settings, hparams),
-                "features": _describe_features(hparams, hub_names),
+                "features": {
+                    m: _describe_features(
+                        hparams[f"{m}_features"], hub_names.get(m)
+                    )
+                    for m in MODALITIES
+                },
                 "epoch": checkpoint.meta["epoch"],
                 "parameters": sum(p.numel() for p in modules.parameters()),
                 "bytes": (folder / layout.WEIGHTS).stat().st_size,
@@ -197,33 +207,30 @@ def _node(value, refs):
         return [_node(item, refs) for item in value]
     if not isinstance(value, OBJECTS):
         return _plain(value)
-    node = CommentedMap()
-    for name, argument in _arguments(value).items():
-        key = refs.get(id(argument))
-        node[name] = RefTag(f"<{key}>") if key else _node(argument, refs)
     kind = type(value)
     # By the name by which users know classes of torch.
     module = re.sub(r"^torch\.nn\.modules\..*", "torch.nn", kind.__module__)
-    node.yaml_set_ctag(Tag(suffix=f"!new:{module}.{kind.__qualname__}"))
+    path = f"{module}.{kind.__qualname__}"
+    node = CommentedMap()
+    node.yaml_set_ctag(Tag(suffix=f"!new:{path}"))
+    for name, argument in _arguments(value, path).items():
+        key = refs.get(id(argument))
+        node[name] = RefTag(f"<{key}>") if key else _node(argument, refs)
     return node
 
 
-def _arguments(made):
+def _arguments(made, path):
     if isinstance(made, Configurable):
         return arguments_of(made)
-    if type(made) is torch.nn.Identity:
-        return {}
-    if type(made) is torch.nn.LayerNorm and len(made.normalized_shape) == 1:
-        return {
-            "normalized_shape": made.normalized_shape[0],
-            "eps": made.eps,
-            "elementwise_affine": made.elementwise_affine,
-            "bias": made.bias is not None,
-        }
-    raise UserError(
-        f"{type(made).__name__} cannot be exported, as it does not keep its "
-        "arguments: derive it from auxformer_lobes.utils.schema.Configurable"
-    )
+    if path not in TORCH_SCHEMAS:
+        raise UserError(
+            f"{path} does not keep its arguments and cannot be exported: "
+            "derive it from auxformer_lobes.utils.schema.Configurable"
+        )
+    arguments = {name: getattr(made, name) for name in TORCH_SCHEMAS[path]}
+    if "bias" in arguments:  # a parameter
+        arguments["bias"] = arguments["bias"] is not None
+    return arguments
 
 
 def _plain(value):
@@ -291,15 +298,11 @@ def _describe(run, settings, hparams):
     }
 
 
-def _describe_features(hparams, hub_names):
-    described = {}
-    for modality in MODALITIES:
-        extractor = hparams[f"{modality}_features"]
-        described[modality] = {
-            **{k: v for k, v in extractor.settings.items() if k != "path"},
-            "dim": extractor.dim,
-            "hub": hub_names.get(modality),
-            "licence": getattr(extractor, "licence", None),
-            "precomputed": isinstance(extractor, PrecomputedFeatures),
-        }
-    return described
+def _describe_features(extractor, hub_name):
+    return {
+        **{k: v for k, v in extractor.settings.items() if k != "path"},
+        "dim": extractor.dim,
+        "hub": hub_name,
+        "licence": getattr(extractor, "licence", None),
+        "precomputed": isinstance(extractor, PrecomputedFeatures),
+    }

@@ -21,21 +21,6 @@ TAGS = [
     "speech-emotion-recognition",
     "facial-expression-recognition",
 ]
-# Of encoders that the recipes name; others link to their model card.
-LICENCES = {
-    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
-        "CC BY-NC-SA 4.0: non-commercial use only"
-    ),
-    "facebook/dinov2-base": "Apache-2.0",
-    "facebook/hubert-large-ll60k": "Apache-2.0",
-    "facebook/wav2vec2-large-robust": "Apache-2.0",
-    "MCG-NJU/videomae-base-finetuned-kinetics": (
-        "CC BY-NC 4.0: non-commercial use only"
-    ),
-    "microsoft/wavlm-large": "CC BY-SA 3.0",
-    "openai/clip-vit-large-patch14": "not named; MIT for its code",
-    "trpakov/vit-face-expression": "Apache-2.0",
-}
 
 
 def model_card(name, config, license):
@@ -67,7 +52,6 @@ def model_card(name, config, license):
         corpus=_corpus(config),
         clips=config["clips"],
         metrics=metrics,
-        licences=_licences(config),
         title_of=title_of,
         titles_of=lambda names: [METRIC_TITLES.get(n, n) for n in names],
         figures_of=lambda scores, names: [
@@ -86,23 +70,26 @@ def summary(config):
     It may be a stranger's: what is not printable becomes "?".
     """
     metrics = config["metrics"]
-    rows = {
-        "output": _outputs(config),
-        "network": config["network"]["class"],
-        "heads": _heads(config),
-        "corpus": _corpus(config)["name"],
-    }
-    for modality, features in config["features"].items():
-        rows[modality] = _feature(modality, features)
-    for condition, heads in metrics["test"].items():
-        rows[title_of(condition)] = ", ".join(
+    figures = {
+        title_of(condition): ", ".join(
             f"{METRIC_TITLES.get(name, name)} "
             + _figure(heads["combined"][name], metrics["scale"])
             for name in metrics["names"]
         )
-    size = f"{config['bytes'] / 1e6:,.1f} MB"
-    rows["size"] = f"{config['parameters']:,} parameters, {size}"
-    rows["exported with"] = _versions(config)
+        for condition, heads in metrics["test"].items()
+    }
+    size = (
+        f"{config['parameters']:,} parameters, {config['bytes'] / 1e6:,.1f} MB"
+    )
+    rows = {
+        "output": _outputs(config),
+        "network": f"{config['network']['class']}, heads: {_heads(config)}",
+        "corpus": _corpus(config)["name"],
+        **{m: _feature(m, of) for m, of in config["features"].items()},
+        **figures,
+        "size": size,
+        "exported with": _versions(config),
+    }
     text = "\n".join(f"{name:<15} {value}" for name, value in rows.items())
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
@@ -126,24 +113,19 @@ def _metadata(name, config, license):
         for metric in metrics["names"]
         if heads["combined"][metric]["value"] is not None
     ]
-    other = {}
+    stated = {"license": license}
     if license == "other":
-        other = {"license_name": "see-model-card", "license_link": "README.md"}
+        stated.update(license_name="see-model-card", license_link="README.md")
     is_public = "name" in config["corpus"] and not corpus["synthetic"]
+    hub_names = [of["hub"] for of in config["features"].values() if of["hub"]]
     return ModelCardData(
-        license=license,
-        **other,
+        **stated,
         library_name="speechbrain",
         pipeline_tag="video-classification",
         tags=TAGS,
         datasets=[slug] if is_public else None,
         language=corpus.get("language"),
-        base_model=[
-            features["hub"].partition("@")[0]
-            for features in config["features"].values()
-            if features["hub"]
-        ]
-        or None,
+        base_model=[name.partition("@")[0] for name in hub_names] or None,
         model_name=name,
         eval_results=results,
     )
@@ -199,17 +181,3 @@ def _feature(modality, features):
             "features from other files"
         )
     return text
-
-
-def _licences(config):
-    """Licences of features, by modality, where there are any."""
-    found = {}
-    for modality, features in config["features"].items():
-        name = (features["hub"] or "").partition("@")[0]
-        licence = features["licence"]
-        if name:
-            licence = LICENCES.get(name, "see its model card")
-            licence = f"[{name}](https://huggingface.co/{name}), {licence}"
-        if licence:
-            found[modality] = licence
-    return found

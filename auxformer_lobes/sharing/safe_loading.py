@@ -18,14 +18,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from auxformer_lobes.sharing.schema import (
-    CLASSES,
-    KEYS,
-    META_INIT,
-    OPTIONAL,
-    class_of,
-    schema_of,
-)
+from auxformer_lobes.sharing import schema
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import ObjectSpec, Ref
 
@@ -80,7 +73,7 @@ def parse_config(path):
         raise UserError(f"{path}: longer than any export: {MAX_BYTES} bytes")
     try:
         node = _compose(raw.decode("utf-8"))
-        config = _parse_mapping(node, KEYS, "this file")
+        config = _parse_mapping(node, schema.KEYS, "this file")
     except (UnicodeDecodeError, YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not YAML: {reason}: export the model again")
@@ -91,9 +84,8 @@ def parse_config(path):
             f"{path}: line {line}: {reason}: refused; if you trust who made "
             "it, trust_source=True loads it"
         )
-    missing = [key for key in KEYS if key not in (*config, *OPTIONAL)]
-    if missing:
-        raise UserError(f"{path}: has no {missing[0]}: export the model again")
+    if missing := {*schema.KEYS} - {*schema.OPTIONAL, *config}:
+        raise UserError(f"{path}: has no {min(missing)}: export it again")
     return config
 
 
@@ -132,14 +124,16 @@ def _parse_value(node):
     if node.anchor:
         raise _Refused("an anchor or alias", node)
     path = node.tag.removeprefix("!new:")
-    if path != node.tag and path in CLASSES:
+    if path != node.tag and path in schema.CLASSES:
         name = path.rpartition(".")[2]
-        return ObjectSpec(path, _parse_mapping(node, schema_of(path), name))
+        return ObjectSpec(
+            path, _parse_mapping(node, schema.schema_of(path), name)
+        )
     if isinstance(node, SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_parse_value(item) for item in node.value]
     if isinstance(node, ScalarNode):
         key = re.fullmatch(r"<(\w+)>", node.value)
-        if node.tag == "!ref" and key and key[1] in KEYS:
+        if node.tag == "!ref" and key and key[1] in schema.KEYS:
             return Ref(key[1])
         if node.tag in SCALARS:
             try:
@@ -164,9 +158,9 @@ def instantiate(config):
         Key → object or value.
     """
     made = {}
-    for key in KEYS:  # in this order, references lead back
+    for key in schema.KEYS:  # in this order, references lead back
         if key in config:
-            with torch.device("meta" if key in META_INIT else "cpu"):
+            with torch.device("meta" if key in schema.META_INIT else "cpu"):
                 made[key] = _make(config[key], made)
     return made
 
@@ -177,7 +171,7 @@ def _make(value, made):
     if not isinstance(value, ObjectSpec):
         return value
     arguments = {k: _make(v, made) for k, v in value.items()}
-    kind = class_of(value.path)
+    kind = schema.class_of(value.path)
     try:
         return kind(**arguments)
     except UserError:

@@ -12,6 +12,7 @@ from auxformer_lobes.utils.schema import (
     FLAG,
     SHARE,
     integer,
+    list_of,
     object_of,
     one_of,
     optional,
@@ -48,7 +49,7 @@ CLASSES = (
 TORCH_SCHEMAS = {
     "torch.nn.Identity": {},
     "torch.nn.LayerNorm": {
-        "normalized_shape": CHANNELS,
+        "normalized_shape": list_of(CHANNELS),
         "eps": SHARE,
         "elementwise_affine": FLAG,
         "bias": FLAG,

@@ -5,6 +5,7 @@ name is `Configurable`, so that its objects know their arguments, and has a
 `schema`: which values each argument may have in a file of unknown origin.
 """
 
+import json
 import re
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple
@@ -100,7 +101,7 @@ class Check(NamedTuple):
     -------
     >>> check = optional(integer(1, 9))
     >>> check.accepts(None), check.accepts(True), check.description
-    (True, False, 'a whole number from 1 to 9, or null')
+    (True, False, 'a whole number from 1 to 9 or null')
     """
 
     accepts: Callable[[Any], bool]
@@ -127,7 +128,7 @@ def one_of(*choices):
     """One of these values, of the same type."""
     return Check(
         lambda x: any(type(x) is type(c) and x == c for c in choices),
-        f"one of {', '.join(map(str, choices))}",
+        f"one of {', '.join(map(json.dumps, choices))}",
     )
 
 
@@ -157,10 +158,7 @@ def either(*checks):
 
 def optional(check):
     """A value that passes the check, or null."""
-    return Check(
-        lambda x: x is None or check.accepts(x),
-        f"{check.description}, or null",
-    )
+    return either(check, Check(lambda x: x is None, "null"))
 
 
 def object_of(*paths):
