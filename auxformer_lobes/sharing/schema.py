@@ -1,7 +1,7 @@
 """What the `hyperparams.yaml` of an exported model may hold.
 
 No other class than those listed here is ever imported for a file. What its
-arguments may be, each class says in its `schema`; folders of a machine and
+arguments may be is in the `schema` of each class; folders of a machine and
 devices are no valid arguments.
 """
 

@@ -76,12 +76,12 @@ def _reason(error):
     for kind, reason in REASONS.items():
         if isinstance(error, kind):
             return reason
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    message = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
-        said = error.server_message or "try again later"
-        reason = REFUSALS.get(status, " ".join(said.split()))
+        message = error.server_message or "try again later"
+        reason = REFUSALS.get(status, " ".join(message.split()))
         return f"{reason} (the Hub answered {status})"
     if isinstance(error, (errors.HTTPError, errors.OfflineModeIsEnabled)):
-        return f"the Hub cannot be reached: {said}: check the network"
-    return said
+        return f"the Hub cannot be reached: {message}: check the network"
+    return message
