@@ -1,18 +1,23 @@
 """Installs auxformer-lobes, the AuxFormer plugin for SpeechBrain."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+INIT = (ROOT / "auxformer_lobes" / "__init__.py").read_text("utf-8")
+
 setup(
     name="auxformer-lobes",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', INIT, re.M)[1],
     description="AuxFormer for SpeechBrain: audiovisual emotion recognition "
     "that keeps working when sound or picture is missing",
-    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["auxformer_lobes*"]),
+    package_data={"auxformer_lobes.sharing": ["*.md"]},
     python_requires=">=3.11",
     install_requires=[
         "speechbrain>=1.1",
@@ -25,6 +30,7 @@ setup(
         "ruamel.yaml",
         "safetensors",
         "huggingface_hub",
+        "jinja2",
         "numpy",
         "av",
         "soundfile",

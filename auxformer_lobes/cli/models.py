@@ -73,16 +73,16 @@ def push(parser):
 def _push(options):
     from auxformer_lobes.sharing.hub import push
 
-    pushed = push(
+    url, files = push(
         options.out,
         options.name,
         private=not options.public,
         update=options.update,
         dry_run=options.dry_run,
     )
-    for file, size in pushed.files:
+    for file, size in files:
         print(f"{size:14,} bytes  {file}")
-    print(f"model: {pushed.url or 'not uploaded (dry run)'}")
+    print(f"model: {url or 'not uploaded (dry run)'}")
 
 
 def info(parser):

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 import torch
 
 from auxformer_lobes.utils.files import fingerprint
+from auxformer_lobes.utils.schema import Configurable
 
 
 class ClipInput(NamedTuple):
@@ -23,7 +24,7 @@ class ClipInput(NamedTuple):
     frame_validity: Optional[torch.Tensor] = None
 
 
-class Extractor:
+class Extractor(Configurable):
     """Extracts the features of a clip in two steps.
 
     `read` runs on the CPU, in worker processes, so an extractor must be

@@ -5,6 +5,7 @@ from speechbrain.lobes.features import Fbank
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import FLAG, integer
 
 
 class FbankFeatures(Extractor):
@@ -32,6 +33,13 @@ class FbankFeatures(Extractor):
     """
 
     modality = "audio"
+    schema = {
+        "sample_rate": integer(4000, 96000),
+        "n_mels": integer(1, 512),
+        "hop_length": integer(1, 500),
+        "win_length": integer(1, 500),
+        "deltas": FLAG,
+    }
 
     def __init__(
         self,

@@ -5,9 +5,16 @@ from speechbrain.utils.data_utils import batch_pad_right
 
 from auxformer_lobes.features.checkpoints import MASKING_PARAMS
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import (
+    FLAG,
+    Configurable,
+    list_of,
+    reference,
+    text,
+)
 
 
-class FineTunedEncoder(torch.nn.Module):
+class FineTunedEncoder(Configurable, torch.nn.Module):
     """The encoder of an extractor, as a module of the recipe.
 
     It maps what `RawInputs` stores to what the extractor would return. Clips
@@ -53,6 +60,13 @@ class FineTunedEncoder(torch.nn.Module):
     >>> features.shape, lens
     (torch.Size([2, 49, 48]), tensor([1.0000, 0.4898]))
     """
+
+    schema = {
+        "features": reference("audio_features", "visual_features"),
+        "freeze": FLAG,
+        "frozen_modules": list_of(text(r"[\w.]{1,200}", "a part of the model")),
+        "gradient_checkpointing": FLAG,
+    }
 
     def __init__(
         self,

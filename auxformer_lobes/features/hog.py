@@ -8,6 +8,7 @@ from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.features.face_base import FaceFeatures, check_rate
 from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import FACES
 
 
 class HogFeatures(FaceFeatures):
@@ -29,6 +30,8 @@ class HogFeatures(FaceFeatures):
     >>> HogFeatures(frames_per_second=15).dim
     1764
     """
+
+    schema = FACES
 
     def __init__(self, faces=None, frames_per_second=None):
         self.faces = faces or FaceTracker(size=64)

@@ -6,6 +6,7 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import text
 
 logger = get_logger(__name__)
 
@@ -36,9 +37,11 @@ class OpenSmileFeatures(Extractor):
     """
 
     modality = "audio"
+    licence = "openSMILE: research and non-commercial use only"
     dtype = "float32"  # spectral variance exceeds what float16 holds
     sample_rate = 16000
     min_samples = 960  # the longest analysis window, 60 ms
+    schema = {"feature_set": text(r"\w{1,50}", "a name")}
 
     def __init__(self, feature_set="ComParE_2016"):
         if feature_set not in LEVELS:

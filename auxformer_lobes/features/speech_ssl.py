@@ -21,6 +21,15 @@ from auxformer_lobes.features.checkpoints import (
 )
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import (
+    MODEL,
+    WEIGHTS,
+    either,
+    integer,
+    number,
+    one_of,
+    optional,
+)
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm")
 # Weight normalization in state dicts of torch before 2.0, and since.
@@ -85,6 +94,13 @@ class SpeechModelFeatures(Extractor):
 
     modality = "audio"
     sample_rate = 16000
+    schema = {
+        "source": MODEL,
+        "keep_layers": optional(integer(1, 1000)),
+        "layer": either(one_of("last", "all"), integer(1, 1000)),
+        "weights": optional(WEIGHTS),
+        "batch_seconds": number(0, 3600),
+    }
 
     def __init__(
         self,

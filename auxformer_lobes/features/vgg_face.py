@@ -12,6 +12,7 @@ from auxformer_lobes.features.checkpoints import (
     read_weights,
 )
 from auxformer_lobes.features.face_base import FaceModelFeatures
+from auxformer_lobes.utils.schema import FACES, WEIGHTS, integer
 
 SIZE = 224
 MEAN = (129.186, 104.762, 93.594)  # RGB, 0 to 255; subtracted in training
@@ -94,6 +95,9 @@ class VggFaceFeatures(FaceModelFeatures):
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.MediaError: vgg_face_dag.pth: No such file ...
     """
+
+    licence = "VGG-Face: Creative Commons Attribution, non-commercial research"
+    schema = {"weights": WEIGHTS, **FACES, "batch_frames": integer(1, 4096)}
 
     def __init__(
         self,

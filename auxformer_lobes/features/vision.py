@@ -17,6 +17,7 @@ from auxformer_lobes.features.checkpoints import (
 )
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import FACES, MODEL, integer, one_of
 
 # Parameters of the tokens that precede the patch tokens.
 PREFIX_TOKENS = (
@@ -226,6 +227,13 @@ class ImageModelFeatures(_VisionFeatures):
     torch.Size([2, 48])
     """
 
+    schema = {
+        "source": MODEL,
+        **FACES,
+        "pooling": one_of("pooled", "cls", "mean"),
+        "batch_frames": integer(1, 4096),
+    }
+
     def __init__(
         self,
         source,
@@ -316,6 +324,13 @@ class VideoModelFeatures(_VisionFeatures):
     >>> features.encode([crops])[0].shape  # frames 0-15, 4-19, 8-23
     torch.Size([3, 48])
     """
+
+    schema = {
+        "source": MODEL,
+        **FACES,
+        "hop": integer(1, 1000),
+        "batch_frames": integer(1, 4096),
+    }
 
     def __init__(
         self,

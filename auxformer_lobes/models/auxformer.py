@@ -16,6 +16,14 @@ from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
 from auxformer_lobes.nnet.pooling import AttentiveStatistics, LastFrame
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import (
+    CHANNELS,
+    FLAG,
+    SHARE,
+    integer,
+    one_of,
+    optional,
+)
 
 POOLING = {
     "last": lambda dim: LastFrame(),
@@ -161,6 +169,29 @@ class AuxFormer(AudioVisualNetwork):
         "main": ("audio", "visual"),
         "audio": ("audio",),
         "visual": ("visual",),
+    }
+    schema = {
+        "audio_dim": CHANNELS,
+        "visual_dim": CHANNELS,
+        "model_dim": CHANNELS,
+        "num_heads": CHANNELS,
+        "num_layers": integer(1, 200),
+        "num_classes": CHANNELS,
+        "audio_layers": integer(1, 1000),
+        "visual_layers": integer(1, 1000),
+        "audio_projection": optional(FLAG),
+        "visual_projection": optional(FLAG),
+        "shared_auxiliary_head": FLAG,
+        "causal": FLAG,
+        "pooling": one_of(*POOLING),
+        "auxiliary_passes": integer(0, 100),
+        "missing": one_of("mask", "zero_fill"),
+        "embedding_dropout": SHARE,
+        "attention_dropout": SHARE,
+        "cross_attention_dropout": SHARE,
+        "relu_dropout": SHARE,
+        "residual_dropout": SHARE,
+        "head_dropout": SHARE,
     }
 
     def __init__(

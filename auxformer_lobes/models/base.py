@@ -4,9 +4,10 @@ import torch
 import torch.nn as nn
 
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.schema import Configurable
 
 
-class AudioVisualNetwork(nn.Module):
+class AudioVisualNetwork(Configurable, nn.Module):
     """A network on audio and visual features, with one head or more.
 
     Losses, combination, metrics, tables and export read what it declares, so

@@ -7,9 +7,15 @@ from speechbrain.processing.features import (
 )
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import (
+    CHANNELS,
+    Configurable,
+    number,
+    optional,
+)
 
 
-class FeatureNorm(torch.nn.Module):
+class FeatureNorm(Configurable, torch.nn.Module):
     """Gives each channel mean 0 and standard deviation 1, and clips outliers.
 
     The statistics are those of all frames `fit` has seen. They are buffers,
@@ -31,6 +37,8 @@ class FeatureNorm(torch.nn.Module):
              [1., 0.],
              [3., 0.]]])
     """
+
+    schema = {"dim": CHANNELS, "clip": optional(number(0, 1e6))}
 
     def __init__(self, dim, clip=5.0):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Pretrained encoders of an exported model: named at their commit, or copied."""
+"""Pretrained encoders of an exported model: named at a commit, or copied."""
 
 import json
 import re
@@ -6,13 +6,10 @@ import shutil
 from pathlib import Path
 
 from auxformer_lobes.features.checkpoints import WEIGHTS
-from auxformer_lobes.sharing.hub_files import snapshot
-from auxformer_lobes.sharing.layout import file_of, folder_of
-from auxformer_lobes.sharing.schema import COPIED_MODEL, COPIED_WEIGHTS, SOURCE
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import snapshot
+from auxformer_lobes.utils.schema import COPIED_MODEL, COPIED_WEIGHTS, HUB_MODEL
 
-# Of the machine of the training, and of no other.
-OF_THE_MACHINE = ("save_path", "device")
 # In a configuration, they ask transformers for code of a repository, or for
 # another configuration in place of this one.
 FOR_CODE = {
@@ -24,13 +21,13 @@ FOR_CODE = {
 }
 
 
-def place_encoder(told, folder, modality, include):
-    """Says where an encoder is for everybody, or copies it.
+def place_encoder(arguments, folder, modality, include):
+    """Names an encoder so that it is found on every machine, or copies it.
 
     Arguments
     ---------
-    told : dict
-        Arguments of the extractor, as the run has them; they are changed.
+    arguments : dict
+        Arguments of the extractor; they are changed.
     folder : Path
         The export to be.
     modality : str
@@ -41,28 +38,26 @@ def place_encoder(told, folder, modality, include):
     Returns
     -------
     str
-        Its name on the Hub and the commit, "user/name@commit"; None if it has
-        none.
+        "user/name@commit"; None if it is not on the Hub.
 
     Raises
     ------
     UserError
         If it is on this machine only, and is not to be copied.
     """
-    save_path = told.get("save_path")
-    for key in OF_THE_MACHINE:
-        told.pop(key, None)
-    source, weights = told.get("source"), told.get("weights")
+    save_path = arguments.pop("save_path", None)
+    arguments.pop("device", None)
+    source, weights = arguments.get("source"), arguments.get("weights")
     found, name = Path(source or ""), None
     is_local = source and found.is_dir()
     if (weights or is_local) and not include:
         raise UserError(
             f"{modality}_features: {weights or source} is on this machine "
-            "only: export it, too (include_encoders)"
+            "only: export it too, with --include_encoders"
         )
     if source and not is_local:
         found = snapshot(source, None, ["config.json"], save_path, offline=True)
-        name = f"{source}@{found.name}"
+        name = arguments["source"] = f"{source}@{found.name}"
     target = folder / "encoders" / modality
     if source and include:
         target.mkdir(parents=True)
@@ -70,33 +65,25 @@ def place_encoder(told, folder, modality, include):
         files = next(filter(None, (sorted(found.glob(k)) for k in kinds)), [])
         for path in (*found.glob("*.json"), *files):
             shutil.copyfile(path, target / path.name)
-        told["source"] = f"encoders/{modality}"
-    elif source:
-        told["source"] = name
+        arguments["source"] = f"encoders/{modality}"
     if weights:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(weights, f"{target}.pt")
-        told["weights"] = f"encoders/{modality}.pt"
+        arguments["weights"] = f"encoders/{modality}.pt"
     return name
 
 
-def find_encoder(told, folder, root, source, savedir=None):
-    """Says where an encoder is on this machine; fetches it if need be.
+def find_encoder(arguments, model):
+    """Finds an encoder on this machine, or fetches it.
 
     Only configurations and weights are fetched, never code.
 
     Arguments
     ---------
-    told : dict
+    arguments : dict
         Arguments of the extractor, as `place_encoder` has left them.
-    folder : Path
-        The export.
-    root : Path
-        What its links must not lead out of, see `exported.file_of`.
-    source : str
-        What the export is called.
-    savedir : str or Path
-        Where to keep what is fetched; the Hub's own cache by default.
+    model : ModelFolder
+        The exported model.
 
     Returns
     -------
@@ -106,62 +93,49 @@ def find_encoder(told, folder, root, source, savedir=None):
     Raises
     ------
     UserError
-        If it cannot be had.
+        If it cannot be found or fetched, or is refused.
     """
-    model, weights = str(told.get("source")), str(told.get("weights"))
+    source, weights = str(arguments.get("source")), arguments.get("weights")
     found = {}
-    if re.fullmatch(COPIED_WEIGHTS, weights):
-        _fetch([weights], folder, root, source, savedir)
-        found["weights"] = str(file_of(folder, weights, root))
-    if re.fullmatch(COPIED_MODEL, model):
-        patterns = [
-            f"{model}/*.{kind}" for kind in ("json", "safetensors", "bin")
-        ]
-        _fetch(patterns, folder, root, source, savedir)
-        for path in folder_of(folder, model, root).iterdir():
-            file_of(folder, path.relative_to(folder), root)
-        found["source"] = found["save_path"] = str(folder / model)
-    elif re.fullmatch(SOURCE, model):
-        name, _, commit = model.partition("@")
-        kinds = [None] if told.get("weights") else WEIGHTS
+    if re.fullmatch(COPIED_WEIGHTS, str(weights)):
+        found["weights"] = str(model.find(weights))
+    if re.fullmatch(COPIED_MODEL, source):
+        folder = model.find(source, "json", "safetensors", "bin")
+    elif re.fullmatch(HUB_MODEL, source):
+        name, _, commit = source.partition("@")
+        # The first kind of weights that there is, where they are not a file.
+        kinds = ["*.json"] if weights else WEIGHTS
         for kind in kinds:
-            patterns = ["*.json"] if kind is None else ["*.json", kind]
-            there = snapshot(name, commit, patterns, savedir)
-            if kind is None or any(there.glob(kind)):
+            folder = snapshot(name, commit, ["*.json", kind], model.savedir)
+            if any(folder.glob(kind)):
                 break
         else:
-            raise UserError(f"{model}: has no weights, no {' or '.join(kinds)}")
-        found["source"] = found["save_path"] = str(there)
-    if "source" in found:
-        _check_configs(found["source"])
-    return found
+            raise UserError(f"{source}: has no {' or '.join(kinds)}")
+    else:
+        return found
+    # All of them: transformers prefers config.4.0.0.json to the plain one.
+    for path in folder.glob("*.json"):
+        _check_config(path)
+    return {**found, "source": str(folder), "save_path": str(folder)}
 
 
-def _fetch(patterns, folder, root, source, savedir):
-    if folder != root:  # in the cache of the Hub
-        snapshot(source, folder.name, patterns, savedir)
-
-
-def _check_configs(folder):
-    # All, as transformers takes config.4.0.0.json, too, in place of the plain
-    # one.
-    for path in Path(folder).glob("*.json"):
-        if not path.is_file():
-            raise UserError(f"{path}: not a file: refused")
-        try:
-            config = json.loads(path.read_text("utf-8"))
-            asks_for_code = _asks_for_code(config)
-        except (ValueError, RecursionError):
-            raise UserError(f"{path}: not JSON, or damaged")
-        if asks_for_code:
-            raise UserError(
-                f"{path}: asks for code of its own "
-                f"({' or '.join(sorted(FOR_CODE))}): refused"
-            )
-        if path.name.endswith(".index.json") and not _names_files(config):
-            raise UserError(
-                f"{path}: its weight_map is not of plain file names: refused"
-            )
+def _check_config(path):
+    if not path.is_file():
+        raise UserError(f"{path}: not a file: refused")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        asks_for_code = _asks_for_code(config)
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: not JSON, or damaged")
+    if asks_for_code:
+        raise UserError(
+            f"{path}: asks for code of its own "
+            f"({' or '.join(sorted(FOR_CODE))}): refused"
+        )
+    if path.name.endswith(".index.json") and not _names_files(config):
+        raise UserError(
+            f"{path}: its weight_map is not of plain file names: refused"
+        )
 
 
 def _asks_for_code(config):

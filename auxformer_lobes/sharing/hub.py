@@ -1,64 +1,50 @@
-"""Models in folders and on the Hugging Face Hub: push, load, look at."""
+"""Models in folders and on the Hugging Face Hub: load, push, describe."""
 
 import json
 import re
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Optional
 
 import huggingface_hub
 from hyperpyyaml import load_hyperpyyaml
+from hyperpyyaml.core import recursive_update
 from ruamel.yaml import YAML
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.sharing.encoders import find_encoder
-from auxformer_lobes.sharing.hub_files import hub_errors, snapshot
 from auxformer_lobes.sharing.layout import (
     CARD,
     CONFIG,
     HYPERPARAMS,
     WEIGHTS,
-    file_of,
-    files_of,
-    read_config,
+    ModelFolder,
 )
 from auxformer_lobes.sharing.model_card import summary
-from auxformer_lobes.sharing.safe_loading import build, load_weights, read_plan
-from auxformer_lobes.sharing.schema import KEYS, Made
+from auxformer_lobes.sharing.safe_loading import (
+    instantiate,
+    load_weights,
+    parse_config,
+)
+from auxformer_lobes.sharing.schema import KEYS, MODULES
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import hub_errors
+from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.schema import SHARE, number
 
 logger = get_logger(__name__)
 
-# No training fits less or more; a threshold can be any probability.
-FITTED = {"temperature": (1e-3, 1e3), "threshold": (0, 1)}
-# What an override may be that is no object, and no change to one.
+# Other values are of no training.
+FITTED = {"temperature": number(1e-3, 1e3), "threshold": SHARE}
+# Overrides of these types are data, to be checked; others are objects.
 DATA = (type(None), bool, int, float, str, list, tuple)
-
-
-class Pushed(NamedTuple):
-    """What `push` has done, or would do.
-
-    Arguments
-    ---------
-    url : str
-        Where the model is; None in a dry run.
-    files : list of tuple
-        Name and size in bytes of each file.
-    """
-
-    url: Optional[str]
-    files: list[tuple[str, int]]
 
 
 def load(
     source, savedir=None, revision=None, trust_source=False, overrides=None
 ):
-    """Loads an exported model, and runs nothing that comes with it.
+    """Loads an exported model, and runs nothing that it brings.
 
     Of a model on the Hub, only configuration and weights are fetched, never
-    code; what was fetched before is not fetched again, and is enough where
+    code. What was fetched before is not fetched again, and is enough where
     there is no network.
 
     Arguments
@@ -73,70 +59,65 @@ def load(
         Whether the model may run any code: `hyperparams.yaml` is not checked
         then, but loaded by hyperpyyaml.
     overrides : dict
-        Changes to what `hyperparams.yaml` says:
-        `{"visual_features": {"batch_frames": 8}}`, or an extractor of one's
-        own in place of one.
+        Changes to `hyperparams.yaml`: `{"visual_features": {"batch_frames":
+        8}}`, or an object in place of one.
 
     Returns
     -------
     hparams : dict
-        What `hyperparams.yaml` names, made: `task` (with what was fitted for
-        it), `audio_features` and `visual_features` (extractors; None if the
-        features of the training came from elsewhere), `feature_dtype`
-        ("audio" and "visual" -> what features were stored as in training),
-        `min_face_quality`, `missing`, and `modules` (name -> module, in
-        evaluation mode: `audio_norm`, `visual_norm`, `auxformer`, and
-        encoders that were trained too, `audio_encoder`, `visual_encoder`).
-        `config` is what `config.json` says.
+        The objects and values of `hyperparams.yaml`: `task` (with what was
+        fitted for it), `audio_features` and `visual_features` (extractors;
+        None where the features of the training were precomputed),
+        `min_face_quality`, `network`. Besides, `feature_dtype` ("audio" and
+        "visual" → type in which features were stored), `modules` (name →
+        module, in evaluation mode: `audio_norm`, `visual_norm`, `network`,
+        and encoders that were fine-tuned, `audio_encoder`, `visual_encoder`)
+        and `config`, the content of `config.json`.
 
     Raises
     ------
     UserError
         If there is no such model, or it is refused.
     """
-    folder, root = _fetch(source, savedir, revision)
-    config = read_config(folder, root)
-    path = file_of(folder, HYPERPARAMS, root)
+    model = ModelFolder(source, savedir, revision)
+    config = model.config()
+    path = model.find(HYPERPARAMS)
     if trust_source:
         logger.warning(f"{source}: trusted, so that it may run any code")
-        asked = YAML().load(path)  # to look at: it makes nothing
+        parsed = YAML().load(path)  # nodes: nothing is made
     else:
-        asked = read_plan(path)
-        _check_dims(asked, config, folder / CONFIG)
+        parsed = parse_config(path)
     overrides = dict(overrides or {})
-    unknown = {*overrides} - {*KEYS, *asked}
-    if unknown:
-        raise UserError(
-            f"overrides: {source} has no {min(unknown)}: choose among "
-            f"{', '.join(asked)}"
-        )
-    _check_overrides(overrides)
-    for modality in ("audio", "visual"):
+    _override(parsed, overrides)
+    for modality in MODALITIES:
         key = f"{modality}_features"
-        arguments = _merged(asked.get(key), overrides.get(key, {}))
-        arguments = getattr(arguments, "arguments", arguments)
-        if isinstance(arguments, Mapping):
-            overrides[key] = {
-                **overrides.get(key, {}),
-                **find_encoder(arguments, folder, root, source, savedir),
-            }
+        if isinstance(parsed.get(key), dict):
+            found = find_encoder(parsed[key], model)
+            parsed[key].update(found)
+            overrides[key] = {**overrides.get(key, {}), **found}
     if trust_source:
         with open(path, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, overrides)
     else:
-        hparams = build(_merged(asked, overrides))
-    _check_parts(hparams, source)
-    load_weights(hparams["modules"], file_of(folder, WEIGHTS, root))
-    for module in hparams["modules"].values():
+        hparams = instantiate(parsed)
+    _check_fit(hparams, config, model.path)
+    modules = {name: hparams[name] for name in MODULES if name in hparams}
+    load_weights(modules, model.find(WEIGHTS))
+    for module in modules.values():
         module.eval()
-    _set_fitted(hparams["task"], config, folder / CONFIG)
-    for modality in ("audio", "visual"):
-        _compare(modality, hparams[f"{modality}_features"], config)
-    return {**hparams, "config": config}
+    _set_fitted(hparams["task"], config, model.path / CONFIG)
+    for modality in hparams["network"].dims:
+        _compare_features(modality, hparams[f"{modality}_features"], config)
+    return {
+        **hparams,
+        "feature_dtype": {m: hparams[f"{m}_dtype"] for m in MODALITIES},
+        "modules": modules,
+        "config": config,
+    }
 
 
 def info(source, savedir=None, revision=None):
-    """Prints what a model is; nothing is made for it.
+    """Prints what a model is; no object of it is made.
 
     Arguments
     ---------
@@ -152,17 +133,19 @@ def info(source, savedir=None, revision=None):
     UserError
         If there is no such model.
     """
-    folder, root = _fetch(source, savedir, revision, [CONFIG])
+    model = ModelFolder(source, savedir, revision)
+    config = model.config()
     try:
-        print(summary(read_config(folder, root)))
+        print(summary(config))
+    # A stranger's file can hold anything anywhere.
     except (
+        ArithmeticError,
         AttributeError,
         LookupError,
-        OverflowError,
         TypeError,
         ValueError,
     ):
-        raise UserError(f"{folder / CONFIG}: not of an export, or damaged")
+        raise UserError(f"{model.path / CONFIG}: not of an export, or damaged")
 
 
 def push(folder, repo_id, private=True, update=False, dry_run=False):
@@ -186,8 +169,10 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
 
     Returns
     -------
-    Pushed
-        Where it is now, and the files.
+    url : str
+        Where the model is now; None in a dry run.
+    files : list of tuple
+        Name and size in bytes of each file.
 
     Raises
     ------
@@ -195,134 +180,101 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
         If the folder is not whole, or the Hub refuses.
     """
     folder = Path(folder)
-    names = files_of(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder: export a model first")
+    names = ModelFolder(folder).files()
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
         huggingface_hub.utils.validate_repo_id(repo_id)
         if "/" not in repo_id:  # the card could not say where it is
             raise UserError(f"{repo_id}: whose? Name it user/{repo_id}")
         if dry_run:
-            return Pushed(None, files)
+            return None, files
         if huggingface_hub.get_token() is None:
             raise UserError(
                 f"{repo_id}: not logged in: run `hf auth login`, or set "
                 "HF_TOKEN to a token that may write"
             )
-        card = (folder / CARD).read_text("utf-8")
         example = f'from_hparams(source="{repo_id}"'
+        card = (folder / CARD).read_text("utf-8")
         card = re.sub(r'from_hparams\(source="[^"]*"', example, card)
-        with tempfile.TemporaryDirectory() as work:
-            for name in names:
-                path = Path(work) / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to((folder / name).resolve())
-            (Path(work) / CARD).unlink()
-            (Path(work) / CARD).write_text(card, "utf-8")
-            url = huggingface_hub.create_repo(
-                repo_id, private=private, exist_ok=update
-            )
-            huggingface_hub.upload_folder(
-                repo_id=url.repo_id,
-                folder_path=work,
-                commit_message="AuxFormer by auxformer-lobes",
-            )
-    return Pushed(str(url), files)
+        contents = {n: folder / n for n in names} | {CARD: card.encode()}
+        url = huggingface_hub.create_repo(
+            repo_id, private=private, exist_ok=update
+        )
+        huggingface_hub.create_commit(
+            url.repo_id,
+            [
+                huggingface_hub.CommitOperationAdd(name, content)
+                for name, content in contents.items()
+            ],
+            commit_message="AuxFormer by auxformer-lobes",
+        )
+    return str(url), files
 
 
-def _fetch(source, savedir, revision, names=(CONFIG, HYPERPARAMS, WEIGHTS)):
-    """The folder with these files, and the one that none leads out of."""
-    if Path(source).is_dir():
-        return Path(source), Path(source)
-    folder = snapshot(source, revision, list(names), savedir)
-    # In the cache, the files are links to blobs beside the snapshots.
-    return folder, folder.parents[1]
+def _override(parsed, overrides):
+    """Data must be valid in the file, too; objects can be anything."""
+    try:
+        recursive_update(parsed, overrides, must_match=True)
+    except (KeyError, TypeError):
+        raise UserError(
+            f"overrides: {overrides}: the keys are {', '.join(parsed)}, and "
+            "only objects have arguments"
+        )
+    for key in overrides:
+        value, check = parsed[key], KEYS.get(key)
+        if check and isinstance(value, DATA) and not check.accepts(value):
+            raise UserError(f"overrides: {key} is not {check.description}")
 
 
-def _check_dims(asked, config, path):
-    """Numbers a frame, by which inputs that are missing are filled up."""
-    for modality in ("audio", "visual"):
-        told = config["features"].get(modality)
-        dim = asked["network"].arguments.get(f"{modality}_dim")
-        if not isinstance(told, dict) or told.get("dim") != dim:
-            raise UserError(
-                f"{path}: {modality} features are not those of the network: "
-                "export the model again"
-            )
-
-
-def _check_overrides(overrides):
-    """Data must be what the file could say, too; objects are anything."""
-    for key, value in overrides.items():
-        kind = KEYS.get(key)
-        if kind is None or not isinstance(value, DATA):
-            continue
-        words = getattr(kind, "words", "names and values")
-        if isinstance(kind, dict) or not kind.fits(value):
-            raise UserError(f"overrides: {key} is not {words}")
-
-
-def _check_parts(hparams, source):
-    """What is made must fit together: else the first clip would tell."""
-    network = hparams["modules"].get("network")
-    if not isinstance(network, AuxFormer):  # of one's own, by trust
-        return
+def _check_fit(hparams, config, folder):
+    """Refuses parts that do not fit together, before the first clip does."""
+    task, network = hparams["task"], hparams["network"]
     for modality, dim in network.dims.items():
+        trained = config["features"].get(modality)
+        if not isinstance(trained, dict) or trained.get("dim") != dim:
+            raise UserError(
+                f"{folder / CONFIG}: {modality} features are not those of the "
+                "network: export the model again"
+            )
         extractor = hparams[f"{modality}_features"]
         if extractor is not None and extractor.dim != dim:
             raise UserError(
-                f"{source}: {modality}_features give {extractor.dim} numbers "
-                f"a frame, and the network takes {dim}"
+                f"{folder}: {modality}_features have {extractor.dim} "
+                f"channels, the network takes {dim}"
             )
-    classes = network.num_classes
-    if hparams["task"].num_outputs != classes:
+    if task.num_outputs != network.num_classes:
         raise UserError(
-            f"{source}: the task has {hparams['task'].num_outputs} outputs, "
-            f"and the network {classes}"
+            f"{folder}: the task has {task.num_outputs} outputs, the network "
+            f"{network.num_classes}"
         )
 
 
 def _set_fitted(task, config, path):
-    """What the training fitted, a threshold for example, and nothing else."""
+    """Sets what was fitted on the development set, and nothing else."""
     fitted = config["fitted"]
     if {*fitted} != {*task.settings}:
-        raise UserError(
-            f"{path}: `fitted` is not of this task: export it again"
-        )
+        raise UserError(f"{path}: fitted: not of this task: export it again")
     for name, value in fitted.items():
-        low, high = FITTED.get(name, (0, 1e6))
-        if type(value) not in (int, float) or not low <= value <= high:
+        check = FITTED.get(name, number(0, 1e6))
+        if not check.accepts(value):
             raise UserError(
-                f"{path}: fitted: {name} is not a number from {low} to {high}"
+                f"{path}: fitted: {name} is not {check.description}"
             )
         setattr(task, name, value)
 
 
-def _compare(modality, extractor, config):
+def _compare_features(modality, extractor, config):
     """Warns of features that are not those of the training."""
-    trained = config["features"].get(modality)
-    if extractor is None or not isinstance(trained, dict):
+    if extractor is None:
         return
-    # As in a file: tuples are lists there. Names of models may be folders.
-    now = json.loads(json.dumps({**extractor.settings, "source": None}))
-    changed = {k for k, v in now.items() if v != trained.get(k)} - {"source"}
+    # As in the file, where tuples are lists. A model may lie in a folder here.
+    settings = json.loads(json.dumps({**extractor.settings, "source": None}))
+    trained = {**config["features"][modality], "source": None}
+    changed = {k for k, v in settings.items() if v != trained.get(k)}
     if changed:
         logger.warning(
             f"{modality} features are not those of the training, as these "
             f"settings differ: {', '.join(sorted(changed))}"
         )
-
-
-def _merged(asked, changes):
-    """What a file asks for, with changes to some of it."""
-    if not isinstance(changes, Mapping):
-        return changes
-    if isinstance(asked, Made):
-        return asked._replace(arguments=_merged(asked.arguments, changes))
-    if not isinstance(asked, Mapping):
-        if changes:
-            raise UserError(
-                f"overrides: there is nothing to set {[*changes]} of"
-            )
-        return asked
-    changed = {k: _merged(asked.get(k), v) for k, v in changes.items()}
-    return {**asked, **changed}

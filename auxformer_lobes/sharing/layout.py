@@ -1,4 +1,4 @@
-"""What an exported model is on disk: which files, and nothing else."""
+"""The files of an exported model, in a folder or in the cache of the Hub."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import reprlib
 from pathlib import Path
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import snapshot
 
 FORMAT = "auxformer-lobes"
 VERSION = 1  # of the format
@@ -16,150 +17,116 @@ CARD = "README.md"
 FILES = (CONFIG, HYPERPARAMS, WEIGHTS, CARD)
 # A pretrained encoder that was copied: a folder, or a file of weights.
 ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
-LONGEST_CONFIG = 1 << 20  # characters
+MAX_CONFIG = 1 << 20  # characters
 
 
-def file_of(folder, name, root=None):
-    """Finds a file of an exported model.
+class ModelFolder:
+    """An exported model; its files are fetched when they are asked for.
 
     Arguments
     ---------
-    folder : str or Path
-        The model.
-    name : str
-        The file.
-    root : str or Path
-        What links must not lead out of; the folder by default. In the cache
-        of the Hub, files are links to others beside the folder.
-
-    Returns
-    -------
-    Path
+    source : str or Path
+        A folder, or a name on the Hub.
+    savedir : str or Path
+        Where to keep what is fetched; the Hub's own cache by default.
+    revision : str
+        Branch, tag or commit on the Hub.
 
     Raises
     ------
     UserError
-        If there is no such file, or it leads elsewhere, or is something else
-        that has a name: reading of a pipe would never end.
+        If there is no such model.
 
     Example
     -------
-    >>> file_of(".", "../secret.json")
+    >>> ModelFolder(".").find("../secret.json")
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.UserError: ../secret.json: leads out of the folder...
     """
-    path = _found(folder, name, root)
-    if not path.is_file():
-        raise UserError(f"{path}: not a file: refused")
-    return path
 
+    def __init__(self, source, savedir=None, revision=None):
+        self.source, self.savedir = source, savedir
+        self.path = self.root = Path(source)
+        self.is_local = self.path.is_dir()
+        if not self.is_local:
+            self.path = snapshot(source, revision, [CONFIG], savedir)
+            # Files in the cache are links to blobs beside the snapshots.
+            self.root = self.path.parents[1]
 
-def folder_of(folder, name, root=None):
-    """Finds a folder of an exported model.
+    def find(self, name, *kinds):
+        """Finds a file, or a folder with files of some kinds.
 
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-    name : str
-        The folder in it.
-    root : str or Path
-        See `file_of`.
+        Arguments
+        ---------
+        name : str
+            The file, or folder.
+        *kinds : str
+            Ends of the names of files in the folder: "json".
 
-    Returns
-    -------
-    Path
+        Returns
+        -------
+        Path
 
-    Raises
-    ------
-    UserError
-        If there is no such folder, or it leads elsewhere.
-    """
-    path = _found(folder, name, root)
-    if not path.is_dir():
-        raise UserError(f"{path}: not a folder: refused")
-    return path
+        Raises
+        ------
+        UserError
+            If there is none, it leads out of the model, or is something else:
+            reading from a pipe would never end.
+        """
+        if not self.is_local:
+            patterns = [f"{name}/*.{kind}" for kind in kinds] or [name]
+            snapshot(self.source, self.path.name, patterns, self.savedir)
+        path = self._checked(self.path / name, is_folder=bool(kinds))
+        for file in path.iterdir() if kinds else ():
+            self._checked(file)
+        return path
 
+    def _checked(self, path, is_folder=False):
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError):  # the latter up to Python 3.12
+            raise UserError(f"{path}: a link that leads nowhere: refused")
+        if not target.is_relative_to(self.root.resolve()):
+            raise UserError(f"{path}: leads out of the folder: refused")
+        if not path.exists():
+            raise UserError(
+                f"{path}: missing, so this is not an exported model: make one "
+                "with `auxformer export`"
+            )
+        if not (path.is_dir() if is_folder else path.is_file()):
+            kind = "folder" if is_folder else "file"
+            raise UserError(f"{path}: not a {kind}: refused")
+        return path
 
-def _found(folder, name, root):
-    path = Path(folder) / name
-    try:
-        target = path.resolve()
-    except (OSError, RuntimeError):  # the latter up to Python 3.12
-        raise UserError(f"{path}: a link that leads nowhere: refused")
-    if not target.is_relative_to(Path(root or folder).resolve()):
-        raise UserError(f"{path}: leads out of the folder: refused")
-    if not path.exists():
-        raise UserError(
-            f"{folder}: has no {name}, so it is no exported model: make one "
-            "with `auxformer export`"
-        )
-    return path
+    def config(self):
+        """The content of `config.json`, of this version of the format."""
+        path = self.find(CONFIG)
+        try:
+            with open(path, encoding="utf-8") as file:
+                config = json.loads(file.read(MAX_CONFIG))
+        except (OSError, ValueError, RecursionError):
+            config = None
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise UserError(f"{path}: not of an exported model, or damaged")
+        if config.get("format_version") != VERSION:
+            version = reprlib.repr(config.get("format_version"))
+            raise UserError(
+                f"{path}: of version {version} of the format, not {VERSION}: "
+                "pip install --upgrade auxformer-lobes"
+            )
+        for name in ("fitted", "features"):
+            if not isinstance(config.get(name), dict):
+                raise UserError(
+                    f"{path}: has no {name}: export the model again"
+                )
+        return config
 
-
-def files_of(folder):
-    """Names the files of an exported model, and no others.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-
-    Returns
-    -------
-    list of str
-        Relative to the folder.
-
-    Raises
-    ------
-    UserError
-        If one is missing, or leads elsewhere.
-    """
-    read_config(folder)
-    copied = (
-        path.relative_to(folder).as_posix()
-        for path in sorted(Path(folder).glob("encoders/**/*"))
-    )
-    names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
-    for name in names:
-        file_of(folder, name)
-    return names
-
-
-def read_config(folder, root=None):
-    """Reads `config.json`.
-
-    Arguments
-    ---------
-    folder : str or Path
-        The model.
-    root : str or Path
-        See `file_of`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UserError
-        If it is not that of an exported model, or of another version.
-    """
-    path = file_of(folder, CONFIG, root)
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.loads(file.read(LONGEST_CONFIG))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise UserError(f"{path}: not of an exported model, or damaged")
-    if config.get("format_version") != VERSION:
-        version = reprlib.repr(config.get("format_version"))
-        raise UserError(
-            f"{path}: of version {version} of the "
-            f"format, not {VERSION}: pip install --upgrade auxformer-lobes"
-        )
-    for name in ("fitted", "features"):
-        if not isinstance(config.get(name), dict):
-            raise UserError(f"{path}: has no {name}: export the model again")
-    return config
+    def files(self):
+        """Names of all files that belong to a model in a folder."""
+        self.config()
+        paths = sorted(self.path.glob("encoders/**/*"))
+        copied = (path.relative_to(self.path).as_posix() for path in paths)
+        names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
+        for name in names:
+            self.find(name)
+        return names

@@ -3,9 +3,10 @@
 import numpy as np
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import Configurable
 
 
-class Task:
+class Task(Configurable):
     """What a network predicts for a clip, its loss and its metrics.
 
     Metrics are computed from sufficient statistics that add up over clips, so

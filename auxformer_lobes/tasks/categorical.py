@@ -8,6 +8,14 @@ from scipy.special import logsumexp
 from auxformer_lobes.nnet.losses import CrossEntropy
 from auxformer_lobes.tasks.base import Task, check_votes, mean_of_numbers
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import (
+    NAMES,
+    SHARE,
+    list_of,
+    number,
+    one_of,
+    optional,
+)
 
 
 class CategoricalEmotion(Task):
@@ -45,6 +53,13 @@ class CategoricalEmotion(Task):
     takes = ("emotion", "votes")
     metrics = ("f1_macro", "f1_micro", "uar", "accuracy")
     details = ("precision", "recall", "f1")
+
+    schema = {
+        "classes": NAMES,
+        "label_rule": one_of("P", "M", "D"),
+        "class_weights": optional(list_of(number(0, 1e6))),
+        "label_smoothing": SHARE,
+    }
 
     def __init__(
         self, classes, label_rule="P", class_weights=None, label_smoothing=0.0

@@ -6,6 +6,7 @@ import torch
 from auxformer_lobes.nnet.losses import ConcordanceLoss
 from auxformer_lobes.tasks.base import Task, mean_of_numbers
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import NAMES, list_of, number, optional
 
 
 class DimensionalEmotion(Task):
@@ -42,6 +43,14 @@ class DimensionalEmotion(Task):
     lower_is_better = ("rmse",)
     details = ("ccc", "rmse")
     scale = 1
+
+    schema = {
+        "names": NAMES,
+        "low": number(-1e6, 1e6),
+        "high": number(-1e6, 1e6),
+        "weights": optional(list_of(number(0, 1e6))),
+        "mse_weight": number(0, 1e6),
+    }
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import torch
 
 from auxformer_lobes.nnet.losses import BinaryCrossEntropy, CrossEntropy
 from auxformer_lobes.tasks.base import Task, check_votes, mean_of_numbers
+from auxformer_lobes.utils.schema import FLAG, NAMES
 
 
 class MultiLabelEmotion(Task):
@@ -36,6 +37,8 @@ class MultiLabelEmotion(Task):
     takes = ("votes",)
     metrics = ("f1_macro", "f1_micro")
     details = ("precision", "recall", "f1")
+
+    schema = {"classes": NAMES, "binary": FLAG}
 
     def __init__(self, classes, binary=False):
         criterion = BinaryCrossEntropy() if binary else CrossEntropy()

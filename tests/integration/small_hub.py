@@ -141,18 +141,18 @@ class _Requests(BaseHTTPRequestHandler):
         url = f"{self.hub.url}/{user}/{name}/commit/{commit}"
         return self.answer(200, {"commitUrl": url, "commitOid": commit})
 
-    def create(self, asked):
-        repo = f"{asked['organization']}/{asked['name']}"
+    def create(self, request):
+        repo = f"{request['organization']}/{request['name']}"
         url = f"{self.hub.url}/{repo}"
         if repo in self.hub.repos:
             return self.answer(
                 409, {"url": url, "error": "You have it already"}
             )
         self.hub.repos[repo] = {}
-        self.hub.private[repo] = asked["visibility"] == "private"
+        self.hub.private[repo] = request["visibility"] == "private"
         return self.answer(200, {"url": url})
 
-    def offer_uploads(self, asked):
+    def offer_uploads(self, request):
         objects = [
             {
                 **file,
@@ -160,7 +160,7 @@ class _Requests(BaseHTTPRequestHandler):
                     "upload": {"href": f"{self.hub.url}/up/{file['oid']}"}
                 },
             }
-            for file in asked["objects"]
+            for file in request["objects"]
         ]
         return self.answer(200, {"transfer": "basic", "objects": objects})
 

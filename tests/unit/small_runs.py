@@ -1,4 +1,4 @@
-"""A finished run in the form that recipes leave, made in a second, for tests."""
+"""A finished run as recipes leave it, made in a second, for tests."""
 
 import json
 from io import StringIO
@@ -95,6 +95,12 @@ audio_features: !new:auxformer_lobes.features.fbank.FbankFeatures
     n_mels: 4
     deltas: False
 """
+HOG = """\
+visual_features: !new:auxformer_lobes.features.hog.HogFeatures
+    faces: !new:auxformer_lobes.processing.faces.tracker.FaceTracker
+        size: 16
+    frames_per_second: 10
+"""
 CORPUS = {
     "name": "Made Up",
     "language": "en",
@@ -171,7 +177,7 @@ def make_run(folder, task="CategoricalEmotion", overrides=None, changes=()):
 
 
 def batch_of(hparams, clips=3):
-    """A batch with sound and picture of different lengths."""
+    """A batch of audio and visual features of different lengths."""
     generator = torch.Generator().manual_seed(0)
     dims = [hparams[f"{m}_features"].dim for m in ("audio", "visual")]
     return PaddedBatch(
@@ -188,6 +194,6 @@ def batch_of(hparams, clips=3):
 
 @torch.no_grad()
 def logits_of(modules, batch):
-    """What a Brain makes of a batch with these modules."""
+    """Logits of a Brain with these modules, by head."""
     brain = AuxFormerBrain(modules=modules)
     return brain.logits(brain.streams(batch))

@@ -22,6 +22,13 @@ from auxformer_lobes.processing.faces.smoothing import (
     smooth_boxes,
 )
 from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.utils.schema import (
+    FLAG,
+    Configurable,
+    arguments_of,
+    integer,
+    number,
+)
 
 MAX_TRACKED = 3.0  # s without a detection, after which points have drifted off
 PATIENCE = 1.0  # s after which a lost face is searched for everywhere
@@ -48,7 +55,7 @@ class Faces(NamedTuple):
     quality: np.ndarray
 
 
-class FaceTracker:
+class FaceTracker(Configurable):
     """Crops a face out of each frame of a clip, to squares of one size.
 
     Arguments
@@ -86,6 +93,16 @@ class FaceTracker:
     (64, 64, 3)
     """
 
+    schema = {
+        "size": integer(8, 1024),
+        "detect_every": number(0, 60),
+        "smoothing": number(0, 60),
+        "margin": number(0, 2),
+        "align": FLAG,
+        "min_face": number(0.01, 1),
+        "working_width": integer(32, 4096),
+    }
+
     def __init__(
         self,
         size=64,
@@ -103,7 +120,7 @@ class FaceTracker:
         self.align = align
         self.min_face = min_face
         self.working_width = working_width
-        self.settings = dict(vars(self))
+        self.settings = arguments_of(self)
 
     def __call__(self, path, frames_per_second=None):
         """Crops the largest face out of each frame of a video.

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from auxformer_lobes.sharing.encoders import find_encoder
+from auxformer_lobes.sharing.layout import ModelFolder
 from auxformer_lobes.utils.errors import UserError
 
 
@@ -21,35 +22,52 @@ def encoder(tmp_path):
 
 
 def find(model):
-    return find_encoder({"source": "encoders/audio"}, model, model, "a/model")
+    return find_encoder({"source": "encoders/audio"}, ModelFolder(model))
 
 
-CODE = {"attn_implementation": "somebody/kernel"}
+def index_of(file):
+    return json.dumps({"weight_map": {"a": "model-1.bin", "b": file}})
+
+
 DEEP = f"{'[' * 500}{']' * 500}"
+INDEX = "model.safetensors.index.json"
 REFUSED = {
-    "of a version": ("config.4.0.0.json", json.dumps(CODE), "asks for code"),
-    "deep": ("config.json", f'{{"a": {DEEP}}}', "not JSON, or damaged"),
-    "an index of nothing": ("model.safetensors.index.json", "[]", "weight_map"),
-    "an index of numbers": (
-        "model.safetensors.index.json",
-        '{"weight_map": {"a": 1}}',
-        "weight_map",
+    "code": ("config.json", '{"auto_map": {"AutoConfig": "evil.Config"}}'),
+    "code in a part": (
+        "config.json",
+        '{"a": [{"attn_implementation": "x/y"}]}',
     ),
+    "a private name": ("config.json", '{"_attn_implementation": "x/y"}'),
+    "an internal name": (
+        "config.json",
+        '{"_attn_implementation_internal": "x/y"}',
+    ),
+    "experts": ("config.json", '{"experts_implementation": "x/y"}'),
+    "quantization": ("config.json", '{"quantization_config": {"a": "x/y"}}'),
+    "another file": (
+        "config.json",
+        '{"configuration_files": ["config.4.json"]}',
+    ),
+    "of a version": ("config.4.0.0.json", '{"attn_implementation": "x/y"}'),
+    "deep": ("config.json", f'{{"a": {DEEP}}}'),
+    "an index of nothing": (INDEX, "[]"),
+    "an index of numbers": (INDEX, '{"weight_map": {"a": 1}}'),
+    "an index of pickles": (
+        "pytorch_model.bin.index.json",
+        index_of("../secret.bin"),
+    ),
+    **{
+        f"an index of {file!r}": (INDEX, index_of(file))
+        for file in ("../secret.bin", "/secret.bin", "a/secret.bin", "..", "")
+    },
 }
-for kind in ("model.safetensors", "pytorch_model.bin"):
-    for file in ("../secret.bin", "/secret.bin", "a/secret.bin", "..", ""):
-        REFUSED[f"{kind} of {file!r}"] = (
-            f"{kind}.index.json",
-            json.dumps({"weight_map": {"a": "model-1.bin", "b": file}}),
-            "weight_map",
-        )
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_leads_to_others_is_refused(tmp_path, encoder, case):
-    name, text, reason = REFUSED[case]
+    name, text = REFUSED[case]
     (encoder / name).write_text(text)
-    with pytest.raises(UserError, match=f"{name}: .*{reason}"):
+    with pytest.raises(UserError, match=name):
         find(tmp_path)
 
 

@@ -14,7 +14,9 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from safetensors import safe_open
 
+import auxformer_lobes
 from auxformer_lobes.features.base import ClipInput, Extractor
+from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.sharing import export as export_module
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import info, load, push
@@ -22,6 +24,7 @@ from auxformer_lobes.sharing.layout import FILES
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_runs import (
     FBANK,
+    HOG,
     LOSSES,
     TASKS,
     batch_of,
@@ -32,11 +35,12 @@ from tests.unit.small_runs import (
 from tests.unit.speech_models import save_model, tiny_model
 
 ROOT = Path(__file__).parents[3]
+NORM = "!new:auxformer_lobes.nnet.normalization.FeatureNorm\n"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run, what it was made with, and its export."""
+    """A run, its hyperparameters, and its export."""
     work = tmp_path_factory.mktemp("finished")
     hparams = make_run(work / "run")
     return work / "run", hparams, export(work / "run", work / "model")
@@ -57,33 +61,35 @@ def files_in(folder):
     }
 
 
-def test_an_export_is_four_files(finished):
-    assert {*files_in(finished[2])} == {*FILES}
+def assert_same_logits(before, after):
+    """Two models of one process, on the same batch."""
+    batch = batch_of(before)
+    torch.testing.assert_close(
+        logits_of(after["modules"], batch), logits_of(before["modules"], batch)
+    )
 
 
-def test_nothing_in_it_is_of_the_machine_or_of_a_person(finished):
+def test_an_export_is_four_files_without_anything_private(finished):
     run, _, model = finished
-    for name, content in files_in(model).items():
+    files = files_in(model)
+    assert {*files} == {*FILES}
+    for name, content in files.items():
         for private in ("jane", "/home", str(run.parent), str(ROOT)):
             assert private.encode() not in content, name
 
 
-def test_its_yaml_makes_objects_and_refers_to_them_only(finished):
+def test_its_yaml_has_objects_references_and_plain_values_only(finished):
     text = (finished[2] / "hyperparams.yaml").read_text()
-    assert {*re.findall(r"!\w+", text)} == {"!new", "!ref"}
+    assert {*re.findall(r"!\w+", text)} == {"!new"}
     assert "num_classes: 3\n" in text  # as computed from the task
-    made = load_hyperpyyaml(text)
-    assert made["modules"]["auxformer"] is made["auxformer"]
+    assert type(load_hyperpyyaml(text)["network"]) is AuxFormer
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_network_and_the_task_are_those_of_the_best_epoch(tmp_path, task):
     hparams = make_run(tmp_path / "run", task)
     model = load(export(tmp_path / "run", tmp_path / "model"))
-    batch = batch_of(hparams)
-    before = logits_of(hparams["modules"], batch)
-    after = logits_of(model["modules"], batch)
-    assert all(map(torch.equal, before, after))
+    assert_same_logits(hparams, model)
     assert model["config"]["epoch"] == 1 + LOSSES.index(min(LOSSES))
     assert type(model["task"]) is type(hparams["task"])
     assert model["task"].names == hparams["task"].names
@@ -92,30 +98,32 @@ def test_the_network_and_the_task_are_those_of_the_best_epoch(tmp_path, task):
 
 
 def test_other_norms_are_exported_too(tmp_path):
-    norm = "!new:auxformer_lobes.nnet.normalization.FeatureNorm\n"
     changes = [
-        (norm + "    dim: !ref <audio_features.dim>", "!new:torch.nn.Identity"),
+        (NORM + "    dim: !ref <audio_features.dim>", "!new:torch.nn.Identity"),
         (
-            norm + "    dim: !ref <visual_features.dim>\n    limit: null",
+            NORM + "    dim: !ref <visual_features.dim>\n    clip: null",
             "!new:torch.nn.LayerNorm\n"
             "    normalized_shape: !ref <visual_features.dim>",
         ),
     ]
     hparams = make_run(tmp_path / "run", changes=changes)
-    model = load(export(tmp_path / "run", tmp_path / "model"))
-    batch = batch_of(hparams)
-    before = logits_of(hparams["modules"], batch)
-    after = logits_of(model["modules"], batch)
-    assert all(map(torch.equal, before, after))
+    assert_same_logits(
+        hparams, load(export(tmp_path / "run", tmp_path / "model"))
+    )
 
 
-def test_modules_that_inference_does_not_know_are_told(tmp_path, caplog):
+def test_an_object_that_does_not_keep_its_arguments_is_refused(tmp_path):
+    norm = NORM + "    dim: !ref <audio_features.dim>"
+    make_run(tmp_path / "run", changes=[(norm, "!new:torch.nn.Tanh")])
+    with pytest.raises(UserError, match="Tanh.*Configurable"):
+        export(tmp_path / "run", tmp_path / "model")
+
+
+def test_modules_that_inference_does_not_know_are_reported(tmp_path, caplog):
     more = ("modules:\n", "modules:\n    gate: !new:torch.nn.Identity\n")
     make_run(tmp_path / "run", changes=[more])
     export(tmp_path / "run", tmp_path / "model")
-    assert "not exported, as inference does not know them: modules gate" in (
-        caplog.text
-    )
+    assert "modules gate" in caplog.text
 
 
 def test_the_best_may_be_the_largest(tmp_path):
@@ -128,44 +136,30 @@ def test_the_best_may_be_the_largest(tmp_path):
     assert config["epoch"] == 1 + LOSSES.index(max(LOSSES))
 
 
-IN_A_FRESH_PROCESS = """
-import sys, torch
-from auxformer_lobes.sharing.hub import load
-from tests.unit.small_runs import batch_of, logits_of
-model = load(sys.argv[1])
-torch.save([*logits_of(model["modules"], batch_of(model))], sys.argv[2])
-"""
-
-
-def test_a_fresh_process_gives_the_same_bits(finished, tmp_path):
-    _, hparams, model = finished
-    subprocess.run(
-        [sys.executable, "-c", IN_A_FRESH_PROCESS, model, tmp_path / "logits"],
-        cwd=ROOT,
-        check=True,
-    )
-    for before, after in zip(
-        logits_of(hparams["modules"], batch_of(hparams)),
-        torch.load(tmp_path / "logits"),
-    ):
-        assert torch.equal(before, after)
+def test_a_run_that_is_being_trained_stays_as_it_is(run, tmp_path):
+    epochs = sorted(path.name for path in run.glob("save/CKPT*"))
+    (run / "save" / "saving.txt").write_text("\n".join(epochs[:2]))
+    before = files_in(run)
+    os.utime(run / "hyperparams.yaml", (0, 0))
+    model = load(export(run, tmp_path / "model"))
+    assert model["config"]["epoch"] in (1, 2)
+    assert files_in(run) == before
+    assert (run / "hyperparams.yaml").stat().st_mtime == 0
 
 
 def test_weights_hold_the_statistics_too(finished):
     _, hparams, model = finished
     with safe_open(model / "model.safetensors", "pt") as file:
-        assert torch.equal(
-            file.get_tensor("audio_norm.mean"), hparams["audio_norm"].mean
-        )
+        mean = file.get_tensor("audio_norm.mean")
         names = {name.split(".")[0] for name in file.keys()}
-    assert names == {"audio_norm", "visual_norm", "auxformer"}
+    assert torch.equal(mean, hparams["audio_norm"].mean)
+    assert names == {"audio_norm", "visual_norm", "network"}
 
 
-def test_it_says_how_features_were_stored_and_used(finished):
+def test_features_are_used_as_they_were_stored(finished):
     model = load(finished[2])
     assert model["feature_dtype"] == {"audio": "float32", "visual": "float16"}
     assert model["min_face_quality"] == 1
-    assert model["missing"] == "mask"
     assert model["visual_features"].faces.size == 16
 
 
@@ -178,21 +172,22 @@ def test_an_older_export_is_replaced(finished, tmp_path):
 
 @pytest.mark.parametrize("other", ["notes.txt", ".git/HEAD", "config.json"])
 def test_a_folder_of_something_else_is_left_as_it_is(finished, tmp_path, other):
+    model = tmp_path / "model"
     if other != "config.json":
-        export(finished[0], tmp_path / "model")
-    path = tmp_path / "model" / other
+        shutil.copytree(finished[2], model)
+    path = model / other
     path.parent.mkdir(exist_ok=True)
     path.write_text("{}")
     before = files_in(tmp_path)
     with pytest.raises(UserError, match="name a new folder"):
-        export(finished[0], tmp_path / "model")
+        export(finished[0], model)
     assert files_in(tmp_path) == before
 
 
 def test_an_export_that_fails_leaves_what_was_there(
     finished, tmp_path, monkeypatch
 ):
-    export(finished[0], tmp_path / "model")
+    shutil.copytree(finished[2], tmp_path / "model")
     before = files_in(tmp_path)
 
     def _interrupt(*args):
@@ -204,37 +199,62 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert files_in(tmp_path) == before
 
 
+IN_A_CHECKOUT = """
+import sys
+from importlib import metadata
+
+def hide(name, find=metadata.Distribution.from_name):
+    if name == "auxformer-lobes":
+        raise metadata.PackageNotFoundError(name)
+    return find(name)
+
+metadata.Distribution.from_name = hide
+import torch
+from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import load
+from tests.unit.small_runs import batch_of, logits_of
+model = load(export(sys.argv[1], sys.argv[2]))
+torch.save(logits_of(model["modules"], batch_of(model)), sys.argv[3])
+"""
+
+
+def test_a_checkout_that_is_not_installed_exports_in_a_fresh_process(
+    finished, tmp_path
+):
+    run, hparams, _ = finished
+    paths = run, tmp_path / "model", tmp_path / "logits"
+    subprocess.run(
+        [sys.executable, "-c", IN_A_CHECKOUT, *paths], cwd=ROOT, check=True
+    )
+    torch.testing.assert_close(
+        torch.load(tmp_path / "logits"),
+        logits_of(hparams["modules"], batch_of(hparams)),
+    )
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    version = config["versions"]["auxformer-lobes"]
+    assert version == auxformer_lobes.__version__
+
+
 def remove(name):
     return lambda run: (run / name).unlink()
 
 
-def cut_key(key):
-    def _cut(run):
-        path = run / "hyperparams.yaml"
-        path.write_text(re.sub(f"(?m)^{key}:", f"my_{key}:", path.read_text()))
-
-    return _cut
-
-
-def is_being_written(run):
-    (run / "save" / "saving.txt").write_text("")
+def cut_network(run):
+    path = run / "hyperparams.yaml"
+    path.write_text(re.sub("(?m)^network:", "net:", path.read_text()))
 
 
 UNFINISHED = {
-    "no run": (shutil.rmtree, "hyperparams.yaml: missing"),
-    "not trained": (
-        lambda run: shutil.rmtree(run / "save"),
-        "save: has no checkpoint: train first",
-    ),
-    "being written": (is_being_written, "save: is being written"),
-    "not evaluated": (remove("metrics.json"), "metrics.json: missing: train"),
-    "no manifest": (remove("test.json"), "test.json: missing: prepare"),
-    "another recipe": (cut_key("auxformer"), "has no auxformer: only runs"),
+    "no run": (shutil.rmtree, "hyperparams.yaml"),
+    "not trained": (lambda run: shutil.rmtree(run / "save"), "save"),
+    "not evaluated": (remove("metrics.json"), "metrics.json"),
+    "no manifest": (remove("test.json"), "test.json"),
+    "another recipe": (cut_network, "has no network"),
 }
 
 
 @pytest.mark.parametrize("case", UNFINISHED)
-def test_an_unfinished_run_is_told_in_one_line(run, tmp_path, case):
+def test_an_unfinished_run_is_refused_in_one_line(run, tmp_path, case):
     spoil, reason = UNFINISHED[case]
     spoil(run)
     with pytest.raises(UserError, match=f"^[^\n]*{reason}[^\n]*$"):
@@ -242,25 +262,20 @@ def test_an_unfinished_run_is_told_in_one_line(run, tmp_path, case):
     assert not (tmp_path / "model").exists()
 
 
-def test_released_features_are_told_and_left_out(tmp_path):
+def test_precomputed_features_are_left_out(tmp_path):
     folder = tmp_path / "EMOCA"
     folder.mkdir()
     np.save(folder / "clip.npy", np.zeros((3, 50), np.float32))
-    hog = (
-        "visual.HogFeatures\n    faces: !new:auxformer_lobes.processing.faces.tracker."
-        "FaceTracker\n        size: 16\n    frames_per_second: 10\n"
+    own = (
+        "visual_features: !new:auxformer_lobes.features.precomputed."
+        f"NumpyFeatures\n    folder: {folder}\n    dim: 50\n"
     )
-    released = f"released.NumpyFeatures\n    folder: {folder}\n    dim: 50\n"
-    hparams = make_run(tmp_path / "run", changes=[(hog, released)])
+    make_run(tmp_path / "run", changes=[(HOG, own)])
     model = export(tmp_path / "run", tmp_path / "model")
     loaded = load(model)
     assert loaded["visual_features"] is None
-    assert (
-        len(loaded["modules"]["visual_norm"].mean)
-        == hparams["visual_features"].dim
-    )
-    card = (model / "README.md").read_text()
-    assert "the model takes no visual features from other files" in card
+    assert loaded["network"].dims["visual"] == 50
+    assert "precomputed for the corpus" in (model / "README.md").read_text()
     assert all(b"EMOCA" not in x for x in files_in(model).values())
 
 
@@ -268,11 +283,8 @@ def test_an_encoder_of_this_machine_has_to_be_copied(tmp_path):
     source = save_model(tmp_path / "speech")
     features = speech_features(source=source, save_path=tmp_path)
     make_run(tmp_path / "run", changes=[features])
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(UserError, match=f"{source} .*--include_encoders"):
         export(tmp_path / "run", tmp_path / "model")
-    assert f"audio_features: {source} is on this machine only" in str(
-        refused.value
-    )
     assert not (tmp_path / "model").exists()
 
 
@@ -282,8 +294,8 @@ def test_a_copied_encoder_needs_no_other(tmp_path):
         source=source, save_path=tmp_path, keep_layers=2, device="cpu"
     )
     hparams = make_run(tmp_path / "run", changes=[features])
-    sound = [torch.randn(4000)]
-    (before,) = hparams["audio_features"].encode(sound)
+    waveform = [torch.randn(4000)]
+    before = hparams["audio_features"].encode(waveform)
     model = export(tmp_path / "run", tmp_path / "model", include_encoders=True)
     assert {*files_in(model)} == {
         *FILES,
@@ -293,9 +305,8 @@ def test_a_copied_encoder_needs_no_other(tmp_path):
     }
     shutil.rmtree(source)
     model.rename(tmp_path / "moved")
-    loaded = load(tmp_path / "moved")
-    (after,) = loaded["audio_features"].encode(sound)
-    assert torch.equal(before, after)
+    after = load(tmp_path / "moved")["audio_features"].encode(waveform)
+    torch.testing.assert_close(after, before)
     text = (tmp_path / "moved" / "hyperparams.yaml").read_text()
     assert "save_path" not in text and "device" not in text
 
@@ -322,9 +333,9 @@ def test_weights_of_an_encoder_are_copied_as_they_are(tmp_path):
     assert encoded[0].shape[1] == 32
 
 
-def test_an_encoder_that_was_trained_is_in_the_weights(tmp_path):
+def test_an_encoder_that_was_fine_tuned_is_in_the_weights(tmp_path):
     source = save_model(tmp_path / "speech")
-    trained = (
+    encoder = (
         "modules:\n    audio_norm",
         "audio_encoder: !new:auxformer_lobes.features.finetuned."
         "FineTunedEncoder\n    features: !ref <audio_features>\n"
@@ -332,68 +343,81 @@ def test_an_encoder_that_was_trained_is_in_the_weights(tmp_path):
     )
     changes = [
         speech_features(source=source, save_path=tmp_path),
-        trained,
-        (
-            "!ref <visual_norm>, !ref <auxformer>]",
-            "!ref <visual_norm>, !ref <auxformer>, !ref <audio_encoder>]",
-        ),
+        encoder,
+        ("!ref <network>]", "!ref <network>, !ref <audio_encoder>]"),
     ]
     hparams = make_run(tmp_path / "run", changes=changes)
     model = export(tmp_path / "run", tmp_path / "model", include_encoders=True)
+    assert "!ref <audio_features>" in (model / "hyperparams.yaml").read_text()
     loaded = load(model)
-    sound, lens = torch.randn(2, 4000, 1), torch.tensor([1.0, 0.5])
+    waveforms, lens = torch.randn(2, 4000, 1), torch.tensor([1.0, 0.5])
     with torch.no_grad():
-        before, _ = hparams["audio_encoder"](sound, lens)
-        after, _ = loaded["modules"]["audio_encoder"](sound, lens)
-    assert torch.equal(before, after)
+        before, _ = hparams["audio_encoder"](waveforms, lens)
+        after, _ = loaded["modules"]["audio_encoder"](waveforms, lens)
+    torch.testing.assert_close(after, before)
     assert loaded["audio_encoder"].features is loaded["audio_features"]
 
 
-class Silence(Extractor):
+class OwnFeatures(Extractor):
     """Somebody's own features."""
 
     modality = "audio"
 
-    def __init__(self):
-        super().__init__(dim=4)
+    def __init__(self, dim=4, **options):
+        super().__init__(dim=dim, **options)
 
     def read(self, clip, path):
-        """Hears nothing."""
-        return ClipInput(torch.zeros(1, 4))
+        """One frame of zeros."""
+        return ClipInput(torch.zeros(1, self.dim))
 
 
-def test_features_of_ones_own_load_by_trust_only(tmp_path, caplog):
-    own = f"audio_features: !new:{__name__}.Silence\n"
-    make_run(tmp_path / "run", changes=[(FBANK, own)])
+class OwnNetwork(AuxFormer):
+    """Somebody's own network."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, num_layers=1, **options)
+
+
+def test_classes_of_ones_own_load_by_trust_only(tmp_path, caplog):
+    own = f"audio_features: !new:{__name__}.OwnFeatures\n    hop: 3\n"
+    changes = [
+        (FBANK, own),
+        (
+            "auxformer_lobes.models.auxformer.AuxFormer",
+            f"{__name__}.OwnNetwork",
+        ),
+        ("    num_layers: 1\n", ""),
+    ]
+    hparams = make_run(tmp_path / "run", changes=changes)
     model = export(tmp_path / "run", tmp_path / "model")
     assert "loads with trust_source=True only" in caplog.text
-    with pytest.raises(UserError, match="Silence"):
+    with pytest.raises(UserError, match="OwnFeatures"):
         load(model)
     loaded = load(model, trust_source=True)
-    assert type(loaded["audio_features"]).__name__ == "Silence"
+    assert loaded["audio_features"].settings["hop"] == 3
+    assert_same_logits(hparams, loaded)
 
 
 def test_overrides_change_what_is_made(finished):
     model = finished[2]
-    faces = {"faces": {"margin": 0.25}, "frames_per_second": 5}
-    loaded = load(model, overrides={"visual_features": faces})
+    changes = {"faces": {"margin": 0.25}, "frames_per_second": 5}
+    loaded = load(model, overrides={"visual_features": changes})
     assert loaded["visual_features"].faces.margin == 0.25
     assert loaded["visual_features"].faces.size == 16
     assert loaded["visual_features"].frames_per_second == 5
-    loaded = load(model, overrides={"audio_features": Silence()})
+    loaded = load(model, overrides={"audio_features": OwnFeatures()})
     assert loaded["audio_features"].dim == 4
 
 
 @pytest.mark.parametrize(
     "overrides, reason",
     [
-        ({"visual": {}}, "has no visual: choose among"),
-        ({"missing": {"a": 1}}, "nothing to set"),
+        ({"visual": {}}, "visual.* the keys are"),
+        ({"min_face_quality": {"a": 1}}, "min_face_quality"),
         ({"audio_features": {"n_mel": 3}}, "FbankFeatures: .*n_mel"),
-        ({"audio_features": {"n_mels": 8}}, "audio_features give 8 numbers"),
-        ({"task": None}, "overrides: task is not CategoricalEmotion"),
-        ({"auxformer": "x"}, "overrides: auxformer is not AuxFormer"),
-        ({"modules": []}, "overrides: modules is not names and values"),
+        ({"audio_features": {"n_mels": 8}}, "audio_features have 8 channels"),
+        ({"task": None}, "overrides: task"),
+        ({"network": "x"}, "overrides: network is not AuxFormer"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused(finished, overrides, reason):
@@ -401,57 +425,56 @@ def test_overrides_that_make_no_sense_are_refused(finished, overrides, reason):
         load(finished[2], overrides=overrides)
 
 
-def test_features_unlike_those_of_the_training_are_told(finished, caplog):
+def test_features_unlike_those_of_the_training_are_reported(finished, caplog):
     load(finished[2])
     assert "are not those of the training" not in caplog.text
     load(finished[2], overrides={"audio_features": {"hop_length": 20}})
-    assert (
-        "audio features are not those of the training, as these settings "
-        "differ: hop_length"
-    ) in caplog.text
+    assert "audio features are not those of the training" in caplog.text
+    assert "hop_length" in caplog.text
 
 
-def test_info_says_what_a_model_is(finished, capsys):
+def test_info_prints_what_a_model_is(finished, capsys):
     info(finished[2])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in ("angry, happy, sad", "Made Up", "Fbank", "F1-macro", "137,"):
-        assert part in told
+        assert part in printed
 
 
-def test_a_dry_push_lists_what_would_go(finished, tmp_path, monkeypatch):
+def test_a_dry_push_lists_the_files_of_the_model(
+    finished, tmp_path, monkeypatch
+):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     model = tmp_path / "model"
     shutil.copytree(finished[2], model)
     (model / "notes.txt").write_text("mine")
     (model / "encoders" / "audio").mkdir(parents=True)
     (model / "encoders" / "audio" / "modeling.py").write_text("1")
-    pushed = push(model, "somebody/model", dry_run=True)
-    sizes = {name: os.path.getsize(model / name) for name in FILES}
-    assert pushed.url is None
-    assert dict(pushed.files) == sizes
-    with pytest.raises(UserError, match="not logged in: run `hf auth login`"):
+    url, files = push(model, "somebody/model", dry_run=True)
+    assert url is None
+    assert dict(files) == {n: os.path.getsize(model / n) for n in FILES}
+    with pytest.raises(UserError, match="hf auth login"):
         push(model, "somebody/model")
 
 
-@pytest.mark.parametrize("name", ["", "a/b/c", "../model", "a b", "x" * 200])
+@pytest.mark.parametrize("name", ["", "a/b/c", "../model", "a b", "model"])
 def test_a_name_that_the_hub_cannot_have_is_refused(finished, name):
-    with pytest.raises(UserError, match="nor a name on the Hub"):
+    with pytest.raises(UserError, match="user/"):
         push(finished[2], name, dry_run=True)
 
 
-def test_a_name_says_whose_model_it_is(finished):
-    with pytest.raises(UserError, match="^model: .* user/model$"):
-        push(finished[2], "model", dry_run=True)
+def link_card(model):
+    (model / "README.md").unlink()
+    (model / "README.md").symlink_to("/etc/passwd")
 
 
-def test_what_is_no_export_is_not_pushed(finished, tmp_path):
-    with pytest.raises(UserError, match="has no config.json"):
-        push(finished[0], "somebody/model", dry_run=True)
+@pytest.mark.parametrize(
+    "spoil", [remove("config.json"), remove("README.md"), link_card]
+)
+def test_what_is_no_export_is_not_pushed(finished, tmp_path, spoil):
     model = tmp_path / "model"
     shutil.copytree(finished[2], model)
-    (model / "README.md").unlink()
-    with pytest.raises(UserError, match="has no README.md"):
+    spoil(model)
+    with pytest.raises(UserError, match=f"{model}"):
         push(model, "somebody/model", dry_run=True)
-    (model / "README.md").symlink_to("/etc/passwd")
-    with pytest.raises(UserError, match="leads out of the folder"):
-        push(model, "somebody/model", dry_run=True)
+    with pytest.raises(UserError, match="no such folder"):
+        push(tmp_path / "nothing", "somebody/model", dry_run=True)

@@ -3,8 +3,8 @@
 import pytest
 from huggingface_hub import errors
 
-from auxformer_lobes.sharing.hub_files import hub_errors
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import hub_errors
 
 FAILURES = {
     "no network": (
