@@ -3,7 +3,7 @@
 import shutil
 
 from speechbrain.utils.checkpoints import Checkpointer
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from auxformer_lobes.utils.files import atomic_write
 
@@ -65,6 +65,8 @@ class AtomicCheckpointer(Checkpointer):
         checkpoint = super().save_checkpoint(*args, **options)
         if if_main_process():
             self.saving.unlink()
+        # Processes that train together must agree on which ones are there.
+        ddp_barrier()
         return checkpoint
 
     def _list_checkpoint_dirs(self):

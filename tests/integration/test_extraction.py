@@ -1,4 +1,4 @@
-"""From films to features that a recipe finds, by one process or many."""
+"""From videos to features that a recipe finds, by one process or many."""
 
 import json
 import os
@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from speechbrain.utils.distributed import run_on_main
+from torch import distributed
 
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.dataio.dataset import extract_features, load_manifests
@@ -16,21 +17,21 @@ from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
 from tests.integration.logged import LoggedHog
+from tests.integration.recipes import ENVIRONMENT, TORCHRUN
 from tests.unit.letters import in_a_process
 from tests.unit.media_files import astronaut, tone, write_media
 
-ROOT = Path(__file__).parents[2]
-CLIPS = [f"film{index}" for index in range(8)]
+CLIPS = [f"clip{index}" for index in range(8)]
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Films of half a second, one of them damaged, and two manifests."""
+    """Videos of half a second, one of them damaged, and two manifests."""
     folder = tmp_path_factory.mktemp("corpus")
-    pictures, _ = astronaut(0.5, height=180, width=240)
+    images, _ = astronaut(0.5, height=180, width=240)
     for index, clip in enumerate(CLIPS):
-        sound = tone(0.5, rate=22050, hertz=200 + 50 * index)
-        write_media(folder / f"{clip}.flv", pictures[index:], sound)
+        audio = tone(0.5, rate=22050, hertz=200 + 50 * index)
+        write_media(folder / f"{clip}.flv", images[index:], audio)
     (folder / "damaged.flv").write_bytes(b"FLV\x01 and no more")
     for split, clips in [
         ("train", [*CLIPS[:5], "damaged"]),
@@ -59,17 +60,15 @@ def command(corpus, work, encoder, *options):
     ]
 
 
-def torchrun(*arguments):
-    """Starts two processes that find the tests; returns what is printed."""
-    launcher = "-m torch.distributed.run --standalone --nproc_per_node 2"
-    run = subprocess.run(
-        [sys.executable, *launcher.split(), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+def join(*processes):
+    """Waits for processes, which succeed."""
+    try:
+        for process in processes:
+            process.join(timeout=300)  # where they wait for each other
+            assert process.exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def auxformer(arguments, errors=os.devnull):
@@ -155,7 +154,15 @@ def test_training_finds_what_the_command_extracted(
 def test_processes_of_torchrun_share_the_work_and_report_once(corpus, tmp_path):
     yaml, store = logged(tmp_path)
     arguments = command(corpus, tmp_path, yaml, "--num_workers", "0")
-    output = torchrun("-m", "auxformer_lobes.cli.main", *arguments)
+    command_line = [*TORCHRUN, "-m", "auxformer_lobes.cli.main", *arguments]
+    output = subprocess.run(
+        command_line,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=300,  # where they wait for each other
+    ).stdout
     assert_each_read_once(tmp_path, num_processes=2)
     assert sorted(store) == CLIPS
     assert list(store.failures()) == ["damaged"]
@@ -164,33 +171,28 @@ def test_processes_of_torchrun_share_the_work_and_report_once(corpus, tmp_path):
     assert " ".join(counts[1:9]) == "clips 9 new 8 present before 0 failed"
 
 
-TRAINING = """
-import sys
-from speechbrain.utils.distributed import ddp_init_group, run_on_main
-from auxformer_lobes.dataio.dataset import extract_features, load_manifests
-from auxformer_lobes.dataio.feature_store import FeatureStore
-from tests.integration.logged import LoggedHog
-
-corpus, together, alone = sys.argv[1:]
-ddp_init_group({"distributed_backend": "gloo"})
-files = {split: f"{corpus}/{split}.json" for split in ("train", "test")}
-datasets = load_manifests(files, corpus)
-for folder in (together, alone):
-    store = FeatureStore(folder, LoggedHog(f"{folder}/log"))
-    if folder == together:
-        extract_features(datasets, {"visual": store})
-    else:
-        run_on_main(extract_features, args=[datasets, {"visual": store}])
-    assert len(list(store)) == 8, "each process sees all of it"
-"""
-
-
 def test_processes_that_train_together_extract_together(corpus, tmp_path):
     together, alone = tmp_path / "together", tmp_path / "alone"
-    together.mkdir()
-    alone.mkdir()
-    (tmp_path / "training.py").write_text(TRAINING)
-    torchrun(tmp_path / "training.py", corpus, together, alone)
+    files = {split: f"{corpus}/{split}.json" for split in ("train", "test")}
+
+    def _process(rank):
+        os.environ["RANK"] = str(rank)
+        distributed.init_process_group(
+            "gloo", f"file://{tmp_path}/meeting", rank=rank, world_size=2
+        )
+        datasets = load_manifests(files, corpus)
+        for folder in (together, alone):
+            stores = {"visual": FeatureStore(folder, LoggedHog(folder / "log"))}
+            if folder == together:
+                extract_features(datasets, stores)
+            else:
+                run_on_main(extract_features, args=[datasets, stores])
+            assert sorted(stores["visual"]) == CLIPS, "each sees all of it"
+        distributed.destroy_process_group()
+
+    for folder in (together, alone):
+        folder.mkdir()
+    join(in_a_process(_process, 0), in_a_process(_process, 1))
     assert_each_read_once(together, num_processes=2)
     assert_each_read_once(alone, num_processes=1)
 
@@ -198,10 +200,7 @@ def test_processes_that_train_together_extract_together(corpus, tmp_path):
 def test_two_shards_at_the_same_time_make_one_store(corpus, tmp_path):
     yaml, store = logged(tmp_path)
     arguments = command(corpus, tmp_path, yaml, "--num_workers", "0")
-    runs = [auxformer([*arguments, "--shard", x]) for x in ("1/2", "2/2")]
-    for run in runs:
-        run.join()
-        assert run.exitcode == 0
+    join(*(auxformer([*arguments, "--shard", x]) for x in ("1/2", "2/2")))
     assert_each_read_once(tmp_path, num_processes=2)
     assert sorted(store) == CLIPS
     assert list(store.failures()) == ["damaged"]

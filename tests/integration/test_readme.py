@@ -1,11 +1,11 @@
 """The README's example works as it stands."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+import runpy
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+from tests.integration.recipes import ROOT, global_state_restored
+
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def block(language):
@@ -14,10 +14,10 @@ def block(language):
     return code
 
 
-def test_the_example_trains_when_pasted(tmp_path):
+def test_the_example_trains_when_pasted(tmp_path, monkeypatch, capsys):
     (tmp_path / "hparams.yaml").write_text(block("yaml"))
     (tmp_path / "train.py").write_text(block("python"))
-    command = [sys.executable, "train.py"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    assert "train_loss" in run.stderr
+    monkeypatch.chdir(tmp_path)
+    with global_state_restored():
+        runpy.run_path("train.py", run_name="__main__")
+    assert "train_loss" in capsys.readouterr().err

@@ -10,16 +10,22 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import transformers
-from crema_d_synthetic import make_synthetic_crema_d
 from msp_improv_synthetic import make_synthetic_msp_improv
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.recipes import (
+    ENVIRONMENT,
+    GLOO,
+    NO_WORKERS,
+    ROOT,
+    TORCHRUN,
+    train,
+)
+
 TMP = ROOT / "tests" / "tmp"
 ROWS = [
     row
@@ -29,15 +35,15 @@ ROWS = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_the_flags_name():
+def what_the_flags_name(crema_d):
     """Small corpora, small encoders, and features of each frame."""
     shutil.rmtree(TMP, ignore_errors=True)
     TMP.mkdir()
-    make_synthetic_crema_d(TMP / "CREMA-D", num_actors=4, num_sentences=2)
-    make_synthetic_msp_improv(TMP / "MSP-IMPROV", turns=4)
+    (TMP / "CREMA-D").symlink_to(crema_d)
+    make_synthetic_msp_improv(TMP / "MSP-IMPROV", turns=2)
     make_encoders()
     rng = np.random.default_rng(0)
-    for video in (TMP / "CREMA-D" / "VideoFlash").iterdir():
+    for video in (crema_d / "VideoFlash").iterdir():
         folder = TMP / "emoca" / video.stem
         folder.mkdir(parents=True)
         for frame in range(12):
@@ -90,14 +96,19 @@ def make_encoders():
     )
 
 
+def flags_of(row, output):
+    """The flags of a row, and those of what is left open."""
+    flags = [*row["test_debug_flags"].split(), *NO_WORKERS]
+    return [row["Hparam_file"], *flags, f"--output_folder={output}"]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["Hparam_file"])
 def test_the_recipe_runs_with_its_flags(row):
     output = TMP / "runs" / row["Dataset"] / Path(row["Hparam_file"]).stem
-    command = [sys.executable, row["Script_file"], row["Hparam_file"]]
-    command += row["test_debug_flags"].split() + [f"--output_folder={output}"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert run.stdout.splitlines()[-1] == f"results: {output}"
+    arguments = flags_of(row, output)
+    result = train(*arguments, script=row["Script_file"], cwd=ROOT)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.splitlines()[-1] == f"results: {output}"
 
     checks = row["test_debug_checks"]
     for name in re.search(r"file_exists=\[(.*?)\]", checks)[1].split(","):
@@ -112,10 +123,14 @@ def test_the_recipe_runs_with_its_flags(row):
 
 def test_encoders_are_trained_in_two_processes(tmp_path):
     (row,) = (row for row in ROWS if "finetune" in row["Hparam_file"])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node=2", row["Script_file"], row["Hparam_file"]]
-    command += row["test_debug_flags"].split() + [f"--output_folder={tmp_path}"]
-    command += ["--distributed_backend=gloo", "--device=cpu"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert run.stdout.count(f"results: {tmp_path}") == 1
+    command = [*TORCHRUN, row["Script_file"], *flags_of(row, tmp_path), *GLOO]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,  # where they wait for each other
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count(f"results: {tmp_path}") == 1

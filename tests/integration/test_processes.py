@@ -1,0 +1,171 @@
+"""Runs that are killed, that meet in one folder, and that train together."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from auxformer_lobes.dataio.labels import class_names
+from auxformer_lobes.tasks import CategoricalEmotion
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
+from tests.integration.recipes import (
+    CREMA_D,
+    ENVIRONMENT,
+    GLOO,
+    NO_WORKERS,
+    TORCHRUN,
+    assert_refused,
+    flags,
+    train,
+)
+
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def arguments(work, crema_d):
+    """The arguments of train.py; the runs share their features."""
+
+    def _arguments(run):
+        return [
+            "hparams/demo.yaml",
+            *flags(
+                data_folder=crema_d,
+                feature_folder=work / "features",
+                output_folder=work / run,
+                valid_actors="[1002]",
+                test_actors="[1003, 1004]",
+                number_of_epochs=EPOCHS,
+                warmup_steps=2,
+                bootstrap_samples=50,
+            ),
+            *NO_WORKERS,
+        ]
+
+    return _arguments
+
+
+@pytest.fixture(scope="module")
+def whole(work, arguments):
+    """The folder of a run that nothing interrupts."""
+    result = train(*arguments("whole"), figures=False)
+    assert result.returncode == 0, result.stderr
+    return work / "whole"
+
+
+@pytest.fixture(scope="module")
+def killed(work, arguments):
+    """A run that is halted while it saves its first epoch, then killed.
+
+    Beside its folder: how another run ended that was started there meanwhile,
+    and what the folder held before and after that, and after the kill.
+    """
+    folder = work / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments("killed")],
+        cwd=CREMA_D,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not [*folder.glob("save/CKPT*/CKPT.yaml")]:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGSTOP)
+        before = content(folder)
+        second = train(*arguments("killed"))
+        AtomicCheckpointer(folder / "save").find_checkpoint()
+        after = content(folder)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return SimpleNamespace(
+        folder=folder, second=second, before=before, after=after
+    )
+
+
+def content(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def epochs(folder):
+    if not (folder / "history.json").exists():
+        return []
+    history = json.loads((folder / "history.json").read_text())
+    return [entry["epoch"] for entry in history]
+
+
+def probabilities(folder):
+    """(Clip, condition, head) -> those of the six classes."""
+    with open(folder / "predictions.csv", newline="") as file:
+        return {
+            (row["clip"], row["condition"], row["head"]): [
+                float(row[f"p_{name}"]) for name in class_names(6)
+            ]
+            for row in csv.DictReader(file)
+        }
+
+
+def assert_same_predictions(folder, other, tolerance):
+    one, two = probabilities(folder), probabilities(other)
+    assert [*one] == [*two]
+    for key, shares in one.items():
+        assert shares == pytest.approx(two[key], abs=tolerance)
+
+
+def test_a_second_run_in_the_folder_is_refused_and_changes_nothing(killed):
+    assert_refused(killed.second, "another process is training there")
+    assert killed.after == killed.before
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    killed, whole, arguments
+):
+    assert len(epochs(killed.folder)) < EPOCHS
+    assert not (killed.folder / "metrics.json").exists()
+    # It has left no lock.
+    result = train(*arguments("killed"), figures=False)
+    assert result.returncode == 0, result.stderr
+    assert epochs(killed.folder) == [1, 2, 3]
+    # Its first epoch was computed in another process, where memory may be
+    # aligned otherwise, which sums of floats can show.
+    assert_same_predictions(killed.folder, whole, tolerance=1e-4)
+
+
+def test_two_processes_train_together_and_report_once(work, whole, arguments):
+    command = [*TORCHRUN, "train.py", *arguments("pair"), *GLOO]
+    result = subprocess.run(
+        command,
+        cwd=CREMA_D,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,  # where they wait for each other
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("results: ") == 1
+    pair, single = (
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (work / "pair", whole)
+    )
+    assert pair["test_clips"] == single["test_clips"]
+    # They have the same features and labels.
+    for condition, scores in single["linear_baseline"].items():
+        other = pair["linear_baseline"][condition]
+        for metric in CategoricalEmotion.metrics:
+            value = scores[metric]["value"]
+            assert other[metric]["value"] == pytest.approx(value, abs=1e-6)
