@@ -10,20 +10,9 @@ from hyperpyyaml.core import recursive_update
 from ruamel.yaml import YAML
 from speechbrain.utils.logger import get_logger
 
+from auxformer_lobes.sharing import layout, safe_loading
 from auxformer_lobes.sharing.encoders import find_encoder
-from auxformer_lobes.sharing.layout import (
-    CARD,
-    CONFIG,
-    HYPERPARAMS,
-    WEIGHTS,
-    ModelFolder,
-)
 from auxformer_lobes.sharing.model_card import summary
-from auxformer_lobes.sharing.safe_loading import (
-    instantiate,
-    load_weights,
-    parse_config,
-)
 from auxformer_lobes.sharing.schema import KEYS, MODULES
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import hub_errors
@@ -79,14 +68,14 @@ def load(
     UserError
         If there is no such model, or it is refused.
     """
-    model = ModelFolder(source, savedir, revision)
+    model = layout.ModelFolder(source, savedir, revision)
     config = model.config()
-    path = model.find(HYPERPARAMS)
+    path = model.find(layout.HYPERPARAMS)
     if trust_source:
         logger.warning(f"{source}: trusted, so that it may run any code")
         parsed = YAML().load(path)  # nodes: nothing is made
     else:
-        parsed = parse_config(path)
+        parsed = safe_loading.parse_config(path)
     overrides = dict(overrides or {})
     _override(parsed, overrides)
     for modality in MODALITIES:
@@ -99,13 +88,13 @@ def load(
         with open(path, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, overrides)
     else:
-        hparams = instantiate(parsed)
+        hparams = safe_loading.instantiate(parsed)
     _check_fit(hparams, config, model.path)
     modules = {name: hparams[name] for name in MODULES if name in hparams}
-    load_weights(modules, model.find(WEIGHTS))
+    safe_loading.load_weights(modules, model.find(layout.WEIGHTS))
     for module in modules.values():
         module.eval()
-    _set_fitted(hparams["task"], config, model.path / CONFIG)
+    _set_fitted(hparams["task"], config, model.path / layout.CONFIG)
     for modality in hparams["network"].dims:
         _compare_features(modality, hparams[f"{modality}_features"], config)
     return {
@@ -133,7 +122,7 @@ def info(source, savedir=None, revision=None):
     UserError
         If there is no such model.
     """
-    model = ModelFolder(source, savedir, revision)
+    model = layout.ModelFolder(source, savedir, revision)
     config = model.config()
     try:
         print(summary(config))
@@ -145,7 +134,9 @@ def info(source, savedir=None, revision=None):
         TypeError,
         ValueError,
     ):
-        raise UserError(f"{model.path / CONFIG}: not of an export, or damaged")
+        raise UserError(
+            f"{model.path / layout.CONFIG}: not of an export, or damaged"
+        )
 
 
 def push(folder, repo_id, private=True, update=False, dry_run=False):
@@ -182,7 +173,7 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder: export a model first")
-    names = ModelFolder(folder).files()
+    names = layout.ModelFolder(folder).files()
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
         huggingface_hub.utils.validate_repo_id(repo_id)
@@ -196,9 +187,9 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
                 "HF_TOKEN to a token that may write"
             )
         example = f'from_hparams(source="{repo_id}"'
-        card = (folder / CARD).read_text("utf-8")
+        card = (folder / layout.CARD).read_text("utf-8")
         card = re.sub(r'from_hparams\(source="[^"]*"', example, card)
-        contents = {n: folder / n for n in names} | {CARD: card.encode()}
+        contents = {n: folder / n for n in names} | {layout.CARD: card.encode()}
         url = huggingface_hub.create_repo(
             repo_id, private=private, exist_ok=update
         )
@@ -219,8 +210,8 @@ def _override(parsed, overrides):
         recursive_update(parsed, overrides, must_match=True)
     except (KeyError, TypeError):
         raise UserError(
-            f"overrides: {overrides}: the keys are {', '.join(parsed)}, and "
-            "only objects have arguments"
+            f"overrides: {', '.join(map(str, overrides))}: choose among "
+            f"{', '.join(parsed)}, and arguments of objects"
         )
     for key in overrides:
         value, check = parsed[key], KEYS.get(key)
@@ -235,8 +226,8 @@ def _check_fit(hparams, config, folder):
         trained = config["features"].get(modality)
         if not isinstance(trained, dict) or trained.get("dim") != dim:
             raise UserError(
-                f"{folder / CONFIG}: {modality} features are not those of the "
-                "network: export the model again"
+                f"{folder / layout.CONFIG}: {modality} features are not those "
+                "of the network: export the model again"
             )
         extractor = hparams[f"{modality}_features"]
         if extractor is not None and extractor.dim != dim:

@@ -25,13 +25,13 @@ from auxformer_lobes.utils.schema import ObjectSpec, Ref
 MAX_BYTES = 64 * 1024  # of a hyperparams.yaml
 MAX_DEPTH = 8  # lists and mappings in one another, stream and document
 MAX_HEADER = 10 * 1024 * 1024  # bytes, of a safetensors file
-STRING = "tag:yaml.org,2002:str"
+TAG = "tag:yaml.org,2002:"
 SCALARS = {
-    "tag:yaml.org,2002:null": lambda text: None,
-    "tag:yaml.org,2002:bool": lambda text: text.lower() == "true",
-    "tag:yaml.org,2002:int": int,
-    "tag:yaml.org,2002:float": float,
-    STRING: str,
+    f"{TAG}null": lambda text: None,
+    f"{TAG}bool": lambda text: text.lower() == "true",
+    f"{TAG}int": int,
+    f"{TAG}float": float,
+    f"{TAG}str": str,
 }
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = 100  # characters of a name, in an error
@@ -73,6 +73,8 @@ def parse_config(path):
         raise UserError(f"{path}: longer than any export: {MAX_BYTES} bytes")
     try:
         node = _compose(raw.decode("utf-8"))
+        if getattr(node, "tag", None) != f"{TAG}map":
+            raise _Refused("this file is not a plain mapping", node)
         config = _parse_mapping(node, schema.KEYS, "this file")
     except (UnicodeDecodeError, YAMLError) as error:
         reason = " ".join(str(error).split())
@@ -98,6 +100,8 @@ def _compose(text):
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         if depth > MAX_DEPTH:
             raise _Refused("nested too deeply", event)
+        if getattr(event, "tags", None) or getattr(event, "version", None):
+            raise _Refused("a directive", event)
     return yaml.compose(text)
 
 
@@ -106,8 +110,8 @@ def _parse_mapping(node, checks, owner):
         raise _Refused(f"{owner} is not a plain mapping", node)
     found = {}
     for key, value in node.value:
-        name = key.value
-        if key.tag != STRING or key.anchor or name not in checks:
+        name = key.value if isinstance(key, ScalarNode) else None
+        if key.tag != f"{TAG}str" or key.anchor or name not in checks:
             raise _Refused(f"{owner} has no {_SHORT.repr(name)}", key)
         if name in found:
             raise _Refused(f"{name} is there twice", key)
@@ -129,7 +133,7 @@ def _parse_value(node):
         return ObjectSpec(
             path, _parse_mapping(node, schema.schema_of(path), name)
         )
-    if isinstance(node, SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+    if isinstance(node, SequenceNode) and node.tag == f"{TAG}seq":
         return [_parse_value(item) for item in node.value]
     if isinstance(node, ScalarNode):
         key = re.fullmatch(r"<(\w+)>", node.value)
@@ -145,7 +149,7 @@ def _parse_value(node):
 
 
 def instantiate(config):
-    """Makes the objects of a parsed file; those without memory wait for weights.
+    """Makes the objects of a parsed file; norms and network have no memory yet.
 
     Arguments
     ---------
@@ -156,6 +160,11 @@ def instantiate(config):
     -------
     dict
         Key → object or value.
+
+    Raises
+    ------
+    UserError
+        If an object cannot be made from its arguments.
     """
     made = {}
     for key in schema.KEYS:  # in this order, references lead back

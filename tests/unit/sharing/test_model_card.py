@@ -126,6 +126,13 @@ def test_new_speakers_are_stated_only_where_they_are_new(config):
     assert "speakers: 3, none of them in training" in card_of(config)
 
 
+def test_clips_without_a_label_are_counted_where_there_are_any(config):
+    config["metrics"].update(clips=12, unlabelled=4)
+    assert "12 clips, 4 of them without a label, speakers" in card_of(config)
+    config["metrics"]["unlabelled"] = 0
+    assert "12 clips, speakers" in card_of(config)
+
+
 def test_a_synthetic_corpus_is_no_secret(config):
     assert "synthetic" not in card_of(config) + summary(config)
     config["corpus"]["synthetic"] = True

@@ -180,6 +180,8 @@ def test_a_tuple_can_hide_a_tag_and_is_a_text_here(model):
 
 MALFORMED = {
     "a tag directive": ("# For", "%TAG ! !new:os.\n---\n# For"),
+    "a version directive": ("# For", "%YAML 1.1\n---\n# For"),
+    "a tag of the whole file": ("# For", "--- !<tag:yaml.org,2002:set>\n# For"),
     "a second document": ("network:", "---\nnetwork:"),
     "an anchor": ("missing: mask", "missing: &a mask"),
     "an anchor of an object": ("network: ", "network: &a "),
@@ -199,6 +201,7 @@ MALFORMED = {
         "network: !new:auxformer_lobes.models.auxformer.AuxFormer",
         "network: !new:auxformer_lobes.nnet.normalization.FeatureNorm",
     ),
+    "a key that is no text": ("network:", "? !!str [a]\n: 1\nnetwork:"),
     "a list as key": ("network:", "? [a, b]\n: 1\nnetwork:"),
     "an octal number": ("  dim: 4", "  dim: 0o4"),
     "a date": ("missing: mask", "missing: 2026-01-01"),
