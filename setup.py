@@ -12,7 +12,7 @@ setup(
     name="auxformer-lobes",
     version=re.search(r'^__version__ = "(.+)"$', INIT, re.M)[1],
     description="AuxFormer for SpeechBrain: audiovisual emotion recognition "
-    "that keeps working when sound or picture is missing",
+    "that keeps working when audio or video is missing",
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

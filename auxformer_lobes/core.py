@@ -310,7 +310,7 @@ class AuxFormerBrain(sb.Brain):
             self.hparams.step_schedule(self.optimizer, self.total_steps)
 
     def make_dataloader(self, dataset, stage, **options):
-        """Makes a data loader; that of the training says how many steps come.
+        """Makes a data loader, and counts the training steps to come.
 
         Arguments
         ---------

@@ -1,8 +1,8 @@
 """What is lost of a clip: conditions, for evaluation and training alike.
 
 A condition is an object that changes a batch, is deterministic for its seed,
-and has a name. A new one is a subclass of `Condition` that says in `forward`
-which frames are lost; it goes into `test_conditions` or `train_condition` of
+and has a name. A new one is a subclass of `Condition` whose `forward` masks the
+frames that are lost; it goes into `test_conditions` or `train_condition` of
 a recipe's YAML file.
 """
 

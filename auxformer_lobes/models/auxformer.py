@@ -1,8 +1,8 @@
-"""AuxFormer: audiovisual emotion recognition that survives a lost modality.
+"""AuxFormer: audiovisual emotion recognition, robust to a missing modality.
 
 L. Goncalves and C. Busso, "AuxFormer: Robust approach to audiovisual emotion
-recognition", ICASSP 2022. A fusion network looks from each modality at the
-other; two auxiliary networks, one a modality, share its loss.
+recognition", ICASSP 2022. A fusion network attends from each modality to the
+other; two auxiliary networks, one per modality, share its loss.
 """
 
 from functools import partial
@@ -117,12 +117,12 @@ class AuxFormer(AudioVisualNetwork):
     num_heads : int
         Attention heads; divides `model_dim`.
     num_layers : int
-        Layers of each of the six encoders.
+        Layers of each of the six transformer stacks.
     num_classes : int
         Number of classes.
     audio_layers : int
-        Layers of the encoder that lie side by side in the audio features,
-        to be mixed with learnable weights (see `WeightedLayerSum`).
+        Encoder layers that lie side by side in the audio features, summed with
+        learnable weights (see `WeightedLayerSum`).
     visual_layers : int
         Likewise in the visual features.
     audio_projection : bool
@@ -134,17 +134,17 @@ class AuxFormer(AudioVisualNetwork):
         Whether both auxiliary networks end in one head, as in the released
         code, or in one each, as in the figure of the paper.
     causal : bool
-        Whether frames look only back.
+        Whether frames attend only to earlier ones.
     pooling : str
         "last": a stream is summarised by its last valid frame; "attentive":
         by attentive statistics.
     auxiliary_passes : int
-        How often each auxiliary encoder is applied in a row.
+        How often each auxiliary stack is applied in a row.
     missing : str
         How a missing modality or a lost frame is treated. "mask": no stream
         attends to it. "zero_fill": its frames are zeros, as published.
     embedding_dropout : float
-        Dropout of the inputs of the encoders.
+        Dropout of the inputs of the stacks.
     attention_dropout : float
         Dropout of the weights of self-attention.
     cross_attention_dropout : float
@@ -279,9 +279,9 @@ class AuxFormer(AudioVisualNetwork):
     def from_published(cls, source, num_heads=10, **options):
         """Builds the network of a published checkpoint, either variant.
 
-        Dimensions, layers and classes are read off the checkpoint. What is
-        missing, says `present`, is skipped; the published network was given
-        zeros for it, as with ``missing="zero_fill"``.
+        Dimensions, layers and classes are read off the checkpoint. A missing
+        modality is masked; the published network was given zeros for it, as
+        with ``missing="zero_fill"``.
 
         Arguments
         ---------
@@ -358,7 +358,7 @@ class AuxFormer(AudioVisualNetwork):
         logits : dict of torch.Tensor
             "main", "audio" and "visual" → `[batch, classes]`.
         attention : dict of torch.Tensor
-            Only with `return_attention`. For each encoder, by name, the
+            Only with `return_attention`. For each stack, by name, the
             weights `[layers, batch, heads, queries, keys]`; the name of an
             auxiliary one ends in the number of the pass.
         """

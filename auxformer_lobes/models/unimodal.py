@@ -9,18 +9,17 @@ from auxformer_lobes.utils.modalities import MODALITIES
 class UnimodalAuxFormer(torch.nn.Module):
     """AuxFormer with the other modality missing.
 
-    It is called as encoders of SpeechBrain's recipes are, with features and
-    relative lengths, and gives logits: it takes the place of a recipe's
-    embedding model and classifier by its YAML file alone. The weights are
-    those of an `AuxFormer`, so that a network trained on one corpus of sound
-    can go on with one that has pictures, too.
+    It is called with features and relative lengths, and returns logits, so that
+    a YAML file alone can put it in place of a recipe's embedding model and
+    classifier. The weights are those of an `AuxFormer`: a network that was
+    trained on an audio corpus can be trained further on an audiovisual one.
 
     Arguments
     ---------
     auxformer : AuxFormer
         The network.
     modality : str
-        The one that there is, "audio" or "visual".
+        The one that is present, "audio" or "visual".
 
     Example
     -------
@@ -56,7 +55,7 @@ class UnimodalAuxFormer(torch.nn.Module):
         is_audio = self.modality == "audio"
         present = torch.tensor([[is_audio, not is_audio]], device=x.device)
         present = present.expand(len(x), 2)
-        # A frame that nobody looks at.
+        # A frame that is masked.
         other = "visual" if is_audio else "audio"
         nothing = x.new_zeros(len(x), 1, self.auxformer.dims[other])
         logits = self.auxformer(

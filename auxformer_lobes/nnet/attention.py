@@ -1,4 +1,4 @@
-"""The masked pre-norm encoder that every stream of AuxFormer is made of.
+"""The masked pre-norm transformer of which every stream of AuxFormer is made.
 
 It is the transformer of Tsai et al., "Multimodal Transformer for Unaligned
 Multimodal Language Sequences", ACL 2019, as L. Goncalves and C. Busso use it
@@ -49,7 +49,7 @@ def attention_mask(
     """Which key each query may see, by the lengths of each sample.
 
     A query that may see no key is shown the first one, since a softmax over no
-    key is not a number; `has_key` tells to discard what comes of it.
+    key is NaN; where `has_key` is False, its result is discarded.
 
     Arguments
     ---------
@@ -291,12 +291,12 @@ class TransformerStack(nn.Module):
 
     Example
     -------
-    >>> encoder = TransformerStack(
+    >>> stack = TransformerStack(
     ...     dim=20, num_heads=2, num_layers=2, positions=True
     ... )
     >>> audio, visual = torch.rand(3, 9, 20), torch.rand(3, 4, 20)
     >>> audio_frames, visual_frames = torch.tensor([[9, 5, 2], [4, 4, 0]])
-    >>> x, _ = encoder(audio, audio_frames, visual, visual_frames)
+    >>> x, _ = stack(audio, audio_frames, visual, visual_frames)
     >>> x.shape
     torch.Size([3, 9, 20])
     """
@@ -354,7 +354,7 @@ class TransformerStack(nn.Module):
         key_mask=None,
         return_weights=False,
     ):
-        """Encodes `x`, looking at itself or at another modality.
+        """Transforms `x`, attending to itself or to another modality.
 
         Arguments
         ---------
@@ -364,7 +364,7 @@ class TransformerStack(nn.Module):
             Valid frames of each sample of `x`, `[batch]`.
         other : torch.Tensor
             The other modality, `[batch, other_time, dim]`; the same for all
-            layers. Without it, `x` looks at itself.
+            layers. Without it, `x` attends to itself.
         other_frames : torch.Tensor
             Valid frames of each sample of `other`, `[batch]`.
         key_mask : torch.Tensor

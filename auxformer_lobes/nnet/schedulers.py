@@ -1,4 +1,4 @@
-"""Learning rates."""
+"""Learning rate schedules."""
 
 import math
 
@@ -12,17 +12,17 @@ from speechbrain.utils.checkpoints import (
 
 @register_checkpoint_hooks
 class WarmupCosineScheduler:
-    """Up linearly, then down to zero along a cosine, step by step.
+    """Linear warm-up, then a cosine down to zero, step by step.
 
-    Unlike SpeechBrain's schedulers it is told the number of steps when it is
-    called: it depends on the corpus, which YAML does not know.
+    The number of steps depends on the corpus, which the YAML file does not
+    know; so it is an argument of the call, unlike in SpeechBrain's schedulers.
 
     Arguments
     ---------
     lr : float
-        Learning rate at the top.
+        Peak learning rate.
     warmup_steps : int
-        Steps on the way up; 0 to begin at the top.
+        Steps of the warm-up; 0 for none.
 
     Example
     -------
@@ -47,7 +47,7 @@ class WarmupCosineScheduler:
         self.num_steps = 0
 
     def __call__(self, optimizer, total_steps):
-        """Sets the learning rate of the step that is about to be made.
+        """Sets the learning rate of the next step.
 
         Arguments
         ---------
@@ -63,7 +63,7 @@ class WarmupCosineScheduler:
 
     @mark_as_saver
     def save(self, path):
-        """Saves the number of steps made.
+        """Saves the number of steps.
 
         Arguments
         ---------
@@ -74,27 +74,27 @@ class WarmupCosineScheduler:
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
-        """Goes on from the number of steps made.
+        """Loads the number of steps.
 
         Arguments
         ---------
         path : Path
             The file.
         end_of_epoch : bool
-            Whether the checkpoint was made at the end of an epoch.
+            Whether the checkpoint is from the end of an epoch.
         """
         self.num_steps = torch.load(path, weights_only=True)["num_steps"]
 
 
 def set_rate(optimizer, rate):
-    """Sets the learning rate, of each group in its proportion.
+    """Sets the learning rate of each parameter group, to scale.
 
     Arguments
     ---------
     optimizer : torch.optim.Optimizer
         Its parameter groups may have a `rate_scale`, 1 by default.
     rate : float
-        Learning rate of what has no scale of its own.
+        Learning rate of groups with a scale of 1.
 
     Example
     -------

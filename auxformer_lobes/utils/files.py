@@ -1,11 +1,11 @@
-"""Files that are whole or not there, and told from others of their name."""
+"""Files that are complete or absent, their fingerprints and names."""
 
 import hashlib
 import os
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
 
-END = 64 * 1024  # bytes, by which files are told apart
+END = 64 * 1024  # bytes at each end of a file that the fingerprint covers
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def atomic_write(path, mode="w"):
 
 
 def fingerprint(path):
-    """Tells a file from another one of the same name.
+    """Fingerprint of a file; a changed one invalidates stored features.
 
     Arguments
     ---------
@@ -59,8 +59,8 @@ def fingerprint(path):
     Returns
     -------
     int
-        Of 63 bits, from its size, its beginning and its end, since sound files
-        of the same length have the same size; -1 if there is no such file.
+        63 bits of its size and its first and last 64 KiB (wav files of the same
+        length have the same size); -1 if there is no such file.
 
     Example
     -------
@@ -80,40 +80,39 @@ def fingerprint(path):
             for start in (0, max(0, size - END)):
                 file.seek(start)
                 ends.append(file.read(END))
-    except (OSError, TypeError):  # released features need no file
+    except (OSError, TypeError):  # precomputed features need no file
         return -1
     return as_number(size, *ends)
 
 
 def as_number(*parts):
-    """Makes a number of anything, the same on each machine.
+    """Hashes values, the same on each machine.
 
     Arguments
     ---------
     *parts
-        Anything with a `repr` that tells it from others.
+        Values with a distinct `repr`.
 
     Returns
     -------
     int
-        Of 63 bits.
+        63 bits.
     """
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def key_of(clip):
-    """Turns a clip's name into a file's, which HDF5 takes too.
+    """Quotes the name of a clip for file names and HDF5 keys.
 
     Arguments
     ---------
     clip : str
-        Any name; a slash would be a folder.
+        Any name, even with slashes.
 
     Returns
     -------
     str
-        The name without special characters.
     """
     return quote(clip, safe="")
 
