@@ -237,7 +237,7 @@ def test_a_fresh_process_predicts_the_same(here, recognizer):
     [
         ("predict empty --source model", "empty: "),
         ("predict no*.wav --source model", "no*.wav: "),
-        ("predict media --source run", "run: "),
+        ("predict media --source run", "run/config.json: "),
         ("predict media --source a/b/c", "a/b/c: "),
         ("predict media --source model --device x", "device x: "),
         ("predict media --source model --device meta", "device meta: "),
@@ -255,8 +255,8 @@ def test_a_fresh_process_predicts_the_same(here, recognizer):
         ("timeline media/notes.txt --source model", "media/notes.txt: "),
         ("evaluate model --manifest a --data_root .", "model"),
         ("export media out", "media"),
-        ("push media me/model", "media: "),
-        ("info media", "media: "),
+        ("push media me/model", "media/config.json: "),
+        ("info media", "media/config.json: "),
     ],
 )
 def test_a_mistake_is_an_error_of_one_line(here, command, message):
