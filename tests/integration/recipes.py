@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import random
+import signal
 import sys
 from contextlib import (
     ExitStack,
@@ -95,7 +96,8 @@ def module_of(script):
 
 @contextmanager
 def global_state_restored():
-    """Undoes what SpeechBrain changes for the whole process."""
+    """Undoes what SpeechBrain, and torchrun, change for the whole process."""
+    signals = {x: signal.getsignal(x) for x in signal.valid_signals()}
     log, hook = logging.getLogger(), sys.excepthook
     handlers, level = log.handlers[:], log.level
     numpy_state, python_state = np.random.get_state(), random.getstate()
@@ -108,6 +110,9 @@ def global_state_restored():
             log.handlers[:] = handlers
             log.setLevel(level)
             sys.excepthook = hook
+            for number, handler in signals.items():
+                if signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
 

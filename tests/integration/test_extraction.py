@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 from speechbrain.utils.distributed import run_on_main
 from torch import distributed
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.dataio.dataset import extract_features, load_manifests
@@ -17,7 +17,7 @@ from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
 from tests.integration.logged import LoggedHog
-from tests.integration.recipes import ENVIRONMENT, TORCHRUN
+from tests.integration.recipes import global_state_restored
 from tests.unit.letters import in_a_process
 from tests.unit.media_files import astronaut, tone, write_media
 
@@ -151,18 +151,27 @@ def test_training_finds_what_the_command_extracted(
         assert (store[clip] - computed).abs().max() <= tolerance * largest
 
 
-def test_processes_of_torchrun_share_the_work_and_report_once(corpus, tmp_path):
+def test_processes_of_torchrun_share_the_work_and_report_once(
+    corpus, tmp_path, capfd
+):
     yaml, store = logged(tmp_path)
     arguments = command(corpus, tmp_path, yaml, "--num_workers", "0")
-    command_line = [*TORCHRUN, "-m", "auxformer_lobes.cli.main", *arguments]
-    output = subprocess.run(
-        command_line,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=300,  # where they wait for each other
-    ).stdout
+    # What torchrun does, without two starts of Python.
+    torchrun = elastic_launch(
+        LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=2,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            start_method="fork",
+        ),
+        main,
+    )
+    with global_state_restored():
+        assert torchrun(arguments) == {0: 0, 1: 0}
+    output = capfd.readouterr().out
     assert_each_read_once(tmp_path, num_processes=2)
     assert sorted(store) == CLIPS
     assert list(store.failures()) == ["damaged"]

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -26,6 +25,21 @@ from tests.integration.recipes import (
 )
 
 EPOCHS = 3
+# Halts in the middle of the second checkpoint.
+HALTING = """
+import os, runpy, signal, sys
+import torch
+
+def save(obj, path, whole=torch.save):
+    if len([*path.parents[1].glob("CKPT+*")]) == 1:
+        return whole(obj, path)
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+torch.save = save
+del sys.argv[0]
+runpy.run_path("train.py", run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,36 +80,41 @@ def whole(work, arguments):
 
 @pytest.fixture(scope="module")
 def killed(work, arguments):
-    """A run that is halted while it saves its first epoch, then killed.
+    """A run that is killed while it saves its second epoch.
 
     Beside its folder: how another run ended that was started there meanwhile,
-    and what the folder held before and after that, and after the kill.
+    which checkpoint a reader found, and the content before and after that.
     """
     folder = work / "killed"
     process = subprocess.Popen(
-        [sys.executable, "train.py", *arguments("killed")],
+        [sys.executable, "-c", HALTING, "train.py", *arguments("killed")],
         cwd=CREMA_D,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
-        while not [*folder.glob("save/CKPT*/CKPT.yaml")]:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGSTOP)
+        wait_until_halted(process)
         before = content(folder)
         second = train(*arguments("killed"))
-        AtomicCheckpointer(folder / "save").find_checkpoint()
+        found = AtomicCheckpointer(folder / "save").find_checkpoint()
         after = content(folder)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     return SimpleNamespace(
-        folder=folder, second=second, before=before, after=after
+        folder=folder, second=second, found=found, before=before, after=after
     )
+
+
+def wait_until_halted(process):
+    deadline = time.monotonic() + 300
+    halted = 0
+    while not halted:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        halted, how = os.waitpid(process.pid, os.WNOHANG | os.WUNTRACED)
+    assert os.WIFSTOPPED(how)
 
 
 def content(folder):
@@ -103,8 +122,6 @@ def content(folder):
 
 
 def epochs(folder):
-    if not (folder / "history.json").exists():
-        return []
     history = json.loads((folder / "history.json").read_text())
     return [entry["epoch"] for entry in history]
 
@@ -132,11 +149,15 @@ def test_a_second_run_in_the_folder_is_refused_and_changes_nothing(killed):
     assert killed.after == killed.before
 
 
+def test_a_checkpoint_that_is_being_saved_does_not_count(killed):
+    assert len([*killed.folder.glob("save/CKPT+*")]) == 2
+    assert killed.found.meta["epoch"] == 1
+
+
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     killed, whole, arguments
 ):
-    assert len(epochs(killed.folder)) < EPOCHS
-    assert not (killed.folder / "metrics.json").exists()
+    assert epochs(killed.folder) == [1, 2]
     # It has left no lock.
     result = train(*arguments("killed"), figures=False)
     assert result.returncode == 0, result.stderr
