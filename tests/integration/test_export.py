@@ -2,40 +2,30 @@
 
 import csv
 import re
-import subprocess
-import sys
 from ast import literal_eval
-from pathlib import Path
 
 import pytest
-from crema_d_synthetic import make_synthetic_crema_d
 
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.layout import FILES
+from tests.integration.recipes import NO_WORKERS, flags, train
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "CREMA-D"
 CLIP = "1003_IEO_ANG_XX"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory, crema_d):
     work = tmp_path_factory.mktemp("recipe")
-    make_synthetic_crema_d(work / "corpus", num_actors=3, num_sentences=1)
-    options = {
-        "data_folder": work / "corpus",
-        "feature_folder": work / "features",
-        "output_folder": work / "run",
-        "valid_actors": [1002],
-        "test_actors": [1003],
-        "number_of_epochs": 1,
-    }
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    subprocess.run(
-        [sys.executable, "train.py", "hparams/demo.yaml", *flags],
-        cwd=RECIPE,
-        check=True,
-        capture_output=True,
+    options = flags(
+        data_folder=crema_d,
+        feature_folder=work / "features",
+        output_folder=work / "run",
+        valid_actors=[1002],
+        test_actors=[1003],
+        number_of_epochs=1,
     )
+    run = train("hparams/demo.yaml", *options, *NO_WORKERS, figures=False)
+    assert run.returncode == 0, run.stderr
     return export(work / "run", work / "model")
 
 
@@ -46,9 +36,11 @@ def test_a_run_of_a_recipe_can_be_exported(model):
         assert str(run.parent).encode() not in path.read_bytes()
 
 
-def test_the_example_of_its_card_works_when_pasted(model, monkeypatch, capsys):
+def test_the_example_of_its_card_works_when_pasted(
+    model, crema_d, monkeypatch, capsys
+):
     work = model.parent
-    video = work / "corpus" / "VideoFlash" / f"{CLIP}.flv"
+    video = crema_d / "VideoFlash" / f"{CLIP}.flv"
     (work / "clip.mp4").write_bytes(video.read_bytes())
     card = (model / "README.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", card, re.S)

@@ -58,9 +58,9 @@ class Finished(NamedTuple):
     fitted: list  # what the task was fitted to in the end
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=["categories", "binary", "attributes"])
 def finished(request, tmp_path_factory):
-    """Trains with each task in turn."""
+    """Trains with a task of each class in turn."""
     kind = request.param
     brain = build(tmp_path_factory.mktemp(kind), kind)
     task = fit(brain, kind, count=192).hparams.task
@@ -284,9 +284,9 @@ def test_the_best_checkpoint_is_the_best_epoch(
 def test_what_is_fitted_is_fitted_to_the_best_epoch(make_brain, kind):
     """Not to the last one, to which it was fitted before."""
     brain = fit(make_brain(kind=kind, brain=RatedBrain), kind)
-    settings = dict(brain.hparams.task.settings)
+    for name in brain.hparams.task.settings:
+        setattr(brain.hparams.task, name, -1.0)
     predict(brain, kind)
-    assert brain.hparams.task.settings != settings
     expected = TASKS[kind]()
     brain._predict(clips("valid", kind), AUDIO_VISUAL, {"batch_size": 5})
     expected.fit(
