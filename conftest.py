@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import torch
+from hypothesis import settings
 from speechbrain.utils.importutils import LazyModule
 
 # Hypothesis asks every module for its file, which would make SpeechBrain's
@@ -9,3 +10,7 @@ LazyModule.__file__ = None
 
 # Two processes of two threads each stand in each other's way on two cores.
 torch.set_num_threads(1)
+
+# The same examples in each run, on every machine.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")

@@ -380,6 +380,14 @@ class AuxFormerBrain(sb.Brain):
         UserError
             If there is no checkpoint.
         """
+        if self.checkpointer.find_checkpoint() is None:
+            raise UserError(
+                f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
+                "train first"
+            )
+        select_by = self.hparams.select_by
+        direction = self.hparams.task.direction(select_by)
+        self.on_evaluate_start(**{f"{direction}_key": select_by})
         if valid_set is not None:
             self._predict(valid_set, AUDIO_VISUAL, loader_kwargs)
             self._fit_task()
@@ -390,21 +398,23 @@ class AuxFormerBrain(sb.Brain):
             for condition in conditions
         }
 
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        """Loads the checkpoint that a key selects; without, keeps the weights.
+
+        Arguments
+        ---------
+        max_key : str
+            Quantity of which the highest value is best.
+        min_key : str
+            Quantity of which the lowest value is best.
+        """
+        if max_key or min_key:
+            super().on_evaluate_start(max_key, min_key)
+
     def _predict(self, dataset, condition, loader_kwargs):
-        if self.checkpointer.find_checkpoint() is None:
-            raise UserError(
-                f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
-                "train first"
-            )
-        select_by = self.hparams.select_by
-        direction = self.hparams.task.direction(select_by)
         self.condition = condition.eval()
         try:
-            self.evaluate(
-                dataset,
-                test_loader_kwargs=loader_kwargs,
-                **{f"{direction}_key": select_by},
-            )
+            self.evaluate(dataset, test_loader_kwargs=loader_kwargs)
         finally:
             self.condition = AUDIO_VISUAL
         return self.predictions
