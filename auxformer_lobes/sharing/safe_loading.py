@@ -128,7 +128,7 @@ def _parse_value(node):
     if node.anchor:
         raise _Refused("an anchor or alias", node)
     path = node.tag.removeprefix("!new:")
-    if path != node.tag and path in schema.CLASSES:
+    if path != node.tag and schema.is_allowed(path):
         name = path.rpartition(".")[2]
         return ObjectSpec(
             path, _parse_mapping(node, schema.schema_of(path), name)

@@ -1,16 +1,21 @@
 """What the `hyperparams.yaml` of an exported model may hold.
 
-No other class than those listed here is ever imported for a file. What its
+No other class is ever imported for a file than those listed here and the
+networks of `auxformer_lobes.models` that have a `schema` of their own. What its
 arguments may be is in the `schema` of each class; folders of a machine and
 devices are no valid arguments.
 """
 
+import re
 from importlib import import_module
 
+from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.utils.schema import (
     CHANNELS,
     FLAG,
     SHARE,
+    Check,
+    ObjectSpec,
     integer,
     list_of,
     object_of,
@@ -41,10 +46,9 @@ NORMS = (
     "torch.nn.Identity",
     "torch.nn.LayerNorm",
 )
-NETWORKS = ("auxformer_lobes.models.auxformer.AuxFormer",)
 CLASSES = (
     *(*TASKS, *AUDIO_FEATURES, *FACES, *VISUAL_FEATURES),
-    *(*ENCODERS, *NORMS, *NETWORKS),
+    *(*ENCODERS, *NORMS),
 )
 TORCH_SCHEMAS = {
     "torch.nn.Identity": {},
@@ -55,6 +59,32 @@ TORCH_SCHEMAS = {
         "bias": FLAG,
     },
 }
+
+
+def is_network(path):
+    """Whether a path is that of a network of `models` with its own schema.
+
+    Example
+    -------
+    >>> is_network("auxformer_lobes.models.auxformer.AuxFormer")
+    True
+    >>> is_network("auxformer_lobes.models.published.rename")
+    False
+    """
+    if not re.fullmatch(r"auxformer_lobes\.models\.\w+\.\w+", path):
+        return False
+    try:
+        kind = _imported(path)
+    except (ImportError, AttributeError):
+        return False
+    is_class = isinstance(kind, type) and issubclass(kind, AudioVisualNetwork)
+    return is_class and "schema" in vars(kind)
+
+
+def _imported(path):
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
 
 KEYS = {
     "task": object_of(*TASKS),
@@ -67,7 +97,10 @@ KEYS = {
     "visual_encoder": object_of(*ENCODERS),
     "audio_norm": object_of(*NORMS),
     "visual_norm": object_of(*NORMS),
-    "network": object_of(*NETWORKS),
+    "network": Check(
+        lambda x: isinstance(x, ObjectSpec) and is_network(x.path),
+        "a network of auxformer_lobes.models",
+    ),
 }
 OPTIONAL = ("audio_encoder", "visual_encoder")
 # Made without memory: all that they hold is in the weights.
@@ -75,16 +108,20 @@ META_INIT = ("audio_norm", "visual_norm", "network")
 MODULES = (*OPTIONAL, *META_INIT)
 
 
+def is_allowed(path):
+    """Whether a file may name a class."""
+    return path in CLASSES or is_network(path)
+
+
 def class_of(path):
-    """Imports one of `CLASSES`; any other path is a LookupError."""
-    if path not in CLASSES:
+    """Imports an allowed class; any other path is a LookupError."""
+    if not is_allowed(path):
         raise LookupError(path)
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    return _imported(path)
 
 
 def schema_of(path):
-    """Argument → `Check`, of one of `CLASSES`."""
+    """Argument → `Check`, of an allowed class."""
     if path in TORCH_SCHEMAS:
         return TORCH_SCHEMAS[path]
     return class_of(path).schema

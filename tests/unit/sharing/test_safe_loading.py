@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import struct
+import sys
 import time
 from inspect import Parameter, signature
 from pathlib import Path
@@ -29,9 +30,8 @@ from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import _set_fitted, info, load
 from auxformer_lobes.sharing.safe_loading import parse_config
 from auxformer_lobes.sharing.schema import (
-    CLASSES,
+    CLASSES as OTHER_CLASSES,
     KEYS,
-    NETWORKS,
     NORMS,
     OPTIONAL,
     class_of,
@@ -42,6 +42,8 @@ from tests.unit.small_runs import batch_of, logits_of, make_run
 from tests.unit.speech_models import save_model
 
 RECIPES = Path(__file__).parents[3] / "recipes"
+NETWORK = "auxformer_lobes.models.auxformer.AuxFormer"
+CLASSES = (*OTHER_CLASSES, NETWORK)
 SPEECH = "!new:auxformer_lobes.features.speech_ssl.SpeechModelFeatures"
 FBANK = "!new:auxformer_lobes.features.fbank.FbankFeatures"
 HOG = "!new:auxformer_lobes.features.hog.HogFeatures"
@@ -334,6 +336,26 @@ def test_the_schema_of_a_class_is_of_its_arguments(path):
 def test_classes_that_are_not_listed_are_not_imported():
     with pytest.raises(LookupError):
         class_of("antigravity.fly")
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "auxformer_lobes.models.base.AudioVisualNetwork",  # has no schema
+        "auxformer_lobes.models.published.read_published",
+        "auxformer_lobes.models.auxformer.partial",
+        "auxformer_lobes.models.auxformer.nn",
+        "auxformer_lobes.models.unimodal.UnimodalAuxFormer",
+        "auxformer_lobes.models.nowhere.AuxFormer",
+        "auxformer_lobes.models.auxformer.AuxFormer.from_published",
+        "auxformer_lobes.models..auxformer.AuxFormer",
+        "auxformer_lobes.models.auxformer.AuxFormer\n",
+    ],
+)
+def test_of_models_only_networks_with_a_schema_are_allowed(path):
+    with pytest.raises(LookupError):
+        class_of(path)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +393,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("path", NORMS + NETWORKS)
+@pytest.mark.parametrize("path", (*NORMS, NETWORK))
 def test_what_is_made_without_memory_has_all_of_it_in_the_weights(path):
     for options in OPTIONS[path.rpartition(".")[2]]:
         with torch.device("meta"):
