@@ -62,7 +62,7 @@ def extract(parser):
         type=number_from(1),
         default=16,
         metavar="N",
-        help="clips that are encoded at a time (%(default)s)",
+        help="clips encoded per batch (default: %(default)s)",
     )
     add(
         "--shard",
