@@ -22,6 +22,7 @@ from auxformer_lobes.dataio.staging import StagingArea
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import clip_of, key_of
 
+FORMAT = 2  # of the HDF5 file; clips in another format are extracted again
 DTYPES = ("float16", "float32", "uint8")
 # Arrays of a clip; `source` is the `Extractor.version` of its file.
 ARRAYS = ("features", "frame_validity", "source")
@@ -92,7 +93,8 @@ class FeatureStore:
         self.features = features
         self.dtype = np.dtype(dtype)
         self.settings = json.dumps(
-            {**features.settings, "dtype": dtype}, sort_keys=True
+            {**features.settings, "dtype": dtype, "format": FORMAT},
+            sort_keys=True,
         )
         digest = hashlib.sha256(self.settings.encode()).hexdigest()[:12]
         name = f"{features.settings['class']}-{digest}"
