@@ -43,9 +43,12 @@ def test_other_settings_or_precision_are_another_store(tmp_path):
 def test_the_file_says_what_it_holds(tmp_path):
     store = fill(FeatureStore(tmp_path, Letters()))
     with h5py.File(store.path) as file:
-        assert file.attrs["settings"] == (
-            '{"class": "Letters", "dtype": "float16", "factor": 1.0}'
-        )
+        assert json.loads(file.attrs["settings"]) == {
+            "class": "Letters",
+            "dtype": "float16",
+            "factor": 1.0,
+            "format": 2,
+        }
         assert file["features/one"].dtype == np.float16
         assert sorted(file["features"]) == sorted(CLIPS)
 
