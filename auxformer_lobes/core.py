@@ -277,13 +277,20 @@ class AuxFormerBrain(sb.Brain):
             )
 
     def on_fit_start(self):
-        """Refuses an unknown `hparams.select_by` before the first epoch.
+        """Refuses, before the first epoch, what would fail after the last.
 
         Raises
         ------
         UserError
-            If `hparams.select_by` is unknown.
+            If `hparams.select_by` is unknown, or two of
+            `hparams.test_conditions` have one name.
         """
+        conditions = getattr(self.hparams, "test_conditions", ())
+        names = [condition.name for condition in conditions]
+        for name in {name for name in names if names.count(name) > 1}:
+            raise UserError(
+                f"test_conditions: two have the name {name}: rename one"
+            )
         known = [
             "loss",
             *(f"loss_{head}" for head in self.hparams.network.heads),

@@ -170,7 +170,7 @@ def print_prediction(clip, predictions, task):
         print(f"  {title_of(condition):<15} {predicted}")
 
 
-def format_metric(metric, scale, interval_digits=None):
+def format_metric(metric, scale):
     """A metric with its confidence interval.
 
     Arguments
@@ -179,9 +179,6 @@ def format_metric(metric, scale, interval_digits=None):
         `{value, low, high}`.
     scale : float
         By which it is multiplied.
-    interval_digits : int
-        Decimals of the interval; one fewer than those of the value by
-        default.
 
     Returns
     -------
@@ -208,7 +205,7 @@ def format_metric(metric, scale, interval_digits=None):
     digits = 1 if scale == 100 else 3
     if low is None:
         return f"{value:.{digits}f}"
-    rounded = digits - 1 if interval_digits is None else interval_digits
+    rounded = digits - 1
     return f"{value:.{digits}f} [{low:.{rounded}f}, {high:.{rounded}f}]"
 
 

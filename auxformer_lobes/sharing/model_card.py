@@ -55,7 +55,7 @@ def model_card(name, config, license):
         title_of=title_of,
         titles_of=lambda names: [METRIC_TITLES.get(n, n) for n in names],
         figures_of=lambda scores, names: [
-            _figure(scores[name], metrics["scale"]) for name in names
+            format_metric(scores[name], metrics["scale"]) for name in names
         ],
         outputs_of=_outputs,
         heads_of=_heads,
@@ -73,7 +73,7 @@ def summary(config):
     figures = {
         title_of(condition): ", ".join(
             f"{METRIC_TITLES.get(name, name)} "
-            + _figure(heads["combined"][name], metrics["scale"])
+            + format_metric(heads["combined"][name], metrics["scale"])
             for name in metrics["names"]
         )
         for condition, heads in metrics["test"].items()
@@ -165,10 +165,6 @@ def _heads(config):
 
 def _versions(config):
     return ", ".join(map(" ".join, config["versions"].items()))
-
-
-def _figure(metric, scale):
-    return format_metric(metric, scale, 1 if scale == 100 else 3)
 
 
 def _feature(modality, features):

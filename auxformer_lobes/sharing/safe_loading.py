@@ -11,6 +11,7 @@ so that sizes in a file cost nothing before the weights fit exactly.
 
 import re
 import reprlib
+from contextlib import suppress
 
 import torch
 from ruamel.yaml import YAML, YAMLError
@@ -128,11 +129,11 @@ def _parse_value(node):
     if node.anchor:
         raise _Refused("an anchor or alias", node)
     path = node.tag.removeprefix("!new:")
-    if path != node.tag and schema.is_allowed(path):
-        name = path.rpartition(".")[2]
-        return ObjectSpec(
-            path, _parse_mapping(node, schema.schema_of(path), name)
-        )
+    with suppress(LookupError):  # refused below
+        if path != node.tag:
+            checks = schema.schema_of(path)
+            name = path.rpartition(".")[2]
+            return ObjectSpec(path, _parse_mapping(node, checks, name))
     if isinstance(node, SequenceNode) and node.tag == f"{TAG}seq":
         return [_parse_value(item) for item in node.value]
     if isinstance(node, ScalarNode):

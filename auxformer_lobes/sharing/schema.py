@@ -7,6 +7,7 @@ devices are no valid arguments.
 """
 
 import re
+from contextlib import suppress
 from importlib import import_module
 
 from auxformer_lobes.models.base import AudioVisualNetwork
@@ -46,6 +47,7 @@ NORMS = (
     "torch.nn.Identity",
     "torch.nn.LayerNorm",
 )
+MODELS = "auxformer_lobes.models."
 CLASSES = (
     *(*TASKS, *AUDIO_FEATURES, *FACES, *VISUAL_FEATURES),
     *(*ENCODERS, *NORMS),
@@ -60,32 +62,6 @@ TORCH_SCHEMAS = {
     },
 }
 
-
-def is_network(path):
-    """Whether a path is that of a network of `models` with its own schema.
-
-    Example
-    -------
-    >>> is_network("auxformer_lobes.models.auxformer.AuxFormer")
-    True
-    >>> is_network("auxformer_lobes.models.published.rename")
-    False
-    """
-    if not re.fullmatch(r"auxformer_lobes\.models\.\w+\.\w+", path):
-        return False
-    try:
-        kind = _imported(path)
-    except (ImportError, AttributeError):
-        return False
-    is_class = isinstance(kind, type) and issubclass(kind, AudioVisualNetwork)
-    return is_class and "schema" in vars(kind)
-
-
-def _imported(path):
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
-
-
 KEYS = {
     "task": object_of(*TASKS),
     "audio_features": optional(object_of(*AUDIO_FEATURES)),
@@ -98,7 +74,7 @@ KEYS = {
     "audio_norm": object_of(*NORMS),
     "visual_norm": object_of(*NORMS),
     "network": Check(
-        lambda x: isinstance(x, ObjectSpec) and is_network(x.path),
+        lambda x: isinstance(x, ObjectSpec) and x.path.startswith(MODELS),
         "a network of auxformer_lobes.models",
     ),
 }
@@ -108,20 +84,22 @@ META_INIT = ("audio_norm", "visual_norm", "network")
 MODULES = (*OPTIONAL, *META_INIT)
 
 
-def is_allowed(path):
-    """Whether a file may name a class."""
-    return path in CLASSES or is_network(path)
-
-
 def class_of(path):
-    """Imports an allowed class; any other path is a LookupError."""
-    if not is_allowed(path):
-        raise LookupError(path)
-    return _imported(path)
+    """Imports a class that a file may name; any other path is a LookupError."""
+    module, _, name = path.rpartition(".")
+    if path in CLASSES:
+        return getattr(import_module(module), name)
+    if re.fullmatch(rf"{re.escape(MODELS)}\w+\.\w+", path):
+        with suppress(ImportError, AttributeError):
+            kind = getattr(import_module(module), name)
+            is_class = isinstance(kind, type) and "schema" in vars(kind)
+            if is_class and issubclass(kind, AudioVisualNetwork):
+                return kind
+    raise LookupError(path)
 
 
 def schema_of(path):
-    """Argument → `Check`, of an allowed class."""
+    """Argument → `Check`, of a class that a file may name."""
     if path in TORCH_SCHEMAS:
         return TORCH_SCHEMAS[path]
     return class_of(path).schema
