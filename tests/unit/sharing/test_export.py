@@ -417,7 +417,7 @@ def test_overrides_change_what_is_made(finished):
         ({"audio_features": {"n_mel": 3}}, "FbankFeatures: .*n_mel"),
         ({"audio_features": {"n_mels": 8}}, "audio_features have 8 channels"),
         ({"task": None}, "overrides: task"),
-        ({"network": "x"}, "overrides: network is not AuxFormer"),
+        ({"network": "x"}, "overrides: network is not a network"),
     ],
 )
 def test_overrides_that_make_no_sense_are_refused(finished, overrides, reason):

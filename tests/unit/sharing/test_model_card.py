@@ -88,7 +88,7 @@ def test_figures_are_those_of_the_run(config):
     figure = {"value": 0.12345, "low": 0.1, "high": 0.2}
     config["metrics"]["test"]["audio_only"]["main"]["f1_macro"] = figure
     for changes, cell in (
-        ({}, "12.3 [10.0, 20.0]"),
+        ({}, "12.3 [10, 20]"),
         ({"low": None, "high": None}, "12.3"),
         ({"value": None}, "–"),
     ):
