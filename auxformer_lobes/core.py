@@ -189,10 +189,12 @@ class AuxFormerBrain(sb.Brain):
         )
 
     def _active_heads(self):
-        """The heads that contribute under the condition, if there are some."""
-        heads = self.hparams.network.heads
-        given = {*self.condition.modalities}
-        return [h for h in heads if len(heads) > 1 and given & {*heads[h]}]
+        """The heads that contribute under the condition, if there are several."""
+        network = self.hparams.network
+        given = [m in self.condition.modalities for m in MODALITIES]
+        (contributes,) = network.head_mask(torch.tensor([given])).tolist()
+        pairs = zip(network.heads, contributes)
+        return [h for h, does in pairs if does and len(network.heads) > 1]
 
     def on_stage_start(self, stage, epoch=None):
         """Starts the statistics of a stage.

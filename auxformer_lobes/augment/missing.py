@@ -126,7 +126,7 @@ class Available(Condition):
     """
 
     def __init__(self, modalities=MODALITIES):
-        modalities = tuple(modalities)
+        modalities = tuple(dict.fromkeys(modalities))
         if not modalities or {*modalities} - {*MODALITIES}:
             raise ValueError(
                 f"modalities {[*modalities]}: choose among {[*MODALITIES]}"

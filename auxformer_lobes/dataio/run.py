@@ -1,5 +1,6 @@
 """The run folder: the one place that knows its files."""
 
+import errno
 import fcntl
 import json
 from contextlib import contextmanager
@@ -193,7 +194,14 @@ class Run:
         found = None
         if self.checkpoints.is_dir():
             key = {f"{task.direction(select_by)}_key": select_by}
-            found = AtomicCheckpointer(self.checkpoints).find_checkpoint(**key)
+            checkpointer = AtomicCheckpointer(self.checkpoints)
+            try:
+                found = checkpointer.find_checkpoint(**key)
+            except FileNotFoundError:
+                raise UserError(
+                    f"{self.checkpoints}: a training removed a checkpoint just "
+                    "now: try again"
+                )
         if found is None:
             raise UserError(
                 f"{self.checkpoints}: has no checkpoint: train first"
@@ -210,16 +218,26 @@ class Run:
         Raises
         ------
         UserError
-            If another process trains there.
+            If another process trains there, or the folder is not writable.
         """
         if not if_main_process():
             yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "a") as file:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.folder / ".lock", "a")
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot be written: {error.strerror}: name "
+                "another output_folder"
+            )
+        with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                # Not flock, which workers of a killed process keep for a while.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise UserError(f"{self.folder}: lock: {error.strerror}")
                 raise UserError(
                     f"{self.folder}: another process is training there: wait "
                     "for it, or name another output_folder"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAMLError
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from auxformer_lobes.core import AuxFormerBrain
@@ -103,16 +104,15 @@ def evaluate_run(
         )
         common.temperature = task.temperature
         task.label_rule = "P"  # votes may be on other emotions
-        excluded.update(
-            entry.get("emotion") or "tied"
-            for entry in dataset.data.values()
-            if entry.get("emotion") not in common.names
-        )
+        # Ties stay, as in training: clips without a class.
+        shared = {*common.names, None}
+        emotions = {c: e.get("emotion") for c, e in dataset.data.items()}
+        excluded.update(e for e in emotions.values() if e not in shared)
         dataset = DynamicItemDataset(
             {
-                clip: entry
+                clip: {**entry, "emotion": emotions[clip]}
                 for clip, entry in dataset.data.items()
-                if entry.get("emotion") in common.names
+                if emotions[clip] in shared
             }
         )
     stores = stores_of(hparams)
@@ -180,7 +180,10 @@ def _load(run, feature_folder):
                 overrides[store] = {"folder": str(feature_folder)}
         with open(run.hyperparams, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file, overrides)
-    except (OSError, ValueError, KeyError) as error:
+    except (
+        *(AttributeError, ImportError, LookupError, OSError),
+        *(TypeError, ValueError, YAMLError),
+    ) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{run.folder}: not the output folder of a finished run: {reason}"
@@ -230,5 +233,5 @@ def _restrict(made, task, common):
     for head, rows in made.outputs.items():
         shares = np.array(rows)[:, columns]
         outputs[head] = (shares / shares.sum(1, keepdims=True)).tolist()
-    truth = [[columns.index(index)] for (index,) in made.truth]
+    truth = [[-1 if i < 0 else columns.index(i)] for (i,) in made.truth]
     return replace(made, truth=truth, outputs=outputs)

@@ -97,14 +97,6 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         hparams["test_conditions"],
         hparams["test_dataloader_opts"],
     )
-    metric = hparams["task"].metrics[0]
-    hparams["train_logger"].log_stats(
-        {"epoch loaded": hparams["epoch_counter"].current},
-        test_stats={
-            f"{condition} {metric}": made.metrics(hparams["task"])[metric]
-            for condition, made in predictions.items()
-        },
-    )
     run_on_main(report, args=[hparams, brain, datasets, predictions])
 
 
@@ -174,6 +166,12 @@ def make_datasets(hparams):
         "train", "valid" and "test" -> `DynamicItemDataset`.
     """
     stores = stores_of(hparams)
+    for modality, store in stores.items():
+        if store.features.modality not in (modality, None):
+            raise UserError(
+                f"{modality}_features: {store.features.settings['class']} are "
+                f"{store.features.modality} features: choose another encoder"
+            )
     datasets = load_manifests(manifests_of(hparams), hparams["data_folder"])
     # By all processes, each its share.
     extract_features(datasets, stores, hparams["num_workers"])
@@ -215,6 +213,15 @@ def report(hparams, brain, datasets, predictions):
     metrics = collect_metrics(predictions, task, **bootstrap)
     run.write_metrics(metrics)
     write_predictions(run.predictions_file, predictions, task)
+    with logged_failure("train log"):
+        metric = task.metrics[0]
+        hparams["train_logger"].log_stats(
+            {"epoch loaded": hparams["epoch_counter"].current},
+            test_stats={
+                f"{condition} {metric}": made.metrics(task)[metric]
+                for condition, made in predictions.items()
+            },
+        )
     # Pixels and samples are no features to pool.
     is_raw = any(
         isinstance(store.features, RawInputs)
@@ -246,8 +253,9 @@ def report(hparams, brain, datasets, predictions):
                 ),
             },
         )
-    print_table(metrics, task)
-    print_prediction(example["id"], predictions, task)
+    with logged_failure("tables"):
+        print_table(metrics, task)
+        print_prediction(example["id"], predictions, task)
     print(f"results: {run.folder.resolve()}")
 
 

@@ -353,6 +353,13 @@ def test_heads_without_their_modality_do_not_contribute(
     batch = PaddedBatch(list(clips("test"))[:2])
     _, head_mask = brain.compute_forward(batch, sb.Stage.TEST)
     assert head_mask.tolist() == [contributes] * 2
+    names = zip(brain.hparams.network.heads, contributes)
+    assert brain._active_heads() == [head for head, does in names if does]
+
+
+def test_a_negative_seed_is_refused(make_brain):
+    with pytest.raises(UserError, match="seed: -1: must not be negative"):
+        fit(make_brain(seed=-1))
 
 
 class Echo(torch.nn.Module):

@@ -14,10 +14,14 @@ from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 from auxformer_lobes.utils.errors import UserError
 
 TASK = CategoricalEmotion(["angry", "happy"])
+# With a worker, as of a data loader, that outlives the kill for a while.
 HOLD = """
-import sys, time
+import os, sys, time
 from auxformer_lobes.dataio.run import Run
 with Run(sys.argv[1]).lock():
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
     print("locked", flush=True)
     time.sleep(60)
 """

@@ -75,7 +75,7 @@ def test_the_model_chooses_among_the_classes_that_both_have(
     out = tmp_path / "out"
     told = evaluate_run(run, corpus / "test.json", corpus, out, 0)
     assert told == json.loads((out / "metrics.json").read_text())
-    assert told["excluded"] == {"surprised": 1, "tied": 1}
+    assert told["excluded"] == {"surprised": 1}
     assert told["fitted"] == {"temperature": 0.25}
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
@@ -86,9 +86,10 @@ def test_the_model_chooses_among_the_classes_that_both_have(
             for row in csv.DictReader(file)
             if row["condition"] == "audio_visual" and row["head"] == "main"
         ]
-    assert [row["truth"] for row in rows] == ["sad", "angry", "sad"]
+    assert [row["truth"] for row in rows] == ["sad", "angry", "sad", ""]
+    assert told["test_clips"] == 4 and told["test_clips_unlabelled"] == 1
     hits = []
-    for row in rows:
+    for row in rows[:3]:
         index = row["clip"].removeprefix("clip")
         emotion = recognizer.classify_file(corpus / f"{index}.flv")
         shares = emotion.heads["main"]
