@@ -1,9 +1,9 @@
 """What the `hyperparams.yaml` of an exported model may hold.
 
-No other class is ever imported for a file than those listed here and the
-networks of `auxformer_lobes.models` that have a `schema` of their own. What its
-arguments may be is in the `schema` of each class; folders of a machine and
-devices are no valid arguments.
+For a file, nothing is imported but the classes listed here and modules of
+`auxformer_lobes.models`, whose networks with a `schema` of their own it may
+name. What the arguments may be is in the `schema` of each class; folders of a
+machine and devices are no valid arguments.
 """
 
 import re
