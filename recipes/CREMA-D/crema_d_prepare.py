@@ -79,8 +79,8 @@ def prepare_crema_d(
     `emotion` is null in a tie, and class metrics ignore the clip.
 
     All media files are opened. Training keeps clips with one usable modality;
-    validation and test need both. The report lists excluded clips and unusable
-    files with the reasons.
+    the development and test sets need both. The report lists excluded clips
+    and unusable files with the reasons.
 
     Nothing is done if the folder was prepared with the same options and
     tables; delete prepare_report.json to check the media again.

@@ -89,9 +89,9 @@ def prepare_msp_improv(
     `votes` for those without.
 
     Media files may be anywhere below the folder, and all of them are opened.
-    Training keeps turns with one usable modality; validation and test need
-    both. The report lists excluded turns, unusable and duplicate files, and
-    unused lines of the label file, with the reasons.
+    Training keeps turns with one usable modality; the development and test
+    sets need both. The report lists excluded turns, unusable and duplicate
+    files, and unused lines of the label file, with the reasons.
 
     Nothing is done if the folder was prepared with the same options and
     label files; delete prepare_report.json to check the media again.

@@ -63,7 +63,7 @@ def test_files_are_found_once_data_root_is_replaced(corpus):
 
 
 @pytest.mark.parametrize("split, clip", [(1, VALID), (2, TEST)])
-def test_validation_and_test_need_both_modalities(corpus, split, clip):
+def test_development_and_test_sets_need_both_modalities(corpus, split, clip):
     (corpus / f"AudioWAV/{clip}.wav").unlink()
     *manifests, report = prepare(corpus)
     assert clip not in manifests[split]

@@ -166,7 +166,7 @@ def test_the_choice_among_duplicates_is_deterministic(corpus, caplog):
 
 
 @pytest.mark.parametrize("split, turn", [(1, VALID), (2, TEST)])
-def test_validation_and_test_need_both_modalities(tmp_path, split, turn):
+def test_development_and_test_sets_need_both_modalities(tmp_path, split, turn):
     other = turn.replace("01", "02")
     corpus = make_corpus(tmp_path, {**TURNS, other: NEUTRAL})
     (corpus / path_of(WAV, turn)).unlink()
