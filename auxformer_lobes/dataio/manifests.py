@@ -58,7 +58,7 @@ def is_prepared(save_folder, options):
 
 
 def read_partition(partition, published, groups, kind):
-    """Speakers or sessions held out for validation and test.
+    """Speakers or sessions held out for the development and test sets.
 
     Arguments
     ---------
@@ -132,8 +132,8 @@ def _check_partition(partition, groups, kind):
 def fill_manifests(entries, splits, files, media, require_both):
     """Distributes the usable clips over the three manifests.
 
-    Training keeps clips with one usable modality; validation and test need
-    both.
+    Training keeps clips with one usable modality; the development and test
+    sets need both.
 
     Arguments
     ---------

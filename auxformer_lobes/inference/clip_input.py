@@ -53,8 +53,9 @@ class Clip:
 class ClipReader:
     """Reads files and computes features, as extraction and training do.
 
-    Features are rounded as in the `FeatureStore`, and frames of low quality
-    are left out. Where training included an encoder, it encodes here too.
+    Features are rounded as in the `FeatureStore`, and frames of low face
+    quality are left out. Where training included an encoder, it encodes here
+    too.
 
     Arguments
     ---------
@@ -209,8 +210,8 @@ class ClipReader:
         usable = []
         for clip in clips:
             if modality in clip.inputs:
-                quality = clip.inputs[modality].frame_validity
-                if quality is None or quality.any():
+                validity = clip.inputs[modality].frame_validity
+                if validity is None or validity.any():
                     usable.append(clip)
                 else:
                     clip.missing[modality] = "no face in any frame"
@@ -236,7 +237,7 @@ class ClipReader:
         return features
 
     def _valid_frames(self, clip, modality, x):
-        """Frames of enough quality, rounded as in the store."""
+        """Frames that reach `min_face_quality`, rounded as in the store."""
         if not len(x):
             raise MediaError("too short for a single frame")
         x = x.cpu().to(getattr(torch, self.hparams.feature_dtype[modality]))
@@ -244,14 +245,14 @@ class ClipReader:
             raise MediaError("its features are not finite")
         if x.dtype != torch.uint8:
             x = x.float()
-        quality = clip.inputs[modality].frame_validity
+        validity = clip.inputs[modality].frame_validity
         valid_share = 1.0
-        if quality is not None:
-            if len(quality) != len(x):  # rounding, in windows of a timeline
-                at = torch.linspace(0, len(quality) - 1, len(x)).round().long()
-                quality = quality[at]
-            valid_share = (quality > 0).float().mean().item()
-            x = x[quality >= self.hparams.min_face_quality]
+        if validity is not None:
+            if len(validity) != len(x):  # rounding, in windows of a timeline
+                at = torch.linspace(0, len(validity) - 1, len(x)).round().long()
+                validity = validity[at]
+            valid_share = (validity > 0).float().mean().item()
+            x = x[validity >= self.hparams.min_face_quality]
         if not len(x):
             raise MediaError("no frame reaches min_face_quality")
         clip.valid_share[modality] = valid_share

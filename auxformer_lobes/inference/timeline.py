@@ -277,11 +277,11 @@ def _cut(sections, start, end):
             parts.setdefault(face, []).append(part)
     faces = {}
     for face, cuts in parts.items():
-        values, quality = zip(*cuts)
+        values, validity = zip(*cuts)
         if sum(map(len, values)):
-            known = [part for part in quality if part is not None]
-            quality = torch.cat(known) if known else None
-            faces[face] = ClipInput(torch.cat(values), quality)
+            known = [part for part in validity if part is not None]
+            validity = torch.cat(known) if known else None
+            faces[face] = ClipInput(torch.cat(values), validity)
     visible = {
         face: clip_input
         for face, clip_input in faces.items()
@@ -293,19 +293,19 @@ def _cut(sections, start, end):
 
 
 def _cut_section(times, clip_input, start, end):
-    """Values and quality of the frames of a section that lie in a window."""
-    values, quality = clip_input
+    """Values and validity of the frames of a section that lie in a window."""
+    values, validity = clip_input
     # At a constant rate, or of a video model, values are even in time.
     if len(values) != len(times):
         times = np.linspace(times[0], times[-1], len(values))
     a, b = np.searchsorted(times, [start - ROUNDING, end - ROUNDING])
     values = values[a:b]
-    if quality is not None:
-        # A video model has one quality for several frames.
-        per_value = len(quality) / len(times)
+    if validity is not None:
+        # A video model has one validity value for several frames.
+        per_value = len(validity) / len(times)
         first = int(a * per_value)
-        quality = quality[first : max(first + (b > a), round(b * per_value))]
-    return values, quality
+        validity = validity[first : max(first + (b > a), round(b * per_value))]
+    return values, validity
 
 
 def _sections(path, folder):

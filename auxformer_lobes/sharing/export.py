@@ -44,7 +44,7 @@ FOR_TRAINING = ("train_condition", "shared_loss")
 OBJECTS = (Configurable, torch.nn.Module)
 # Settings of the training for the model card, where a recipe has them.
 CARD_FIELDS = (
-    *("labels", "label_rule", "num_classes", "condition", "conditions"),
+    *("labels", "label_rule", "num_classes", "presentation", "recordings"),
     *("partition", "require_both", "min_face_quality", "number_of_epochs"),
     *("batch_size", "lr", "encoder_lr", "select_by", "seed"),
 )

@@ -15,7 +15,7 @@ from auxformer_lobes.utils.errors import UserError
 EMOTIONS = class_names(6)
 VOTE_COLUMNS = ("A", "D", "F", "H", "N", "S")
 # Modalities presented to the raters -> first digit of a row's index.
-CONDITIONS = {"voice": "1", "face": "2", "audiovisual": "3"}
+PRESENTATIONS = {"voice": "1", "face": "2", "audiovisual": "3"}
 
 INTENDED = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), EMOTIONS))
 CLIP_NAME = re.compile(
@@ -25,7 +25,7 @@ CLIP_NAME = re.compile(
 PARTITIONS = Path(__file__).with_name("partitions.json")
 
 
-def read_votes(path, rule, classes, condition):
+def read_votes(path, rule, classes, presentation):
     """Labels by a consensus rule, from the table of all votes.
 
     The consensus is taken over all six classes; with four classes, clips with
@@ -39,7 +39,7 @@ def read_votes(path, rule, classes, condition):
         "P", "M" or "D", see `auxformer_lobes.dataio.labels`.
     classes : sequence of str
         The classes to keep.
-    condition : str
+    presentation : str
         What the raters were presented: "audiovisual", "voice" or "face".
 
     Returns
@@ -52,19 +52,19 @@ def read_votes(path, rule, classes, condition):
     Raises
     ------
     UserError
-        If the condition is unknown or the table is damaged.
+        If the presentation is unknown or the table is damaged.
     """
-    if condition not in CONDITIONS:
+    if presentation not in PRESENTATIONS:
         raise UserError(
-            f"condition {condition!r} is unknown: choose "
-            f"{', '.join(CONDITIONS)}"
+            f"presentation {presentation!r} is unknown: choose "
+            f"{', '.join(PRESENTATIONS)}"
         )
     columns = {"": str, "fileName": _clip_name}
     columns.update(dict.fromkeys(VOTE_COLUMNS, int))
     labels = {}
     excluded = defaultdict(list)
     for row in label_tables.read_table(path, columns):
-        if not row[""].startswith(CONDITIONS[condition]):
+        if not row[""].startswith(PRESENTATIONS[presentation]):
             continue
         votes = [row[column] for column in VOTE_COLUMNS]
         label, reason = label_clip(votes, EMOTIONS, classes, rule)

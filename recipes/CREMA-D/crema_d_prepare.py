@@ -60,7 +60,7 @@ def prepare_crema_d(
     label_rule="P",
     num_classes=6,
     partition=1,
-    condition="audiovisual",
+    presentation="audiovisual",
     released_labels=None,
     require_both=False,
     open_video=True,
@@ -79,8 +79,8 @@ def prepare_crema_d(
     `emotion` is null in a tie, and class metrics ignore the clip.
 
     All media files are opened. Training keeps clips with one usable modality;
-    validation and test need both. The report lists excluded clips and unusable
-    files with the reasons.
+    the development and test sets need both. The report lists excluded clips
+    and unusable files with the reasons.
 
     Nothing is done if the folder was prepared with the same options and
     tables; delete prepare_report.json to check the media again.
@@ -98,11 +98,11 @@ def prepare_crema_d(
     partition : int or dict
         A published partition, 1 to 5, or lists of actors `valid` and `test`;
         all other actors train.
-    condition : str
+    presentation : str
         What the raters were presented: "audiovisual", "voice" or "face".
     released_labels : str, optional
         A label file released with AuxFormer, or the folder of the five; it
-        replaces the votes. It gives labels and splits: `condition` is
+        replaces the votes. It gives labels and splits: `presentation` is
         ignored, and `partition` selects the file in the folder.
     require_both : bool
         Whether training clips need both modalities too.
@@ -128,7 +128,7 @@ def prepare_crema_d(
         "label_rule": label_rule,
         "num_classes": num_classes,
         "partition": partition,
-        "condition": condition,
+        "presentation": presentation,
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
@@ -144,7 +144,7 @@ def prepare_crema_d(
         )
     else:
         labels, excluded = read_votes(
-            label_table, label_rule, classes, condition
+            label_table, label_rule, classes, presentation
         )
         splits = split_clips(labels, partition, actors)
     entries = {

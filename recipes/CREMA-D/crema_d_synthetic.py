@@ -178,7 +178,7 @@ def _make_actor(seed, actor):
 
 
 def _make_clip(folder, seed, clip):
-    """Writes one clip; returns its votes and levels in the three conditions."""
+    """Writes one clip; returns votes and levels for each presentation."""
     actor, sentence, code = clip
     voice, portrait, expressiveness = _make_actor(seed, actor)
     name = _clip_name(*clip)
@@ -215,9 +215,9 @@ def _rate(evidence, rng):
 def _write_votes(folder, names, ratings):
     """Writes both tables of votes, with all columns of the real ones."""
     rows, summary = [], [[str(i), name] for i, name in enumerate(names, 1)]
-    for condition in range(3):
+    for presentation in range(3):
         for i, name in enumerate(names):
-            choices, levels = ratings[i][condition]
+            choices, levels = ratings[i][presentation]
             counts = np.bincount(choices, minlength=len(LETTERS)).tolist()
             means = [
                 float(levels[choices == k].mean()) if count else -1
@@ -226,7 +226,7 @@ def _write_votes(folder, names, ratings):
             top = [k for k, count in enumerate(counts) if count == max(counts)]
             winners = ":".join(LETTERS[k] for k in top)
             rows.append(
-                [str(100000 * (condition + 1) + i + 1), *counts, name]
+                [str(100000 * (presentation + 1) + i + 1), *counts, name]
                 + [len(choices), max(counts) / len(choices), winners]
                 # The simulated raters share one scale: normalised = raw.
                 + 2 * [float(levels.mean()), *means, float(np.median(levels))]

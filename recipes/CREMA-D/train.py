@@ -73,7 +73,7 @@ def main(argv):
                             hparams["valid_actors"],
                             hparams["test_actors"],
                         ),
-                        "condition": hparams["condition"],
+                        "presentation": hparams["presentation"],
                         "released_labels": hparams["released_labels"],
                         "require_both": hparams["require_both"],
                         "open_video": hparams["open_video"],

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from msp_improv_turns import CONDITIONS, describe
+from msp_improv_turns import RECORDINGS, describe
 from rich.console import Console
 from rich.table import Table
 
@@ -11,8 +11,8 @@ from rich.table import Table
 # Perception", IEEE Transactions on Affective Computing, 2017.
 EMOTIONS = ("angry", "happy", "neutral", "sad", "other", "no agreement")
 DOCUMENTED = {
-    condition: dict(zip(EMOTIONS, counts))
-    for condition, counts in {
+    recording: dict(zip(EMOTIONS, counts))
+    for recording, counts in {
         "P": (38, 1372, 1164, 66, 11, 134),
         "R": (169, 88, 241, 80, 3, 39),
         "S": (470, 1048, 1789, 633, 70, 371),
@@ -23,7 +23,7 @@ TOLERANCE = 0.01  # of the documented turns
 
 
 def count_turns(turns):
-    """Number of turns by condition and consensus emotion.
+    """Number of turns by kind of recording and consensus emotion.
 
     Arguments
     ---------
@@ -33,15 +33,15 @@ def count_turns(turns):
     Returns
     -------
     dict
-        Condition -> emotion of `EMOTIONS` -> number.
+        Kind of recording -> emotion of `EMOTIONS` -> number.
     """
     found = Counter(
-        (describe(clip)["condition"], turn.consensus or "no agreement")
+        (describe(clip)["recording"], turn.consensus or "no agreement")
         for clip, turn in turns.items()
     )
     return {
-        condition: {emotion: found[condition, emotion] for emotion in EMOTIONS}
-        for condition in CONDITIONS
+        recording: {emotion: found[recording, emotion] for emotion in EMOTIONS}
+        for recording in RECORDINGS
     }
 
 
@@ -56,7 +56,7 @@ def differences(counts):
     Returns
     -------
     list of str
-        Condition or emotion, with both numbers.
+        Kind of recording or emotion, with both numbers.
 
     Example
     -------
@@ -77,7 +77,7 @@ def differences(counts):
 
 
 def _with_sums(counts):
-    """Adds the row `all`, over conditions, and the column `turns`."""
+    """Adds the row `all`, over kinds of recordings, and the column `turns`."""
     rows = {
         **counts,
         "all": {e: sum(row[e] for row in counts.values()) for e in EMOTIONS},
@@ -86,7 +86,7 @@ def _with_sums(counts):
 
 
 def print_counts(counts, title, with_documented):
-    """Prints a table of turns by condition and emotion.
+    """Prints a table of turns by kind of recording and emotion.
 
     Arguments
     ---------
@@ -99,8 +99,8 @@ def print_counts(counts, title, with_documented):
     """
     found, documented = _with_sums(counts), _with_sums(DOCUMENTED)
     table = Table("consensus", title=title)
-    for condition in found:
-        header = f"{condition} {CONDITIONS.get(condition, '')}"
+    for recording in found:
+        header = f"{recording} {RECORDINGS.get(recording, '')}"
         table.add_column(header, justify="right", min_width=9)
     for emotion in (*EMOTIONS, "turns"):
         if emotion == "turns":

@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from msp_improv_ratings import mean
-from msp_improv_turns import CONDITIONS, SESSIONS, describe
+from msp_improv_turns import RECORDINGS, SESSIONS, describe
 
 from auxformer_lobes.dataio.labels import (
     ATTRIBUTES,
@@ -81,12 +81,12 @@ def choose_classes(labels, num_classes):
     return class_names(num_classes, LABELS[labels])
 
 
-def choose_conditions(conditions):
-    """Checks and sorts the recording conditions.
+def choose_recordings(recordings):
+    """Checks and sorts the kinds of recordings.
 
     Arguments
     ---------
-    conditions : str or list of str
+    recordings : str or list of str
         Letters, such as "PRST".
 
     Returns
@@ -100,17 +100,17 @@ def choose_conditions(conditions):
 
     Example
     -------
-    >>> choose_conditions("SP")
+    >>> choose_recordings("SP")
     ['P', 'S']
     """
     try:
-        chosen = {*(conditions or ())}
+        chosen = {*(recordings or ())}
     except TypeError:  # a number, or a list of lists
         chosen = set()
-    if not chosen or chosen - {*CONDITIONS}:
-        names = ", ".join(f"{x} ({CONDITIONS[x]})" for x in CONDITIONS)
+    if not chosen or chosen - {*RECORDINGS}:
+        names = ", ".join(f"{x} ({RECORDINGS[x]})" for x in RECORDINGS)
         raise UserError(
-            f"conditions {conditions!r} are unknown: choose from {names}"
+            f"recordings {recordings!r} are unknown: choose from {names}"
         )
     return sorted(chosen)
 

@@ -10,7 +10,7 @@ The corpus is licensed by the University of Texas at Dallas:
 https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Improv.html
 
 A turn's name, such as MSP-IMPROV-S01A-F02-P-FM03, gives sentence and target
-emotion of the scene, speaker (the number is the session), recording condition,
+emotion of the scene, speaker (the number is the session), kind of recording,
 genders of listener and talker, and number of the turn.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from msp_improv_counts import count_turns, differences, print_counts
 from msp_improv_labels import (
     choose_classes,
-    choose_conditions,
+    choose_recordings,
     free_words,
     label_turns,
     split_clips,
@@ -67,7 +67,7 @@ def prepare_msp_improv(
     label_rule="P",
     num_classes=4,
     partition=1,
-    conditions=("P", "R", "S", "T"),
+    recordings=("P", "R", "S", "T"),
     released_labels=None,
     require_both=False,
     open_video=True,
@@ -80,7 +80,7 @@ def prepare_msp_improv(
     of the wav file, or else of the video), `emotion`, `votes` (distribution
     over the classes, in the order of `class_names`), `attributes` (arousal,
     valence, dominance: means over raters, 1 to 5, null without an answer),
-    `raters` (their number), `spk_id`, `gender`, `condition`, `session`,
+    `raters` (their number), `spk_id`, `gender`, `recording`, `session`,
     `target_emotion` and `sentence`.
 
     `msp_improv_labels` explains the labels. Under rule D, `emotion` is null
@@ -89,9 +89,9 @@ def prepare_msp_improv(
     `votes` for those without.
 
     Media files may be anywhere below the folder, and all of them are opened.
-    Training keeps turns with one usable modality; validation and test need
-    both. The report lists excluded turns, unusable and duplicate files, and
-    unused lines of the label file, with the reasons.
+    Training keeps turns with one usable modality; the development and test
+    sets need both. The report lists excluded turns, unusable and duplicate
+    files, and unused lines of the label file, with the reasons.
 
     Nothing is done if the folder was prepared with the same options and
     label files; delete prepare_report.json to check the media again.
@@ -111,9 +111,10 @@ def prepare_msp_improv(
     partition : int or dict
         A published partition, 1 to 5, or lists of sessions `valid` and
         `test`; all other sessions train.
-    conditions : str or list of str
-        Recordings to keep: P (natural interaction), R (target sentence,
-        read), S (other improvised turns), T (target sentence, improvised).
+    recordings : str or list of str
+        Kinds of recordings to keep: P (natural interaction), R (target
+        sentence, read), S (other improvised turns), T (target sentence,
+        improvised).
     released_labels : str, optional
         A label file released with AuxFormer, or the folder of the five; it
         replaces the votes. It gives labels and splits: `partition` selects
@@ -137,7 +138,7 @@ def prepare_msp_improv(
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
     classes = choose_classes(labels, num_classes)
-    conditions = choose_conditions(conditions)
+    recordings = choose_recordings(recordings)
     label_file = _find_label_file(data_folder, bool(released_labels))
     tables = [label_file] if label_file else []
     if released_labels:
@@ -151,7 +152,7 @@ def prepare_msp_improv(
         "label_rule": label_rule,
         "num_classes": num_classes,
         "partition": partition,
-        "conditions": conditions,
+        "recordings": recordings,
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
@@ -174,7 +175,7 @@ def prepare_msp_improv(
     unmatched = {*found["wav"], *found["video"]} - {*entries}
     unmatched -= {*chain.from_iterable(excluded.values())}
     excluded["not in the label file"] = sorted(unmatched)
-    kept, excluded = _select_conditions(conditions, entries, excluded)
+    kept, excluded = _select_recordings(recordings, entries, excluded)
     files = {clip: media_files(clip, found) for clip in kept}
     media, problems = check_media(
         data_folder, files, longest, num_workers, open_video
@@ -199,10 +200,10 @@ def prepare_msp_improv(
     )
 
 
-def _select_conditions(conditions, entries, excluded):
-    """Excludes turns of other conditions, before any other reason."""
+def _select_recordings(recordings, entries, excluded):
+    """Excludes turns of other kinds of recordings, before any other reason."""
     selected = {
-        clip: describe(clip)["condition"] in conditions
+        clip: describe(clip)["recording"] in recordings
         for clip in chain(entries, *excluded.values())
     }
     kept = {
@@ -214,7 +215,7 @@ def _select_conditions(conditions, entries, excluded):
         reason: [clip for clip in clips if selected[clip]]
         for reason, clips in excluded.items()
     }
-    excluded["of another condition"] = [
+    excluded["of another kind of recording"] = [
         clip for clip in selected if not selected[clip]
     ]
     return kept, {reason: clips for reason, clips in excluded.items() if clips}

@@ -40,9 +40,9 @@ from auxformer_lobes.testing.voices import SAMPLE_RATE, invent_voice, speak
 LABEL_FILE = "Evalution.txt"  # sic
 SPEAKERS = [f"{gender}{n:02}" for n in range(1, 7) for gender in "FM"]
 TARGETS = {"N": "neutral", "A": "angry", "S": "sad", "H": "happy"}
-# A speaker cycles through these nine conditions and the four targets, so that
-# 36 turns have each target in each condition.
-CONDITIONS = "PSRTSPSPS"
+# A speaker cycles through these nine kinds of recordings and the four targets,
+# so that 36 turns have each target in each kind of recording.
+RECORDINGS = "PSRTSPSPS"
 # Intensity of the emotions: natural interaction is closest to neutral.
 STRENGTH = {"P": 0.6, "R": 0.85, "S": 0.9, "T": 1.0}
 CLARITY = 0.5  # of vocal emotion, added to that of the synthetic CREMA-D
@@ -75,9 +75,9 @@ class Turn(NamedTuple):
     target: str
     """Letter of the scene's target emotion."""
     speaker: str
-    condition: str
+    recording: str
     number: int
-    """Number within the scene and condition, from 1."""
+    """Number within the scene and kind of recording, from 1."""
 
     @property
     def scene(self):
@@ -89,10 +89,10 @@ class Turn(NamedTuple):
         """Name of the turn, without the corpus' prefix."""
         talker = self.speaker[0]
         # A sentence is read without a listener.
-        alone = self.condition == "R"
+        alone = self.recording == "R"
         listener = talker if alone else "M" if talker == "F" else "F"
         return (
-            f"{self.scene}-{self.speaker}-{self.condition}-"
+            f"{self.scene}-{self.speaker}-{self.recording}-"
             f"{listener}{talker}{self.number:02}"
         )
 
@@ -109,7 +109,7 @@ def make_synthetic_msp_improv(folder, turns=36, seed=0, num_workers=2):
         Folder of the corpus; replaces an older synthetic corpus there.
     turns : int
         Turns per speaker, 1 to 240. Four have all target emotions; 36 have
-        them in all conditions.
+        them in all kinds of recordings.
     seed : int
         Selects the speakers.
     num_workers : int
@@ -158,7 +158,7 @@ def plan_turns(turns):
                 1 + i // 12,
                 "NASH"[i % 4],
                 speaker,
-                CONDITIONS[i % len(CONDITIONS)],
+                RECORDINGS[i % len(RECORDINGS)],
             )
             counts[kind] += 1
             planned.append(Turn(*kind, counts[kind]))
@@ -180,7 +180,7 @@ def write_labels(path, turns, seed):
     with open(path, "w", encoding="utf-8", newline="\r\n") as file:
         for turn in turns:
             file.write(
-                rating_block(turn.name, turn.condition, _show(seed, turn), seed)
+                rating_block(turn.name, turn.recording, _show(seed, turn), seed)
             )
 
 
@@ -200,7 +200,7 @@ def _make(folder, turns, seed, num_workers):
 def _path(folder, kind, turn, ending):
     session = f"session{int(turn.speaker[1:])}"
     name = f"MSP-IMPROV-{turn.name}{ending}"
-    return folder / kind / session / turn.scene / turn.condition / name
+    return folder / kind / session / turn.scene / turn.recording / name
 
 
 @functools.lru_cache(maxsize=2)
@@ -223,7 +223,7 @@ def _show(seed, turn):
     heard = draw_shares(HEARD[emotion], expressiveness, rng)
     heard = mix(heard, CLARITY, emotion)
     seen = draw_shares(SEEN[emotion], expressiveness, rng)
-    weakness = 1 - rng.normal(STRENGTH[turn.condition], 0.3, size=2)
+    weakness = 1 - rng.normal(STRENGTH[turn.recording], 0.3, size=2)
     return [
         mix(shares, amount, "neutral")
         for shares, amount in zip((heard, seen), weakness.clip(0, 1).tolist())
@@ -237,7 +237,7 @@ def _make_clip(folder, seed, turn):
     rng = rng_for(seed, turn.name, "clip")
     text = _babble(
         # All speakers share the words of a target sentence.
-        np.random.default_rng(turn.sentence) if turn.condition in "RT" else rng
+        np.random.default_rng(turn.sentence) if turn.recording in "RT" else rng
     )
     style = blend(STYLES, heard)._replace(
         smile=blend(ATTRIBUTES, heard).valence

@@ -58,14 +58,14 @@ class Rating(NamedTuple):
     5; NaN for a missing answer."""
 
 
-def rating_block(name, condition, shown, seed):
+def rating_block(name, recording, shown, seed):
     """Block of a turn in the label file.
 
     Arguments
     ---------
     name : str
         Name of the turn, without the corpus' prefix.
-    condition : str
+    recording : str
         P, R, S or T.
     shown : tuple of dict
         Shares of the emotions in the voice and in the face.
@@ -83,7 +83,7 @@ def rating_block(name, condition, shown, seed):
     >>> print(rating_block("S01H-F01-P-MF01", "P", shown, 0).splitlines()[0])
     UTD-IMPROV-S01H-F01-P-MF01.avi; H; ...
     """
-    ratings = _rate(condition, shown, rng_for(seed, name, "ratings"))
+    ratings = _rate(recording, shown, rng_for(seed, name, "ratings"))
     rng = rng_for(seed, name, "oddities")
     if rng.random() < 0.02:  # a question that was not asked
         question = rng.integers(4)
@@ -105,7 +105,7 @@ def rating_block(name, condition, shown, seed):
     return "\n".join(lines) + end
 
 
-def _rate(condition, shown, rng):
+def _rate(recording, shown, rng):
     """Ratings of five to ten raters."""
     raters = 1 + rng.choice(NUM_RATERS, rng.integers(5, 11), replace=False)
     emotions = list(CHOICES)
@@ -113,7 +113,7 @@ def _rate(condition, shown, rng):
     ratings = []
     for rater, choice in zip(raters, choices):
         felt = perceive(*shown) + rng.normal(0, 0.3, size=3)
-        natural = rng.normal(NATURALNESS[condition], 0.7)
+        natural = rng.normal(NATURALNESS[recording], 0.7)
         numbers = [*(3 + 2 * felt * (-1, 1, 1)), natural]
         primary = CHOICES[emotions[choice]]
         ratings.append(

@@ -6,7 +6,7 @@ import re
 from auxformer_lobes.dataio.media_check import MediaFiles
 
 PREFIX = "MSP-IMPROV-"
-CONDITIONS = {
+RECORDINGS = {
     "P": "natural",
     "R": "target, read",
     "S": "other, improvised",
@@ -62,7 +62,7 @@ def describe(clip):
     Returns
     -------
     dict
-        `spk_id`, `gender`, `condition`, `session`, `target_emotion` and
+        `spk_id`, `gender`, `recording`, `session`, `target_emotion` and
         `sentence`.
 
     Example
@@ -74,7 +74,7 @@ def describe(clip):
     return {
         "spk_id": match[4],
         "gender": GENDERS[match[5]],
-        "condition": match[7],
+        "recording": match[7],
         "session": int(match[6]),
         "target_emotion": TARGETS[match[3]],
         "sentence": int(match[2]),

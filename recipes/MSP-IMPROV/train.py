@@ -76,7 +76,7 @@ def main(argv):
                             hparams["valid_sessions"],
                             hparams["test_sessions"],
                         ),
-                        "conditions": hparams["conditions"],
+                        "recordings": hparams["recordings"],
                         "longest": hparams["longest"],
                         "released_labels": hparams["released_labels"],
                         "require_both": hparams["require_both"],

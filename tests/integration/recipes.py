@@ -76,7 +76,7 @@ def train(*arguments, script="train.py", cwd=CREMA_D, figures=True):
 
 
 def assert_refused(result, message):
-    """Whether a run ended in one line that says this."""
+    """Whether a run ended in one line with this."""
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]

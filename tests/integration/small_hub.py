@@ -75,7 +75,7 @@ class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args):
-        """Says nothing."""
+        """Logs nothing."""
 
     def answer(self, status, content=None, body=None, **headers):
         body = json.dumps(content or {}).encode() if body is None else body

@@ -31,7 +31,7 @@ class Letters(Extractor):
         return ClipInput(codes[:, None].repeat(1, 2), vowels.byte())
 
     def encode(self, data):
-        """Multiplies; is not asked for nothing."""
+        """Multiplies; is never called without data."""
         assert data
         return [x * self.settings["factor"] for x in data]
 

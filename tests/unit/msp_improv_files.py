@@ -43,8 +43,8 @@ def random_turns(seed=0):
         for i, name in enumerate([TRAIN, VALID, TEST])
     }
     for speaker in SPEAKERS:
-        for number, condition in enumerate("PRSTS"):
-            name = f"S0{number + 1}A-{speaker}-{condition}-FM01"
+        for number, recording in enumerate("PRSTS"):
+            name = f"S0{number + 1}A-{speaker}-{recording}-FM01"
             raters = rng.integers(1, 6)
             turns[name] = [_random_rater(i, rng) for i in range(raters)]
     return turns
@@ -85,8 +85,8 @@ def numbers(values):
 def make_corpus(
     folder,
     turns,
-    wav="Audio/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.wav",
-    video="Video/session{session}/{scene}/{condition}/MSP-IMPROV-{name}.avi",
+    wav="Audio/session{session}/{scene}/{recording}/MSP-IMPROV-{name}.wav",
+    video="Video/session{session}/{scene}/{recording}/MSP-IMPROV-{name}.avi",
     labels="Evalution.txt",
 ):
     """Makes the corpus; all turns have the same wav and the same video.
@@ -116,8 +116,8 @@ def make_corpus(
     )
     root = folder / "MSP-IMPROV"
     for name in turns:
-        scene, speaker, condition, _ = name.split("-")
-        where = {"session": speaker[-1], "scene": scene, "condition": condition}
+        scene, speaker, recording, _ = name.split("-")
+        where = {"session": speaker[-1], "scene": scene, "recording": recording}
         for good, pattern in (("good.wav", wav), ("good.avi", video)):
             path = root / pattern.format(name=name, **where)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ class SmallBrain(AuxFormerBrain):
 
 
 def clips(prefix, kind="categories", count=12):
-    """The sign of the sound tells the truth; the picture tells nothing."""
+    """The sign of audio gives the label; visual is noise."""
     generator = torch.Generator().manual_seed(sum(map(ord, prefix)))
     task, items = TASKS[kind](), {}
     for i in range(count):

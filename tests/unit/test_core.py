@@ -83,10 +83,10 @@ def test_it_learns_and_each_condition_gives_what_its_name_says(finished):
     assert made["audio_visual"].metrics(task)[metric] >= right
     assert made["audio_only"].metrics(task, "audio")[metric] >= right
     assert made["visual_only"].metrics(task)[metric] < 0.9
-    heard = made["audio_only"].outputs
-    seen_too = made["audio_visual"].outputs
-    np.testing.assert_allclose(heard["audio"], seen_too["audio"], atol=1e-5)
-    assert not np.allclose(heard["main"], seen_too["main"])
+    alone = made["audio_only"].outputs
+    both = made["audio_visual"].outputs
+    np.testing.assert_allclose(alone["audio"], both["audio"], atol=1e-5)
+    assert not np.allclose(alone["main"], both["main"])
 
 
 def test_what_is_predicted_is_kept_with_its_clip_and_truth(finished):
@@ -245,7 +245,7 @@ CHOICES = [
 
 
 class RatedBrain(SmallBrain):
-    """A brain whose epochs are as good as it is told."""
+    """A brain whose epochs are as good as `ratings`."""
 
     ratings = [0.2, 0.9, 0.5]
 
@@ -422,13 +422,13 @@ def test_without_an_encoder_there_is_one_rate(make_brain):
     assert len(brain.optimizer.param_groups) == 1
 
 
-def test_attention_is_a_picture_of_one_clip(make_brain):
+def test_attention_is_a_figure_of_one_clip(make_brain):
     attention = make_brain().cross_attention(clips("test")[0])
     assert attention.shape == (3, 2)
     torch.testing.assert_close(attention.sum(1), torch.ones(3))
 
 
-def test_what_cannot_be_evaluated_is_said(make_brain):
+def test_what_cannot_be_evaluated_is_reported(make_brain):
     with pytest.raises(UserError, match="has no checkpoint: train"):
         predict(make_brain())
 

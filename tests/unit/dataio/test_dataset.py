@@ -80,7 +80,7 @@ def datasets(load):
     return load(
         {
             "both": entry("{data_root}/a.wav", "{data_root}/a.flv"),
-            "sound": entry("{data_root}/b.wav", None, emotion=None),
+            "audio": entry("{data_root}/b.wav", None, emotion=None),
         }
     )
 
@@ -215,13 +215,13 @@ def test_a_manifest_of_another_task_is_an_error(
 
 @pytest.fixture
 def faces(load, stores, tmp_path):
-    """A film with a face, one without, and a sound; extracted."""
+    """A video with a face, one without, and a wav file; extracted."""
     stores["visual"] = FeatureStore(tmp_path, NumberedFaces(dim=2))
     datasets = load(
         {
             "face": entry("a.wav", "face.flv"),
             "wall": entry("b.wav", "wall.flv"),
-            "sound": entry("c.wav", None),
+            "audio": entry("c.wav", None),
         }
     )
     extract_features(datasets, stores)
@@ -248,21 +248,21 @@ def test_all_frames_are_taken_by_default(faces, stores):
 
 
 @pytest.mark.parametrize("require_both", [False, True])
-def test_a_clip_without_any_face_stays_and_lacks_the_picture(
+def test_a_clip_without_any_face_stays_and_lacks_visual(
     faces, stores, require_both
 ):
-    """It has a picture: the test is of the same clips, whatever is seen."""
+    """It has a video: the test set is the same, whatever is detected."""
     dataset = add_features(
         faces, stores, TASK, require_both, min_face_quality=1
     )
     clips = {clip["id"]: clip for clip in dataset}
-    assert [*clips] == ["face", "wall"] + ["sound"] * (not require_both)
+    assert [*clips] == ["face", "wall"] + ["audio"] * (not require_both)
     assert clips["wall"]["present"].tolist() == [True, False]
     assert clips["wall"]["visual"].tolist() == [[0.0, 0.0]]
     assert clips["wall"]["audio"].tolist() == [[5.0] * 3] * 4
 
 
-def test_sound_has_no_quality_and_is_never_missing_for_it(faces, stores):
+def test_audio_has_no_frame_validity_and_is_never_missing_for_it(faces, stores):
     for clip in add_features(faces, stores, TASK, min_face_quality=2):
         assert clip["present"][0]
 

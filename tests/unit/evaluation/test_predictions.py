@@ -192,7 +192,7 @@ def test_a_speaker_of_whom_something_is_known_counts_for_that():
 
 
 def test_what_a_single_speaker_shows_has_no_interval():
-    """However often it is drawn, it says the same."""
+    """However often it is drawn, it is the same."""
     result = score_classes([0, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1], "aabbcc")
     assert result["per_output"]["happy"]["recall"]["low"] is not None
     result = score_classes([0, 1, 1, 1], [0, 0, 1, 0], "aabb")

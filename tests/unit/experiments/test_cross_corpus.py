@@ -48,13 +48,13 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Films of a face, with a manifest."""
+    """Videos of a face, with a manifest."""
     folder = tmp_path_factory.mktemp("corpus")
     entries = {}
     for index, emotion in enumerate(SHOWN):
-        sound = tone(1.0, RATE, hertz=200 + 90 * index)
-        pictures, _ = astronaut(1.0, 180, 240, 10 + index)
-        write_media(folder / f"{index}.flv", pictures, sound, rate=RATE)
+        audio = tone(1.0, RATE, hertz=200 + 90 * index)
+        images, _ = astronaut(1.0, 180, 240, 10 + index)
+        write_media(folder / f"{index}.flv", images, audio, rate=RATE)
         media = f"{{data_root}}/{index}.flv"
         entries[f"clip{index}"] = {
             "wav": media,
@@ -73,10 +73,10 @@ def test_the_model_chooses_among_the_classes_that_both_have(
     run, corpus, tmp_path
 ):
     out = tmp_path / "out"
-    told = evaluate_run(run, corpus / "test.json", corpus, out, 0)
-    assert told == json.loads((out / "metrics.json").read_text())
-    assert told["excluded"] == {"surprised": 1}
-    assert told["fitted"] == {"temperature": 0.25}
+    metrics = evaluate_run(run, corpus / "test.json", corpus, out, 0)
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    assert metrics["excluded"] == {"surprised": 1}
+    assert metrics["fitted"] == {"temperature": 0.25}
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
     )
@@ -87,7 +87,7 @@ def test_the_model_chooses_among_the_classes_that_both_have(
             if row["condition"] == "audio_visual" and row["head"] == "main"
         ]
     assert [row["truth"] for row in rows] == ["sad", "angry", "sad", ""]
-    assert told["test_clips"] == 4 and told["test_clips_unlabelled"] == 1
+    assert metrics["test_clips"] == 4 and metrics["test_clips_unlabelled"] == 1
     hits = []
     for row in rows[:3]:
         index = row["clip"].removeprefix("clip")
@@ -102,7 +102,7 @@ def test_the_model_chooses_among_the_classes_that_both_have(
         likelier = max(("angry", "sad"), key=shares.get)
         assert row["predicted"] == likelier
         hits.append(likelier == row["truth"])
-    accuracy = told["test"]["audio_visual"]["main"]["accuracy"]["value"]
+    accuracy = metrics["test"]["audio_visual"]["main"]["accuracy"]["value"]
     assert accuracy == pytest.approx(np.mean(hits))
 
 
@@ -114,8 +114,8 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
         entry["emotion"] = emotion
     (tmp_path / "test.json").write_text(json.dumps(entries))
     out = tmp_path / "out"
-    told = evaluate_run(run, tmp_path / "test.json", corpus, out, 0)
-    assert told["excluded"] == {}
+    metrics = evaluate_run(run, tmp_path / "test.json", corpus, out, 0)
+    assert metrics["excluded"] == {}
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
     )

@@ -135,7 +135,7 @@ def test_random_weights_are_never_taken_for_pretrained_ones(
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     with pytest.raises(UserError, match=f"^a/model: lacks {reason}"):
         without_pooler(folder)
-    assert not caplog.records  # the error has said it all
+    assert not caplog.records  # the error has it all
 
 
 def test_no_memory_is_taken_for_what_files_do_not_hold(folder):

@@ -241,7 +241,7 @@ def media(tmp_path):
     [
         ("audio", 12.5, 12),
         ("audio", 50, 50),
-        # Pictures at 0, 1/30 ... 29/30 s.
+        # Images at 0, 1/30 ... 29/30 s.
         ("visual", 12.5, 13),
         ("visual", 30, 30),
         ("visual", 50, 49),

@@ -301,8 +301,8 @@ def test_square_error_holds_a_head_that_knows_nothing():
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        said = head(torch.randn(500, 8))
-        assert ((said - 0.5).abs().mean() < 0.3) == holds
+        outputs = head(torch.randn(500, 8))
+        assert ((outputs - 0.5).abs().mean() < 0.3) == holds
 
 
 def test_a_network_that_goes_downhill_arrives():

@@ -164,7 +164,7 @@ def test_a_rotated_mp4_is_put_upright(tmp_path):
 
 
 def broken_files(folder):
-    """Writes files that cannot be used; name to what is said of them."""
+    """Writes files that cannot be used; name -> error message."""
     folder.joinpath("empty.flv").write_bytes(b"")
     folder.joinpath("pointer.wav").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"

@@ -67,7 +67,7 @@ def emotions(clips):
     return [tally[name] for name in [*SIX, None]]
 
 
-# Rules, classes and conditions
+# Rules, classes and presentations
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_the_complete_corpus_has_the_clips_of_each_rule(
 
 
 def check_against_summary(corpus):
-    """Compares each condition with the corpus' own summary of the votes."""
-    for condition, column in [
+    """Compares each presentation with the corpus' own summary of the votes."""
+    for presentation, column in [
         ("audiovisual", "MultiModalVote"),
         ("voice", "VoiceVote"),
         ("face", "FaceVote"),
@@ -117,7 +117,9 @@ def check_against_summary(corpus):
             for row in read_csv(corpus / SUMMARY)
             if ":" not in row[column]
         }
-        clips = prepare_clips(corpus, folder=condition, condition=condition)
+        clips = prepare_clips(
+            corpus, folder=presentation, presentation=presentation
+        )
         assert {c: clips[c]["emotion"] for c in clips} == summary
 
 

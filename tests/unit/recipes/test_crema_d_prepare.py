@@ -63,7 +63,7 @@ def test_files_are_found_once_data_root_is_replaced(corpus):
 
 
 @pytest.mark.parametrize("split, clip", [(1, VALID), (2, TEST)])
-def test_validation_and_test_need_both_modalities(corpus, split, clip):
+def test_development_and_test_sets_need_both_modalities(corpus, split, clip):
     (corpus / f"AudioWAV/{clip}.wav").unlink()
     *manifests, report = prepare(corpus)
     assert clip not in manifests[split]
@@ -130,7 +130,7 @@ def test_every_clip_is_in_a_manifest_or_excluded_with_a_reason(corpus):
     "options, message",
     [
         ({"label_rule": "X"}, "label rule 'X' is unknown: choose P"),
-        ({"condition": "both"}, "choose voice, face, audiovisual"),
+        ({"presentation": "both"}, "choose voice, face, audiovisual"),
         ({"num_classes": 5}, "choose 6 or 4"),
         ({"released_labels": "nowhere"}, "nowhere is neither a file"),
     ],
@@ -217,7 +217,7 @@ def test_the_same_options_are_prepared_once(corpus, checks):
         {"label_rule": "M"},
         {"num_classes": 4},
         {"partition": {"valid": [1001], "test": [1004]}},
-        {"condition": "voice"},
+        {"presentation": "voice"},
         {"label_rule": "M", "released_labels": EXCERPT / RELEASED},
         {"require_both": True},
     ],

@@ -108,11 +108,11 @@ def test_tables_have_the_columns_and_the_quoting_of_the_real_ones(
     assert lines[1].startswith(first)
 
 
-def test_votes_add_up_in_all_three_conditions(corpus):
+def test_votes_add_up_in_all_three_presentations(corpus):
     rows = read(corpus / "processedResults" / "tabulatedVotes.csv")
     assert [row[""] for row in rows] == [
-        str(100000 * condition + i)
-        for condition in (1, 2, 3)
+        str(100000 * presentation + i)
+        for presentation in (1, 2, 3)
         for i in range(1, len(NAMES) + 1)
     ]
     assert [row["fileName"] for row in rows] == 3 * NAMES

@@ -49,8 +49,8 @@ def full(turn):
 
 def path_of(pattern, turn):
     """Where a file of a turn is."""
-    scene, speaker, condition, _ = turn.split("-")
-    return pattern.format(speaker[-1], scene, condition, turn)
+    scene, speaker, recording, _ = turn.split("-")
+    return pattern.format(speaker[-1], scene, recording, turn)
 
 
 # What a manifest holds
@@ -68,7 +68,7 @@ def test_a_turn_is_described_by_its_name_and_its_raters(corpus):
         "raters": 1,
         "spk_id": "M02",
         "gender": "male",
-        "condition": "S",
+        "recording": "S",
         "session": 2,
         "target_emotion": "angry",
         "sentence": 1,
@@ -92,7 +92,7 @@ def test_files_are_found_once_data_root_is_replaced(corpus):
         {"labels": "EVALUTION.TXT"},
         {"labels": "Labels/Evalution.txt"},
         {
-            "wav": "session{session}/{scene}/{condition}/UTD-IMPROV-{name}.wav",
+            "wav": "session{session}/{scene}/{recording}/UTD-IMPROV-{name}.wav",
             "video": "AudioVideo/session{session}/{name}.avi",
         },
         {
@@ -166,7 +166,7 @@ def test_the_choice_among_duplicates_is_deterministic(corpus, caplog):
 
 
 @pytest.mark.parametrize("split, turn", [(1, VALID), (2, TEST)])
-def test_validation_and_test_need_both_modalities(tmp_path, split, turn):
+def test_development_and_test_sets_need_both_modalities(tmp_path, split, turn):
     other = turn.replace("01", "02")
     corpus = make_corpus(tmp_path, {**TURNS, other: NEUTRAL})
     (corpus / path_of(WAV, turn)).unlink()
@@ -241,14 +241,17 @@ def test_media_without_a_block_are_unmatched(corpus):
     assert report["excluded"] == {"not in the label file": [full(IMPROVISED)]}
 
 
-@pytest.mark.parametrize("conditions", ["R", ["R"], ("R",)])
-def test_conditions_select_the_turns(tmp_path, conditions):
+@pytest.mark.parametrize("recordings", ["R", ["R"], ("R",)])
+def test_recordings_select_the_turns(tmp_path, recordings):
     sad = {**TURNS, "S01A-M02-S-FM13": SAD + NEUTRAL}
     corpus = make_corpus(tmp_path, sad)
-    train, valid, test, report = prepare(corpus, conditions=conditions)
+    train, valid, test, report = prepare(corpus, recordings=recordings)
     assert [*train, *valid, *test] == [full(t) for t in (TRAIN, VALID, TEST)]
     assert report["excluded"] == {
-        "of another condition": [full(IMPROVISED), full("S01A-M02-S-FM13")]
+        "of another kind of recording": [
+            full(IMPROVISED),
+            full("S01A-M02-S-FM13"),
+        ]
     }
 
 
@@ -263,10 +266,10 @@ def test_every_turn_is_in_a_manifest_or_excluded_with_a_reason(tmp_path):
     corpus = make_corpus(tmp_path, turns)
     for pattern in (WAV, AVI):
         (corpus / path_of(pattern, IMPROVISED)).unlink()
-    *manifests, report = prepare(corpus, conditions="RST")
+    *manifests, report = prepare(corpus, recordings="RST")
     kept = [clip for manifest in manifests for clip in manifest]
     assert report["excluded"] == {
-        "of another condition": [full("S01A-F02-P-FM01")],
+        "of another kind of recording": [full("S01A-F02-P-FM01")],
         "no consensus by rule P": [full("S01A-F02-S-FM01")],
         "not one of the 4 classes": [full("S01A-F02-S-FM02")],
         "2 of 2 modalities unusable": [full(IMPROVISED)],
@@ -354,10 +357,10 @@ def test_a_complete_copy_gives_no_warning(corpus, caplog):
 
 
 @pytest.mark.usefixtures("documented")
-@pytest.mark.parametrize("conditions", ["PRST", "R"])
-def test_missing_media_give_a_warning(corpus, caplog, capsys, conditions):
+@pytest.mark.parametrize("recordings", ["PRST", "R"])
+def test_missing_media_give_a_warning(corpus, caplog, capsys, recordings):
     (corpus / path_of(AVI, IMPROVISED)).unlink()
-    *_, report = prepare(corpus, conditions=conditions)
+    *_, report = prepare(corpus, recordings=recordings)
     assert "usable for S 0 of 1, all 3 of 4, sad 0 of 1 turns" in caplog.text
     assert "documented corpus" not in caplog.text
     assert "3/4" in capsys.readouterr().out
@@ -377,7 +380,7 @@ def test_damaged_media_give_a_warning(corpus, caplog):
 @pytest.mark.usefixtures("documented")
 def test_unopened_videos_give_no_warning(corpus, caplog):
     shutil.rmtree(corpus / "Video")
-    prepare(corpus, conditions="R", open_video=False)
+    prepare(corpus, recordings="R", open_video=False)
     assert "comparable" not in caplog.text
 
 
@@ -418,12 +421,12 @@ def test_a_second_label_file_gives_a_warning(corpus, caplog, other):
         ({"num_classes": 10}, "num_classes is 10: choose 4"),
         ({"labels": "secondary", "num_classes": 6}, "6: choose 10 or 4"),
         ({"labels": "attributes", "num_classes": 3}, "3: choose 4"),
-        ({"conditions": "PX"}, "choose from P (natural), R (target, read)"),
-        ({"conditions": 5}, "conditions 5 are unknown: choose from P"),
-        ({"conditions": [["P"]]}, "[['P']] are unknown: choose from P"),
-        ({"conditions": []}, "conditions [] are unknown"),
-        ({"conditions": None}, "conditions None are unknown"),
-        ({"conditions": "P"}, "no clip left in train"),
+        ({"recordings": "PX"}, "choose from P (natural), R (target, read)"),
+        ({"recordings": 5}, "recordings 5 are unknown: choose from P"),
+        ({"recordings": [["P"]]}, "[['P']] are unknown: choose from P"),
+        ({"recordings": []}, "recordings [] are unknown"),
+        ({"recordings": None}, "recordings None are unknown"),
+        ({"recordings": "P"}, "no clip left in train"),
         ({"partition": 9}, "partition 9 is unknown: choose 1 to 5"),
         ({"released_labels": "nowhere"}, "nowhere is neither a file"),
         ({"longest": 0.5}, "no clip left in train: 8 files are unusable"),
@@ -478,8 +481,8 @@ def checks(monkeypatch):
 
 
 def test_the_same_options_are_prepared_once(corpus, checks):
-    first = prepare(corpus, conditions=("S", "R"))
-    assert prepare(corpus, conditions="RS") == first
+    first = prepare(corpus, recordings=("S", "R"))
+    assert prepare(corpus, recordings="RS") == first
     assert len(checks) == 1
 
 
@@ -490,7 +493,7 @@ def test_the_same_options_are_prepared_once(corpus, checks):
         {"label_rule": "M"},
         {"labels": "secondary", "num_classes": 10},
         {"partition": {"valid": [4], "test": [5]}},
-        {"conditions": "RS"},
+        {"recordings": "RS"},
         {"require_both": True},
         {"open_video": False},
         {"longest": 60.0},
@@ -524,6 +527,6 @@ def test_a_refused_option_leaves_what_was_prepared(corpus, checks):
 
 
 def test_the_report_has_the_options(corpus):
-    *_, report = prepare(corpus, conditions="SR", partition=1)
-    assert report["options"]["conditions"] == ["R", "S"]
+    *_, report = prepare(corpus, recordings="SR", partition=1)
+    assert report["options"]["recordings"] == ["R", "S"]
     assert json.dumps(report["options"]).count("Evalution.txt") == 1

@@ -26,8 +26,8 @@ from auxformer_lobes.utils.errors import UserError
 
 MEDIUM = re.compile(
     r"(Audio|Video)/session(?P<session>[1-6])/(?P<scene>S\d\d[AHNS])/"
-    r"(?P<condition>[PRST])/MSP-IMPROV-(?P<turn>(?P=scene)-[FM]0(?P=session)"
-    r"-(?P=condition)-[FM][FM]\d\d)\.(wav|avi)"
+    r"(?P<recording>[PRST])/MSP-IMPROV-(?P<turn>(?P=scene)-[FM]0(?P=session)"
+    r"-(?P=recording)-[FM][FM]\d\d)\.(wav|avi)"
 )
 TURN = re.compile(
     r"UTD-IMPROV-(S\d\d[AHNS]-[FM]0[1-6]-[PRST]-[FM]{2}\d\d)\.avi"
@@ -118,22 +118,22 @@ def test_the_layout_is_msp_improv_s(corpus):
         assert wavs[turn].parent == corpus / "Audio" / folder
 
 
-def test_six_sessions_of_two_speakers_in_four_conditions(corpus):
+def test_six_sessions_of_two_speakers_in_four_kinds_of_recordings(corpus):
     found = [MEDIUM.fullmatch(name) for name in files(corpus)]
     names = [match["turn"].split("-") for match in found if match]
     assert {speaker for _, speaker, _, _ in names} == {
         *("F01", "F02", "F03", "F04", "F05", "F06"),
         *("M01", "M02", "M03", "M04", "M05", "M06"),
     }
-    assert {condition for _, _, condition, _ in names} == set("PRST")
+    assert {recording for _, _, recording, _ in names} == set("PRST")
     assert {scene[-1] for scene, _, _, _ in names} == set("AHNS")
 
 
 def test_the_last_letters_are_the_listener_s_and_the_talker_s(blocks):
     for turn in blocks:
-        _, speaker, condition, (listener, talker, *_) = turn.split("-")
+        _, speaker, recording, (listener, talker, *_) = turn.split("-")
         assert talker == speaker[0]
-        assert (listener == talker) == (condition == "R")
+        assert (listener == talker) == (recording == "R")
 
 
 @pytest.mark.parametrize("turns", [1, 12, 36, 240])
@@ -144,12 +144,12 @@ def test_no_two_turns_have_the_same_name(turns):
     assert {turn.name for turn in plan_turns(1)} <= {t.name for t in planned}
 
 
-def test_each_emotion_comes_in_each_condition_and_r_and_t_are_rare():
+def test_each_emotion_comes_in_each_kind_of_recording_and_r_and_t_are_rare():
     planned = [t for t in plan_turns(36) if t.speaker == "F03"]
-    kinds = Counter((turn.target, turn.condition) for turn in planned)
+    kinds = Counter((turn.target, turn.recording) for turn in planned)
     assert len(kinds) == 16
-    conditions = Counter(turn.condition for turn in planned)
-    assert conditions == {"P": 12, "S": 16, "R": 4, "T": 4}
+    recordings = Counter(turn.recording for turn in planned)
+    assert recordings == {"P": 12, "S": 16, "R": 4, "T": 4}
 
 
 def test_wav_files_have_48_khz_and_some_44(corpus):
@@ -300,13 +300,13 @@ def test_natural_turns_are_the_most_neutral_and_natural(blocks):
     groups = defaultdict(list)
     neutral = defaultdict(list)
     for turn, (consensus, means, _) in blocks.items():
-        condition = turn.split("-")[2]
-        groups[condition].append(means)
-        neutral[condition].append(consensus == "N")
+        recording = turn.split("-")[2]
+        groups[recording].append(means)
+        neutral[recording].append(consensus == "N")
     naturalness = {c: means[3] for c, means in average(groups).items()}
-    for condition in "RST":
-        assert np.mean(neutral["P"]) > np.mean(neutral[condition])
-        assert naturalness["P"] > naturalness[condition]
+    for recording in "RST":
+        assert np.mean(neutral["P"]) > np.mean(neutral[recording])
+        assert naturalness["P"] > naturalness[recording]
 
 
 def test_attributes_can_be_learnt_from_other_sessions(corpus):

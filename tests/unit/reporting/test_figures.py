@@ -1,4 +1,4 @@
-"""Pictures can be read: nothing is cut off, nothing lies on a title."""
+"""Figures can be read: nothing is cut off, nothing lies on a title."""
 
 from itertools import combinations
 
@@ -38,7 +38,7 @@ TASKS = {
 
 @pytest.fixture(scope="module", params=TASKS)
 def figures(request):
-    """All pictures of a run, drawn."""
+    """All figures of a run, drawn."""
     made = figures_of(*TASKS[request.param])
     for figure in made:
         FigureCanvasAgg(figure).draw()

@@ -29,7 +29,7 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def measure(task, truth, outputs):
-    """All that a task says of these clips, in one list."""
+    """All that a task returns for these clips, in one list."""
     overall, details = task.compute_metrics(
         task.sufficient_statistics(truth, outputs).sum(0)
     )

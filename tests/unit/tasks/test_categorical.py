@@ -134,7 +134,7 @@ def test_weights_and_smoothing_are_those_of_the_loss():
 
 
 def overconfident(count, seed=0):
-    """Logits that are right as often as they say, and their truth."""
+    """Truth, and logits whose probabilities are calibrated."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (count, 3))
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -143,8 +143,8 @@ def overconfident(count, seed=0):
 
 
 def surprise(truth, outputs):
-    told = np.take_along_axis(np.array(outputs), truth, axis=1)
-    return -np.log(told).mean()
+    share = np.take_along_axis(np.array(outputs), truth, axis=1)
+    return -np.log(share).mean()
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
@@ -181,7 +181,7 @@ def test_calibration_takes_certainty_too(task):
     assert calibrated.argmax(1).tolist() == [0, 1, 2]
 
 
-def test_tied_clips_have_no_say_in_the_temperature(task):
+def test_tied_clips_do_not_change_the_temperature(task):
     truth, logits = overconfident(50)
     outputs = task.outputs(torch.from_numpy(logits)).numpy()
     task.fit(truth, outputs)

@@ -208,10 +208,10 @@ def test_a_table_has_true_and_predicted_numbers(task):
     }
 
 
-def test_a_clip_is_told_in_words(task):
-    told = "arousal 3.25, valence unknown, dominance 1.00"
-    assert format_label(task, [3.25, float("nan"), 1.0]) == told
-    assert format_prediction(task, [3.25, 2.0, 1.0]) == told.replace(
+def test_labels_and_predictions_are_formatted_in_words(task):
+    text = "arousal 3.25, valence unknown, dominance 1.00"
+    assert format_label(task, [3.25, float("nan"), 1.0]) == text
+    assert format_prediction(task, [3.25, 2.0, 1.0]) == text.replace(
         "unknown", "2.00"
     )
 

@@ -54,7 +54,7 @@ def measure(task, truth, outputs):
 @given(CLIPS, st.integers(0, 9))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 def test_metrics_are_scikit_learns(clips, tenths):
-    """But for an emotion that neither is there nor is said to be.
+    """But for an emotion that is neither present nor predicted.
 
     scikit-learn gives it an F1 of 0, or with `zero_division` nan leaves it
     out of the mean; ours is always left out, as in `CategoricalEmotion`.
@@ -206,10 +206,10 @@ def test_a_table_lists_what_is_and_what_seems_there(task):
     }
 
 
-def test_a_clip_is_told_in_words(task):
+def test_labels_and_predictions_are_formatted_in_words(task):
     assert format_label(task, [0, 1, 1, 0]) == "excited and happy"
-    said = format_prediction(task, [0.1, 0.4, 0.2, 0.3])
-    assert said == "excited 0.40, sad 0.30, happy 0.20"
+    text = format_prediction(task, [0.1, 0.4, 0.2, 0.3])
+    assert text == "excited 0.40, sad 0.30, happy 0.20"
 
 
 def test_votes_on_other_emotions_are_refused(task):

@@ -26,14 +26,14 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_a_failure_is_told_in_one_line(case):
+def test_a_failure_is_reported_in_one_line(case):
     error, words = FAILURES[case]
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error_info:
         with hub_errors("user/name"):
             raise error
-    assert str(told.value).startswith("user/name: ")
-    assert words in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(error_info.value).startswith("user/name: ")
+    assert words in str(error_info.value)
+    assert "\n" not in str(error_info.value)
 
 
 def test_a_mistake_of_ours_is_not_hidden():
