@@ -279,30 +279,16 @@ class AuxFormerBrain(sb.Brain):
             )
 
     def on_fit_start(self):
-        """Refuses, before the first epoch, what would fail after the last.
+        """Refuses an unknown `hparams.select_by` before the first epoch.
 
         Raises
         ------
         UserError
-            If `hparams.select_by` is unknown, or two of
-            `hparams.test_conditions` have one name.
+            If it is neither a loss nor one of the task's metrics.
         """
-        conditions = getattr(self.hparams, "test_conditions", ())
-        names = [condition.name for condition in conditions]
-        for name in {name for name in names if names.count(name) > 1}:
-            raise UserError(
-                f"test_conditions: two have the name {name}: rename one"
-            )
-        known = [
-            "loss",
-            *(f"loss_{head}" for head in self.hparams.network.heads),
-        ]
-        known += self.hparams.task.metrics
-        if self.hparams.select_by not in known:
-            raise UserError(
-                f"select_by {self.hparams.select_by!r} is unknown: choose "
-                f"one of {', '.join(known)}"
-            )
+        self.hparams.task.check_selection(
+            self.hparams.select_by, self.hparams.network.heads
+        )
         super().on_fit_start()
 
     def on_fit_batch_start(self, batch, should_step):

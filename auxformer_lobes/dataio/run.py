@@ -208,6 +208,34 @@ class Run:
             )
         return found
 
+    def evaluated_checkpoint(self, select_by, task):
+        """The best checkpoint, if `metrics.json` is of it.
+
+        Arguments
+        ---------
+        select_by : str
+            Quantity by which epochs are selected.
+        task : Task
+            What is predicted.
+
+        Returns
+        -------
+        speechbrain.utils.checkpoints.Checkpoint
+
+        Raises
+        ------
+        UserError
+            If there is none, or the run was trained further since.
+        """
+        checkpoint = self.best_checkpoint(select_by, task)
+        epoch, now = self.metrics().get("epoch"), checkpoint.meta["epoch"]
+        if epoch != now:
+            raise UserError(
+                f"{self.folder}: its metrics are of epoch {epoch}, its best "
+                f"checkpoint is of epoch {now}: run train.py to its end"
+            )
+        return checkpoint
+
     @contextmanager
     def lock(self):
         """Keeps other runs from training into this folder.

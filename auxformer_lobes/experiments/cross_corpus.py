@@ -93,6 +93,7 @@ def evaluate_run(
     _check_unused(output, manifest)
     hparams, fitted = _load(run, feature_folder)
     task = hparams["task"]
+    run.evaluated_checkpoint(hparams["select_by"], task)
     for setting, value in fitted.items():
         setattr(task, setting, value)
 
@@ -146,10 +147,16 @@ def evaluate_run(
             predictions, task, num_samples=hparams["bootstrap_samples"]
         ),
     }
-    output.folder.mkdir(parents=True, exist_ok=True)
-    output.write_metrics(metrics)
-    write_predictions(output.predictions_file, predictions, task)
-    save_figures(output, figures_of_test(task, predictions))
+    try:
+        output.folder.mkdir(parents=True, exist_ok=True)
+        output.write_metrics(metrics)
+        write_predictions(output.predictions_file, predictions, task)
+        save_figures(output, figures_of_test(task, predictions))
+    except OSError as error:
+        raise UserError(
+            f"{output.folder}: cannot be written: {error.strerror}: name "
+            "another --output_folder"
+        )
     print_table(metrics, task)
     if excluded:
         counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())

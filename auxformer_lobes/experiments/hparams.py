@@ -10,6 +10,7 @@ from ruamel.yaml import YAML, YAMLError
 from speechbrain.utils.distributed import ddp_init_group
 from speechbrain.utils.run_opts import RunOptions
 
+from auxformer_lobes.augment.missing import Condition
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 from auxformer_lobes.utils.overrides import (
@@ -17,6 +18,7 @@ from auxformer_lobes.utils.overrides import (
     rewrite_overrides,
     tag_of,
 )
+from auxformer_lobes.utils.random import stream_seed
 
 # What a YAML file, and the classes it names, may raise.
 LOADING = (
@@ -31,7 +33,7 @@ def parse_arguments(argv):
     """Reads the command line of a recipe, as `speechbrain.parse_arguments`.
 
     Paths are text, with `~` for the home folder; relative ones start from the
-    working directory. Other values are YAML; see `utils.overrides` for those
+    working directory, those of `!include:` from the folder of the YAML file. Other values are YAML; see `utils.overrides` for those
     that choose objects.
 
     Arguments
@@ -191,4 +193,50 @@ def load_hparams(path, run_opts, overrides):
         with open(path, encoding="utf-8") as file:
             text = resolve_references(file, overrides).getvalue()
         check_options(text)
-        return load_hyperpyyaml(text)
+        hparams = load_hyperpyyaml(text)
+    if "test_conditions" in hparams:
+        check_values(hparams)
+    return hparams
+
+
+def check_values(hparams):
+    """Refuses values that would otherwise fail only after the preparation.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of a recipe.
+
+    Raises
+    ------
+    UserError
+        If `seed`, `select_by`, `min_face_quality`, the weights of the shared
+        loss or the test conditions are invalid.
+    """
+    heads = hparams["network"].heads
+    stream_seed(hparams["seed"])
+    hparams["task"].check_selection(hparams["select_by"], heads)
+    if hparams["min_face_quality"] not in (0, 1, 2):
+        raise UserError(
+            f"min_face_quality: {hparams['min_face_quality']}: choose 0 (all "
+            "frames), 1 (a face was tracked) or 2 (a face was detected)"
+        )
+    weights = hparams["shared_loss"].weights
+    if weights is not None and weights.keys() != heads.keys():
+        raise UserError(
+            f"shared_loss: weights of {', '.join(weights)}, but the network "
+            f"has the heads {', '.join(heads)}: name these"
+        )
+    names = []
+    for condition in hparams["test_conditions"]:
+        if not isinstance(condition, Condition):
+            raise UserError(
+                f"test_conditions: {condition} is not a condition: write "
+                "'!new:auxformer_lobes.augment.missing.Available "
+                "{modalities: [audio]}'"
+            )
+        if condition.name in names:
+            raise UserError(
+                f"test_conditions: two have the name {condition.name}"
+            )
+        names.append(condition.name)

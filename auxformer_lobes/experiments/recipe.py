@@ -211,6 +211,7 @@ def report(hparams, brain, datasets, predictions):
     task, run = hparams["task"], Run(hparams["output_folder"])
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     metrics = collect_metrics(predictions, task, **bootstrap)
+    metrics["epoch"] = hparams["epoch_counter"].current
     run.write_metrics(metrics)
     write_predictions(run.predictions_file, predictions, task)
     with logged_failure("train log"):

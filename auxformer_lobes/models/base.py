@@ -13,8 +13,10 @@ class AudioVisualNetwork(Configurable, nn.Module):
     Losses, combination, metrics, tables and export read what it declares, so
     that a new network is one class:
 
-    - `heads`: a mapping head → modalities that it reads. Its `forward` returns
-      logits `[batch, classes]` by head, in this order.
+    - `heads`: a mapping head → modalities that it reads.
+    - `forward(audio, visual, audio_lens, visual_lens, present, audio_mask,
+      visual_mask)`, see `AuxFormer.forward`: returns logits `[batch, classes]`
+      by head, in the order of `heads`.
     - `dims`: a mapping modality → channels of its features.
     - `num_classes`: outputs of each head.
     - `missing`: "mask", where a missing modality is masked and heads that read

@@ -4,6 +4,7 @@ from functools import singledispatch
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from auxformer_lobes.reporting.tables import format_label, title_of
 from auxformer_lobes.tasks import (
@@ -194,6 +195,7 @@ def learning_curves(history, select_by, best_epoch, task):
         axis.axvline(best_epoch, color="grey", linewidth=0.8)
         axis.legend(fontsize="small")
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_title("loss")
     right.set_title(f"development set (line: best {select_by})")
     if task.scale == 100:

@@ -83,7 +83,9 @@ def export(run, out, include_encoders=False, license="other"):
     _check_room(out)
     settings = _read_settings(run)
     hparams = _make_parts(run, settings)
-    checkpoint = run.best_checkpoint(settings["select_by"], hparams["task"])
+    checkpoint = run.evaluated_checkpoint(
+        settings["select_by"], hparams["task"]
+    )
     weights = checkpoint.paramfiles["model"]
     try:
         hparams["model"].load_state_dict(read_weights(weights))

@@ -85,7 +85,7 @@ def parse_config(path):
         line = node.start_mark.line + 1 if node else 1
         raise UserError(
             f"{path}: line {line}: {reason}: refused; if you trust who made "
-            "it, trust_source=True loads it"
+            "it, trust_source=True (--trust_source) loads it"
         )
     if missing := {*schema.KEYS} - {*schema.OPTIONAL, *config}:
         raise UserError(f"{path}: has no {min(missing)}: export it again")

@@ -181,6 +181,28 @@ class Task(Configurable):
         """
         raise NotImplementedError
 
+    def check_selection(self, quantity, heads):
+        """Checks that epochs can be selected by a quantity.
+
+        Arguments
+        ---------
+        quantity : str
+            `select_by` of a recipe.
+        heads : collection of str
+            Heads of the network.
+
+        Raises
+        ------
+        UserError
+            If it is neither a loss nor one of `metrics`.
+        """
+        known = ["loss", *(f"loss_{head}" for head in heads), *self.metrics]
+        if quantity not in known:
+            raise UserError(
+                f"select_by {quantity!r} is unknown: choose one of "
+                f"{', '.join(known)}"
+            )
+
     def direction(self, quantity):
         """Whether less or more of a quantity is better.
 

@@ -64,8 +64,10 @@ def one_line_errors(*others, debug=False):
         line = " ".join(text.split())
         if len(line) > MAX_CHARACTERS:
             line = f"{line[: MAX_CHARACTERS - 1]}…"
-        if not isinstance(error, UserError):
+        if not (isinstance(error, UserError) or debug or is_debugging()):
             line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
         # Names of strangers' files could move the cursor, or set colours.
         line = "".join(c if c.isprintable() else "?" for c in line)
         sys.exit(f"error: {line}")
+    except KeyboardInterrupt:
+        sys.exit("error: interrupted: start it again to resume")

@@ -449,13 +449,6 @@ def test_a_choice_of_the_best_epoch_that_would_fail_is_refused(
     assert not history_of(brain)
 
 
-def test_conditions_of_one_name_are_refused(make_brain):
-    """Their results would overwrite each other."""
-    twice = [Available(["audio"]), Available(["audio"])]
-    with pytest.raises(UserError, match="two have the name audio_only"):
-        fit(make_brain(test_conditions=twice))
-
-
 @pytest.mark.parametrize("lr, warmup_steps", [(0, 1), (-1, 1), (1, -1)])
 def test_rates_and_steps_below_zero_are_refused(lr, warmup_steps):
     with pytest.raises(ValueError, match="is not above 0, or"):

@@ -49,6 +49,14 @@ def test_the_best_epoch_and_the_best_checkpoint_agree(run, select_by, epoch):
     assert run.best_checkpoint(select_by, TASK).meta["epoch"] == epoch
 
 
+def test_metrics_of_another_epoch_are_not_those_of_the_checkpoint(run):
+    """As of a run that was trained further after its evaluation."""
+    run.write_metrics({"epoch": 2})
+    assert run.evaluated_checkpoint("loss", TASK).meta["epoch"] == 2
+    with pytest.raises(UserError, match="metrics are of epoch 2, its best che"):
+        run.evaluated_checkpoint("uar", TASK)
+
+
 def test_opening_a_run_that_is_being_trained_changes_nothing(run):
     incomplete = run.checkpoints / "CKPT+4"
     incomplete.mkdir()

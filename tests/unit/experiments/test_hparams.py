@@ -1,12 +1,21 @@
 """Options of the command line take effect, or end in one line."""
 
 import os
+import re
 
 import pytest
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
+from auxformer_lobes.augment.missing import CONDITIONS, Available
 from auxformer_lobes.dataio.extraction_inputs import load_extractor
-from auxformer_lobes.experiments.hparams import load_hparams, parse_arguments
+from auxformer_lobes.experiments.hparams import (
+    check_values,
+    load_hparams,
+    parse_arguments,
+)
+from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.nnet.losses import SharedLoss
+from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
 
 FBANK = "auxformer_lobes.features.fbank.FbankFeatures"
@@ -236,3 +245,37 @@ def test_extraction_sets_options_of_an_encoder_alike():
             load_extractor("encoders/fbank.yaml", overrides)
     with pytest.raises(UserError, match="bare.yaml: takes no options"):
         load_extractor("encoders/bare.yaml", "n_mels: 20")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seed": -1}, "seed: -1"),
+        ({"select_by": "f1"}, "select_by 'f1' is unknown"),
+        ({"min_face_quality": "high"}, "min_face_quality: high: choose 0"),
+        ({"min_face_quality": 5}, "min_face_quality: 5: choose 0"),
+        (
+            {"shared_loss": SharedLoss({"main": 1.0, "audoi": 1.0})},
+            "shared_loss: weights of main, audoi, but",
+        ),
+        ({"test_conditions": ["audio_only"]}, "audio_only is not a condition"),
+        (
+            {"test_conditions": [Available(["audio"]), Available(["audio"])]},
+            "two have the name audio_only",
+        ),
+    ],
+    ids=str,
+)
+def test_values_that_would_fail_late_are_refused_early(change, message):
+    valid = {
+        "seed": 1,
+        "select_by": "loss_audio",
+        "min_face_quality": 1,
+        "network": AuxFormer(4, 4, model_dim=4, num_heads=1, num_layers=1),
+        "task": CategoricalEmotion(["angry", "happy"]),
+        "shared_loss": SharedLoss(),
+        "test_conditions": CONDITIONS,
+    }
+    check_values(valid)
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_values({**valid, **change})

@@ -15,6 +15,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors import safe_open
 
 import auxformer_lobes
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.sharing import export as export_module
@@ -131,6 +132,12 @@ def test_the_best_may_be_the_largest(tmp_path):
     make_run(tmp_path / "run", changes=[change])
     for path in tmp_path.glob("run/save/*/CKPT.yaml"):
         path.write_text(path.read_text().replace("loss:", "uar:"))
+    # The card must not show the metrics of another epoch.
+    with pytest.raises(UserError, match="its metrics are of epoch 2"):
+        export(tmp_path / "run", tmp_path / "model")
+    Run(tmp_path / "run").write_metrics(
+        {**Run(tmp_path / "run").metrics(), "epoch": 1}
+    )
     export(tmp_path / "run", tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["epoch"] == 1 + LOSSES.index(max(LOSSES))
