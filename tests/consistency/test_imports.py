@@ -14,8 +14,11 @@ HEAVY = ("matplotlib", "sklearn", "cv2", "av", "transformers", "speechbrain")
 @pytest.mark.parametrize(
     "modules, allowed",
     [
-        ("nnet.attention nnet.pooling nnet.losses models.auxformer", ()),
-        ("tasks augment.missing evaluation.predictions", ()),
+        (
+            "nnet.attention nnet.pooling nnet.losses models.auxformer tasks "
+            "augment.missing evaluation.predictions",
+            (),
+        ),
         ("nnet.normalization nnet.schedulers core", ("speechbrain",)),
     ],
 )

@@ -131,7 +131,7 @@ def test_nothing_of_the_upper_layers_is_in_memory(tmp_path):
 def test_a_clip_in_a_batch_is_the_clip_alone(folders, kind):
     features = features_of(folders[kind], layer="all", batch_seconds=1.5)
 
-    @settings(max_examples=25, deadline=None, derandomize=True)
+    @settings(max_examples=10, deadline=None, derandomize=True)
     @given(
         st.lists(
             st.sampled_from([400, 719, 720, 4000]) | st.integers(400, 9000),

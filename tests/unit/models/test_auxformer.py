@@ -44,7 +44,7 @@ def model(request):
     return build(**request.param)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     frames=st.lists(
         st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
@@ -171,7 +171,7 @@ def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
         assert mask[0, 0, i].nonzero().flatten().tolist() == visible
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     lost=st.lists(st.booleans(), min_size=6, max_size=6),
     content=st.sampled_from([1e30, float("nan")]),

@@ -331,7 +331,7 @@ def test_margin_adds_its_share_all_around():
     assert np.allclose(wide[:, [0, 1, 3]], narrow[:, [0, 1, 3]])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 90),
@@ -366,7 +366,7 @@ def test_any_image_has_a_box_and_a_quality(
         assert crop.shape == (tracker.size, tracker.size, 3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(x=st.integers(-230, 230), y=st.integers(-170, 170))
 def test_a_face_near_the_border_has_a_box_of_its_size(x, y):
     boxes, quality = FaceTracker().track(
