@@ -13,6 +13,7 @@ from speechbrain.utils.run_opts import RunOptions
 from auxformer_lobes.augment.missing import Condition
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import UserError, one_line_errors
+from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.overrides import (
     check_options,
     rewrite_overrides,
@@ -211,7 +212,8 @@ def check_values(hparams):
     ------
     UserError
         If `seed`, `select_by`, `min_face_quality`, the weights of the shared
-        loss or the test conditions are invalid.
+        loss or the test conditions are invalid, or features are of the other
+        modality.
     """
     heads = hparams["network"].heads
     stream_seed(hparams["seed"])
@@ -221,12 +223,14 @@ def check_values(hparams):
             f"min_face_quality: {hparams['min_face_quality']}: choose 0 (all "
             "frames), 1 (a face was tracked) or 2 (a face was detected)"
         )
-    weights = hparams["shared_loss"].weights
-    if weights is not None and weights.keys() != heads.keys():
-        raise UserError(
-            f"shared_loss: weights of {', '.join(weights)}, but the network "
-            f"has the heads {', '.join(heads)}: name these"
-        )
+    hparams["shared_loss"].check_heads(heads)
+    for modality in MODALITIES:
+        features = hparams[f"{modality}_store"].features
+        if features.modality not in (modality, None):
+            raise UserError(
+                f"{modality}_features: {features.settings['class']} are "
+                f"{features.modality} features: choose another encoder"
+            )
     names = []
     for condition in hparams["test_conditions"]:
         if not isinstance(condition, Condition):

@@ -166,12 +166,6 @@ def make_datasets(hparams):
         "train", "valid" and "test" -> `DynamicItemDataset`.
     """
     stores = stores_of(hparams)
-    for modality, store in stores.items():
-        if store.features.modality not in (modality, None):
-            raise UserError(
-                f"{modality}_features: {store.features.settings['class']} are "
-                f"{store.features.modality} features: choose another encoder"
-            )
     datasets = load_manifests(manifests_of(hparams), hparams["data_folder"])
     # By all processes, each its share.
     extract_features(datasets, stores, hparams["num_workers"])
@@ -234,8 +228,8 @@ def report(hparams, brain, datasets, predictions):
                 datasets, task, hparams["test_conditions"], **bootstrap
             )
             run.write_metrics(metrics)
-    example = datasets["test"][0]
     with logged_failure("figures"):
+        example = datasets["test"][0]
         save_figures(
             run,
             {
@@ -256,7 +250,8 @@ def report(hparams, brain, datasets, predictions):
         )
     with logged_failure("tables"):
         print_table(metrics, task)
-        print_prediction(example["id"], predictions, task)
+        first = next(iter(predictions.values()))
+        print_prediction(first.clips[0], predictions, task)
     print(f"results: {run.folder.resolve()}")
 
 

@@ -77,12 +77,8 @@ class SharedLoss(nn.Module):
         UserError
             If `weights` does not name the heads of the network.
         """
+        self.check_heads(logits)
         weights = self.weights or dict.fromkeys(logits, 1 / len(logits))
-        if weights.keys() != logits.keys():
-            raise UserError(
-                f"shared_loss: weights of {', '.join(weights)}, but the "
-                f"network has the heads {', '.join(logits)}: name these"
-            )
         parts = {}
         for i, (head, scores) in enumerate(logits.items()):
             rows = slice(None) if head_mask is None else head_mask[:, i]
@@ -94,6 +90,25 @@ class SharedLoss(nn.Module):
             )
         total = sum(weights[head] * part for head, part in parts.items())
         return LossParts(total, parts)
+
+    def check_heads(self, heads):
+        """Checks that `weights` names the heads of a network.
+
+        Arguments
+        ---------
+        heads : collection of str
+            Heads of the network.
+
+        Raises
+        ------
+        UserError
+            If it names others, or lacks some.
+        """
+        if self.weights is not None and {*self.weights} != {*heads}:
+            raise UserError(
+                f"shared_loss: weights of {', '.join(self.weights)}, but the "
+                f"network has the heads {', '.join(heads)}: name these"
+            )
 
 
 class CrossEntropy(nn.Module):

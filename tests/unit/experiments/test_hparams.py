@@ -2,6 +2,7 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 from hyperpyyaml import load_hyperpyyaml, resolve_references
@@ -13,6 +14,8 @@ from auxformer_lobes.experiments.hparams import (
     load_hparams,
     parse_arguments,
 )
+from auxformer_lobes.features.fbank import FbankFeatures
+from auxformer_lobes.features.hog import HogFeatures
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.nnet.losses import SharedLoss
 from auxformer_lobes.tasks import CategoricalEmotion
@@ -258,13 +261,16 @@ def test_extraction_sets_options_of_an_encoder_alike():
             {"shared_loss": SharedLoss({"main": 1.0, "audoi": 1.0})},
             "shared_loss: weights of main, audoi, but",
         ),
+        (
+            {"visual_store": SimpleNamespace(features=FbankFeatures())},
+            "visual_features: FbankFeatures are audio features",
+        ),
         ({"test_conditions": ["audio_only"]}, "audio_only is not a condition"),
         (
             {"test_conditions": [Available(["audio"]), Available(["audio"])]},
             "two have the name audio_only",
         ),
     ],
-    ids=str,
 )
 def test_values_that_would_fail_late_are_refused_early(change, message):
     valid = {
@@ -275,6 +281,8 @@ def test_values_that_would_fail_late_are_refused_early(change, message):
         "task": CategoricalEmotion(["angry", "happy"]),
         "shared_loss": SharedLoss(),
         "test_conditions": CONDITIONS,
+        "audio_store": SimpleNamespace(features=FbankFeatures()),
+        "visual_store": SimpleNamespace(features=HogFeatures()),
     }
     check_values(valid)
     with pytest.raises(UserError, match=re.escape(message)):
