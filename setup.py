@@ -50,7 +50,11 @@ setup(
     extras_require={
         # Free for research and other non-commercial use only.
         "opensmile": ["opensmile"],
+        # `auxformer experiment --slurm`.
+        "slurm": ["submitit"],
         "test": [
+            "audmetric",
+            "confidence-intervals",
             "hypothesis",
             "import-linter",
             "opensmile",
@@ -58,6 +62,8 @@ setup(
             "pytest-xdist",
             "ruff",
             "scikit-image",
+            "submitit",
+            "torchmetrics",
             "yamllint",
         ],
     },
