@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 
 from auxformer_lobes.cli.evaluate import evaluate
+from auxformer_lobes.cli.experiment import experiment
 from auxformer_lobes.cli.extract import extract, merge
 from auxformer_lobes.cli.models import export, info, push
 from auxformer_lobes.cli.predict import predict
@@ -24,6 +25,7 @@ COMMANDS = (
     predict,
     timeline,
     evaluate,
+    experiment,
     export,
     push,
     info,
@@ -50,7 +52,12 @@ def main(arguments=None):
         The exit code.
     """
     with one_line_errors():
-        options = _make_parser().parse_args(arguments)
+        parser = _make_parser()
+        options, others = parser.parse_known_args(arguments)
+        if "others" in options:  # a command that passes options on
+            options.others = others
+        elif others:
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
     with one_line_errors(debug="debug" in options), _interruptible():
         return options.execute(options)
 

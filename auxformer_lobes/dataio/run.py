@@ -48,6 +48,7 @@ class Run:
         self.history_file = self.folder / "history.json"
         self.checkpoints = self.folder / "save"
         self.trained_on = self.checkpoints / "trained_on.json"
+        self.output_log = self.folder / "output.log"
 
     def manifest(self, split):
         """The manifest of a split.
@@ -116,6 +117,18 @@ class Run:
             If the run is not finished.
         """
         return self.read_json(self.metrics_file, "train and evaluate first")
+
+    def is_complete(self):
+        """Whether the run was trained, evaluated and reported to its end.
+
+        Returns
+        -------
+        bool
+        """
+        try:
+            return self.metrics().get("complete", False)
+        except UserError:  # not evaluated, or damaged
+            return False
 
     def write_metrics(self, metrics):
         """Writes `metrics.json`.
@@ -235,6 +248,22 @@ class Run:
                 f"checkpoint is of epoch {now}: run train.py to its end"
             )
         return checkpoint
+
+    def is_locked(self):
+        """Whether a process trains there.
+
+        Returns
+        -------
+        bool
+        """
+        try:
+            with open(self.folder / ".lock", "a") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            return error.errno in (errno.EACCES, errno.EAGAIN)
+        return False
 
     @contextmanager
     def lock(self):

@@ -71,7 +71,7 @@ def parse_arguments(argv):
     own, words = _separate(argv)
     hparams_file, run_opts, _ = sb.parse_arguments(own)
     with one_line_errors(*LOADING):
-        texts = _split(words)
+        texts = split_options(words)
         _check_names(hparams_file, texts, run_opts)
         values = {name: _value(name, text) for name, text in texts.items()}
         overrides = rewrite_overrides(hparams_file, values)
@@ -115,8 +115,30 @@ def _separate(argv):
     return own, words
 
 
-def _split(words):
-    """Option -> its text; several words are joined, as SpeechBrain does."""
+def split_options(words):
+    """Options of a command line, each with its text.
+
+    Arguments
+    ---------
+    words : list of str
+        `--name text`, or `--name=text`. Several words are joined, as
+        SpeechBrain does.
+
+    Returns
+    -------
+    dict
+        Name -> text; empty where there is none.
+
+    Raises
+    ------
+    UserError
+        If an option is given twice, or a word is no option.
+
+    Example
+    -------
+    >>> split_options(["--lr", "0.1", "--network={num_layers: 1}"])
+    {'lr': '0.1', 'network': '{num_layers: 1}'}
+    """
     options = {}
     for word in words:
         if word.startswith("--"):

@@ -66,6 +66,8 @@ def choose_partition(hparams, valid, test):
 def train_and_evaluate(brain_class, hparams, run_opts):
     """Trains on prepared manifests, and reports on the test set.
 
+    With `prepare_only`, it ends once all features are extracted.
+
     Arguments
     ---------
     brain_class : type
@@ -76,6 +78,9 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         SpeechBrain's own options.
     """
     datasets = make_datasets(hparams)
+    if hparams["prepare_only"]:
+        print(f"prepared: {hparams['output_folder']}")
+        return
     with one_line_errors(TypeError, ValueError):  # invalid options
         brain = brain_class(
             modules=hparams["modules"],
@@ -252,6 +257,7 @@ def report(hparams, brain, datasets, predictions):
         print_table(metrics, task)
         first = next(iter(predictions.values()))
         print_prediction(first.clips[0], predictions, task)
+    run.write_metrics({**metrics, "complete": True})
     print(f"results: {run.folder.resolve()}")
 
 

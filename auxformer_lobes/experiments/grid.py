@@ -1,0 +1,270 @@
+"""Runs the cells of a study, each once, several at a time."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections import deque
+from io import StringIO
+
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML
+
+from auxformer_lobes.dataio.run import SPLITS
+from auxformer_lobes.experiments.hparams import parse_arguments
+from auxformer_lobes.experiments.study import PARTITION_KEYS
+from auxformer_lobes.utils.errors import UserError
+
+POLL = 0.5  # seconds between two looks at what runs
+PREPARE_ONLY = re.compile(r"^prepare_only:.*\n", re.M)
+
+
+class Grid:
+    """The commands of a study, and how far they are.
+
+    Arguments
+    ---------
+    plan : dict
+        What `Study.planned` returns.
+    cells : list of Cell
+        The cells.
+    python : list of str
+        The command before the script: `python`, or torchrun.
+    """
+
+    def __init__(self, plan, cells, python=(sys.executable,)):
+        self.plan = plan
+        self.cells = cells
+        self.python = [*python]
+
+    def command(self, cell, **more):
+        """The command that trains and evaluates a cell.
+
+        Arguments
+        ---------
+        cell : Cell
+            The cell.
+        **more
+            Further options.
+
+        Returns
+        -------
+        list of str
+        """
+        script, hparams = self.plan["script"], self.plan["hparams"]
+        return [*self.python, script, hparams, *self._options(cell, **more)]
+
+    def _options(self, cell, **more):
+        options = {
+            **self.plan["options"],
+            **cell.settings,
+            **more,
+            "output_folder": cell.run.folder,
+        }
+        # Options of SpeechBrain may have no value.
+        return [
+            f"--{key}={text}" if text != "" else f"--{key}"
+            for key, text in options.items()
+        ]
+
+    def check(self):
+        """Checks all options, and that no folder holds another run.
+
+        Returns
+        -------
+        bool
+            Whether the recipe has an option `prepare_only`.
+
+        Raises
+        ------
+        SystemExit
+            With one line, if an option or a value is invalid.
+        UserError
+            If a cell was started with other settings.
+        """
+        for path in (self.plan["script"], self.plan["hparams"]):
+            if not os.path.isfile(path):
+                raise UserError(f"{path}: no such file")
+        for cell in self.cells:
+            hparams = self.plan["hparams"]
+            _, _, overrides = parse_arguments([hparams, *self._options(cell)])
+            with open(hparams, encoding="utf-8") as file:
+                settings = resolve_references(file, overrides).getvalue()
+            if cell.run.hyperparams.exists():
+                before = cell.run.hyperparams.read_text("utf-8")
+                _check_same(cell, before, settings)
+        return bool(PREPARE_ONLY.search(settings))
+
+    def prepare(self, launcher):
+        """Prepares the corpus once for all cells that differ in nothing there.
+
+        Each cell gets the manifests of one that was prepared with the same
+        settings. Were that wrong, the recipe would notice and prepare anew.
+
+        Arguments
+        ---------
+        launcher : LocalLauncher or SlurmLauncher
+            Where to run.
+
+        Yields
+        ------
+        cell : Cell
+            A cell for which the corpus was prepared.
+        failure : str or None
+            Why it could not be.
+        """
+        prepared, relevant = [], ()
+        for cell in self.cells:
+            if cell.run.is_complete():
+                continue
+            model = next(
+                (
+                    p.run
+                    for p in prepared
+                    if all(p.settings[k] == cell.settings[k] for k in relevant)
+                ),
+                None,
+            )
+            if model is not None:
+                _copy_manifests(model, cell.run)
+                continue
+            command = self.command(cell, prepare_only=True)
+            job = launcher.start(command, _log_of(cell), 0)
+            start = _log_of(cell).stat().st_size
+            try:
+                while (code := job.poll()) is None:
+                    time.sleep(POLL)
+            except BaseException:
+                job.stop()
+                raise
+            if code:
+                yield cell, _reason(cell, start, code)
+                continue
+            yield cell, None
+            prepared.append(cell)
+            relevant = [k for k in cell.settings if _matters(k, cell.run)]
+
+    def run(self, launcher, cells):
+        """Runs cells, several at a time.
+
+        Arguments
+        ---------
+        launcher : LocalLauncher or SlurmLauncher
+            Where to run.
+        cells : list of Cell
+            Those to run.
+
+        Yields
+        ------
+        cell : Cell
+            A cell that ended.
+        failure : str or None
+            Why it failed.
+        seconds : float
+            How long it took.
+        """
+        waiting, running = deque(cells), {}
+        try:
+            while waiting or running:
+                free = [s for s in range(launcher.jobs) if s not in running]
+                for slot in free[: len(waiting)]:
+                    cell = waiting.popleft()
+                    if cell.run.is_locked():
+                        job, start = _OtherJob(cell.run), 0
+                    else:
+                        log = _log_of(cell)
+                        job = launcher.start(self.command(cell), log, slot)
+                        start = log.stat().st_size
+                    running[slot] = cell, job, start, time.monotonic()
+                for slot, (cell, job, start, began) in [*running.items()]:
+                    code = job.poll()
+                    if code is not None:
+                        del running[slot]
+                        failure = None
+                        if not cell.run.is_complete():
+                            failure = _reason(cell, start, code)
+                        yield cell, failure, time.monotonic() - began
+                time.sleep(POLL if running else 0)
+        finally:
+            for _, job, _, _ in running.values():
+                job.stop()
+
+
+class _OtherJob:
+    """A run that another process trains, perhaps of a study that was killed."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def poll(self):
+        return None if self.run.is_locked() else 0
+
+    def stop(self):
+        pass
+
+
+def shell(command):
+    """A command as it is typed.
+
+    Arguments
+    ---------
+    command : list of str
+        Its words.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> shell(["python", "train.py", "--network={num_layers: 1}"])
+    "python train.py '--network={num_layers: 1}'"
+    """
+    return shlex.join(map(str, command))
+
+
+def _check_same(cell, before, now):
+    """SpeechBrain writes three lines of comment before the settings."""
+    before, now = (
+        PREPARE_ONLY.sub("", text) for text in (before.split("\n", 3)[-1], now)
+    )
+    if before != now:
+        before, now = (YAML().load(StringIO(x)) for x in (before, now))
+        changed = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        raise UserError(
+            f"{cell.run.folder}: holds a run with other settings (changed: "
+            f"{', '.join(changed[:5])}): name another --output_folder, or "
+            "delete this one"
+        )
+
+
+def _matters(key, run):
+    """Whether a varied key decides what is prepared or extracted."""
+    options = run.read_json(run.prepare_report, "prepare again")["options"]
+    return key in options or key in PARTITION_KEYS or key.endswith("_features")
+
+
+def _copy_manifests(source, target):
+    target.folder.mkdir(parents=True, exist_ok=True)
+    # The report last: it marks the manifests as complete.
+    for name in (*map("{}.json".format, SPLITS), source.prepare_report.name):
+        if not (target.folder / name).exists():
+            shutil.copyfile(source.folder / name, target.folder / name)
+
+
+def _log_of(cell):
+    cell.run.folder.mkdir(parents=True, exist_ok=True)
+    cell.run.output_log.touch()
+    return cell.run.output_log
+
+
+def _reason(cell, start, code):
+    """The error line of a run's output, or its last one."""
+    with open(cell.run.output_log, errors="replace") as file:
+        file.seek(start)
+        lines = [line.strip() for line in file if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    last = (errors or lines or [f"exit code {code}"])[-1]
+    return f"{last.removeprefix('error: ')} (see {cell.run.output_log})"
