@@ -135,12 +135,13 @@ class AuxFormerBrain(sb.Brain):
             Mean over layers and heads, `[audio_time, visual_time]`; None if
             the network has no such attention.
         """
-        if not hasattr(self.hparams.network, "audio_from_visual"):
+        name = self.hparams.network.cross_attention
+        if name is None:
             return None
         self.modules.eval()
         batch = PaddedBatch([clip]).to(self.device)
         _, seen = self.logits(self.streams(batch), return_attention=True)
-        return seen["audio_from_visual"].mean((0, 2))[0].cpu()
+        return seen[name].mean((0, 2))[0].cpu()
 
     def record(self, batch, loss, logits, head_mask, stage):
         """Records the parts of the loss and, in evaluation, the predictions.

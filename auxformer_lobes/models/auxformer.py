@@ -10,11 +10,11 @@ from functools import partial
 import torch
 import torch.nn as nn
 
-from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.models.published import read_published
+from auxformer_lobes.models.streams import StreamNetwork
 from auxformer_lobes.nnet.attention import TransformerStack
-from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
-from auxformer_lobes.nnet.pooling import AttentiveStatistics, LastFrame
+from auxformer_lobes.nnet.head import Head
+from auxformer_lobes.nnet.pooling import POOLING, pooling_of
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
     CHANNELS,
@@ -25,81 +25,8 @@ from auxformer_lobes.utils.schema import (
     optional,
 )
 
-POOLING = {
-    "last": lambda dim: LastFrame(),
-    "attentive": AttentiveStatistics,
-}
 
-
-class Head(nn.Module):
-    """A residual perceptron that ends in class scores.
-
-    Arguments
-    ---------
-    dim : int
-        Number of input channels.
-    hidden : list of int
-        Widths of the hidden layers.
-    num_classes : int
-        Number of classes.
-    dropout : float
-        Dropout after each hidden layer.
-
-    Example
-    -------
-    >>> Head(20, [16], num_classes=6)(torch.rand(3, 20)).shape
-    torch.Size([3, 6])
-    """
-
-    def __init__(self, dim, hidden, num_classes, dropout=0.2):
-        super().__init__()
-        widths = [dim, *hidden]
-        layers = []
-        for narrow, wide in zip(widths, widths[1:]):
-            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(dropout)]
-        self.branch = nn.Sequential(*layers, nn.Linear(widths[-1], dim))
-        self.output = nn.Linear(dim, num_classes)
-
-    def forward(self, x):
-        """Scores each class.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            `[batch, dim]`.
-
-        Returns
-        -------
-        torch.Tensor
-            Logits, `[batch, classes]`.
-        """
-        return self.output(x + self.branch(x))
-
-
-def _layer_sum(name, dim, layers):
-    """Width of the features once their layers are mixed, and what mixes."""
-    if dim % layers:
-        raise ValueError(f"{name}_dim {dim} is not {layers} layers of a width")
-    return dim // layers, WeightedLayerSum(
-        layers
-    ) if layers > 1 else nn.Identity()
-
-
-def _projection(name, dim, model_dim, wanted):
-    """A 1×1 convolution over time, where it is wanted or needed."""
-    if wanted is None:
-        wanted = dim != model_dim
-    if wanted:
-        return nn.Linear(dim, model_dim, bias=False)
-    if dim != model_dim:
-        raise ValueError(
-            f"{name}_dim {dim} is not model_dim {model_dim}: "
-            f"{name}_projection is needed"
-        )
-    return nn.Identity()
-
-
-class AuxFormer(AudioVisualNetwork):
+class AuxFormer(StreamNetwork):
     """The fusion network and the two auxiliary networks.
 
     Every default is the published value, but for `missing` (see
@@ -130,6 +57,9 @@ class AuxFormer(AudioVisualNetwork):
         where their width differs from it.
     visual_projection : bool
         Likewise for the visual features.
+    auxiliary_networks : bool
+        Whether there are auxiliary networks, with their heads and losses. The
+        published network has them; without, "main" is the only head.
     shared_auxiliary_head : bool
         Whether both auxiliary networks end in one head, as in the released
         code, or in one each, as in the figure of the paper.
@@ -170,6 +100,7 @@ class AuxFormer(AudioVisualNetwork):
         "audio": ("audio",),
         "visual": ("visual",),
     }
+    cross_attention = "audio_from_visual"
     schema = {
         "audio_dim": CHANNELS,
         "visual_dim": CHANNELS,
@@ -181,6 +112,7 @@ class AuxFormer(AudioVisualNetwork):
         "visual_layers": integer(1, 1000),
         "audio_projection": optional(FLAG),
         "visual_projection": optional(FLAG),
+        "auxiliary_networks": FLAG,
         "shared_auxiliary_head": FLAG,
         "causal": FLAG,
         "pooling": one_of(*POOLING),
@@ -206,6 +138,7 @@ class AuxFormer(AudioVisualNetwork):
         visual_layers=1,
         audio_projection=None,
         visual_projection=None,
+        auxiliary_networks=True,
         shared_auxiliary_head=True,
         causal=True,
         pooling="last",
@@ -218,30 +151,18 @@ class AuxFormer(AudioVisualNetwork):
         residual_dropout=0.1,
         head_dropout=0.2,
     ):
-        super().__init__()
-        if pooling not in POOLING:
-            raise ValueError(f"pooling {pooling!r} is not one of {[*POOLING]}")
-        if missing not in ("mask", "zero_fill"):
-            raise ValueError(
-                f"missing {missing!r} is neither mask nor zero_fill"
-            )
+        super().__init__(
+            {"audio": audio_dim, "visual": visual_dim},
+            {"audio": audio_layers, "visual": visual_layers},
+            {"audio": audio_projection, "visual": visual_projection},
+            model_dim,
+            num_classes,
+            missing,
+        )
         self.auxiliary_passes = auxiliary_passes
-        self.missing = missing
-        self.dims = {"audio": audio_dim, "visual": visual_dim}
-        self.num_classes = num_classes
+        if not auxiliary_networks:
+            self.heads = {"main": self.heads["main"]}
 
-        audio_dim, self.audio_layer_sum = _layer_sum(
-            "audio", audio_dim, audio_layers
-        )
-        visual_dim, self.visual_layer_sum = _layer_sum(
-            "visual", visual_dim, visual_layers
-        )
-        self.audio_projection = _projection(
-            "audio", audio_dim, model_dim, audio_projection
-        )
-        self.visual_projection = _projection(
-            "visual", visual_dim, model_dim, visual_projection
-        )
         stack = partial(
             TransformerStack,
             model_dim,
@@ -260,20 +181,23 @@ class AuxFormer(AudioVisualNetwork):
         self.visual_from_audio = cross_stack()
         self.audio_temporal = self_stack(learned_scaling=True)
         self.visual_temporal = self_stack(learned_scaling=True)
-        self.audio_auxiliary = self_stack()
-        self.visual_auxiliary = self_stack()
+        if auxiliary_networks:
+            self.audio_auxiliary = self_stack()
+            self.visual_auxiliary = self_stack()
 
         # Main audio, main visual, auxiliary audio, auxiliary visual.
         self.poolings = nn.ModuleList(
-            POOLING[pooling](model_dim) for _ in range(4)
+            pooling_of(pooling, model_dim)
+            for _ in range(4 if auxiliary_networks else 2)
         )
         self.main_head = Head(
             2 * model_dim, [2 * model_dim], num_classes, head_dropout
         )
-        self.auxiliary_heads = nn.ModuleList(
-            Head(model_dim, [512, 256], num_classes, head_dropout)
-            for _ in range(1 if shared_auxiliary_head else 2)
-        )
+        if auxiliary_networks:
+            self.auxiliary_heads = nn.ModuleList(
+                Head(model_dim, [512, 256], num_classes, head_dropout)
+                for _ in range(1 if shared_auxiliary_head else 2)
+            )
 
     @classmethod
     def from_published(cls, source, num_heads=10, **options):
@@ -356,22 +280,21 @@ class AuxFormer(AudioVisualNetwork):
         Returns
         -------
         logits : dict of torch.Tensor
-            "main", "audio" and "visual" → `[batch, classes]`.
+            "main" and, with auxiliary networks, "audio" and "visual" →
+            `[batch, classes]`.
         attention : dict of torch.Tensor
             Only with `return_attention`. For each stack, by name, the
             weights `[layers, batch, heads, queries, keys]`; the name of an
             auxiliary one ends in the number of the pass.
         """
-        if present is None:
-            present = audio.new_ones(len(audio), 2, dtype=torch.bool)
-        audio, audio_frames, audio_mask = self._admit(
-            audio, audio_lens, present[:, 0], audio_mask
+        streams = self.project_streams(
+            {"audio": audio, "visual": visual},
+            {"audio": audio_lens, "visual": visual_lens},
+            present,
+            {"audio": audio_mask, "visual": visual_mask},
         )
-        visual, visual_frames, visual_mask = self._admit(
-            visual, visual_lens, present[:, 1], visual_mask
-        )
-        audio = self.audio_projection(self.audio_layer_sum(audio))
-        visual = self.visual_projection(self.visual_layer_sum(visual))
+        (audio, audio_frames, audio_mask) = streams["audio"]
+        (visual, visual_frames, visual_mask) = streams["visual"]
 
         wanted = {"return_weights": return_attention}
         seen = {}
@@ -387,7 +310,8 @@ class AuxFormer(AudioVisualNetwork):
         visual_main, seen["visual_temporal"] = self.visual_temporal(
             visual_main, visual_frames, key_mask=visual_mask, **wanted
         )
-        for i in range(self.auxiliary_passes):
+        auxiliary = "audio" in self.heads
+        for i in range(self.auxiliary_passes if auxiliary else 0):
             audio, seen[f"audio_auxiliary_{i}"] = self.audio_auxiliary(
                 audio, audio_frames, key_mask=audio_mask, **wanted
             )
@@ -395,7 +319,8 @@ class AuxFormer(AudioVisualNetwork):
                 visual, visual_frames, key_mask=visual_mask, **wanted
             )
 
-        audio_main, visual_main, audio, visual = (
+        # Without auxiliary networks, there are two poolings only.
+        audio_main, visual_main, *pooled = (
             pool(x, frames, mask)
             for pool, x, frames, mask in zip(
                 self.poolings,
@@ -406,26 +331,9 @@ class AuxFormer(AudioVisualNetwork):
         )
         logits = {
             "main": self.main_head(torch.cat([audio_main, visual_main], 1)),
-            "audio": self.auxiliary_heads[0](audio),
-            "visual": self.auxiliary_heads[-1](visual),
         }
+        if auxiliary:
+            audio, visual = pooled
+            logits["audio"] = self.auxiliary_heads[0](audio)
+            logits["visual"] = self.auxiliary_heads[-1](visual)
         return (logits, seen) if return_attention else logits
-
-    def _admit(self, x, lens, present, mask):
-        """Valid frames, all others set to zero; their number; what was lost."""
-        if x.shape[1] == 0:
-            x = x.new_zeros(len(x), 1, x.shape[2])
-            present, mask = torch.zeros_like(present), None
-        num_frames = x.shape[1]
-        frames = torch.full_like(present, num_frames, dtype=torch.long)
-        if lens is not None:
-            frames = (lens * num_frames).round().long()
-        seen = frames * present
-        valid = torch.arange(num_frames, device=x.device) < seen[:, None]
-        if mask is not None:
-            valid = valid & mask
-        # Not a product: the padding may hold anything, NaN too.
-        x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
-        if self.missing == "zero_fill":
-            return x, frames, None
-        return x, seen, mask if mask is None else valid

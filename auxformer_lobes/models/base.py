@@ -23,6 +23,9 @@ class AudioVisualNetwork(Configurable, nn.Module):
       no other do not contribute; or "zero_fill", where it is zeros and all
       heads contribute, as published.
     - `embedding_layer`: the layer whose input `encode_batch` returns.
+    - `cross_attention`: where there is attention from audio to visual frames,
+      its name in what `forward(..., return_attention=True)` then returns beside
+      the logits: weights `[layers, batch, heads, audio_time, visual_time]`.
 
     Example
     -------
@@ -35,6 +38,13 @@ class AudioVisualNetwork(Configurable, nn.Module):
 
     heads = {}
     missing = "mask"
+    cross_attention = None
+
+    @property
+    def modalities(self):
+        """The modalities that any head reads, in the order of `MODALITIES`."""
+        read = {m for reads in self.heads.values() for m in reads}
+        return tuple(m for m in MODALITIES if m in read)
 
     def head_mask(self, present):
         """Which heads contribute to each sample.

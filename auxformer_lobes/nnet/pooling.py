@@ -97,3 +97,38 @@ class AttentiveStatistics(nn.Module):
         deviation = variance.clamp(min=1e-6).sqrt()
         pooled = self.output(torch.cat([mean, deviation], 1))
         return pooled * valid.any(1, keepdim=True)
+
+
+POOLING = {
+    "last": lambda dim: LastFrame(),
+    "attentive": AttentiveStatistics,
+}
+
+
+def pooling_of(name, dim):
+    """Makes a pooling by its name.
+
+    Arguments
+    ---------
+    name : str
+        One of `POOLING`.
+    dim : int
+        Number of channels.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+
+    Example
+    -------
+    >>> pooling_of("last", 20)
+    LastFrame()
+    """
+    if name not in POOLING:
+        raise ValueError(f"pooling {name!r} is not one of {[*POOLING]}")
+    return POOLING[name](dim)

@@ -3,7 +3,8 @@
 One rule, for `!include:` and `!new:` alike: an override without a tag sets
 options of the object in the file; an override with a tag takes its place.
 `!include:` in place of `!include:` keeps the options written beside the name
-of the file, such as references to other keys of the recipe.
+of the file, such as references to other keys of the recipe. A bare word, such
+as `mult`, is the file of that name in the folder of the included one.
 
 HyperPyYAML alone merges mappings key by key, so that an object keeps the class
 of the file, silently; and `!include:FILE`, which is no mapping, takes no
@@ -133,7 +134,10 @@ choose among normalized_shape, eps, elementwise_affine, bias, device, dtype
 
 def _override(node, value, folder, path):
     """The override that makes the user's `value` of `node` in the file."""
-    before, tag, options = tag_of(node), tag_of(value), value
+    before = tag_of(node)
+    if before.startswith(INCLUDE) and isinstance(value, (str, int, float)):
+        value = _sibling(before, str(value), folder, path)
+    tag, options = tag_of(value), value
     if isinstance(value, dict) and not tag:
         if isinstance(node, dict):  # HyperPyYAML merges these
             if before.startswith(INCLUDE):
@@ -153,9 +157,7 @@ def _override(node, value, folder, path):
         both = [each for each in (node, value) if isinstance(each, dict)]
         if both:
             options = {key: each[key] for each in both for key in each}
-    elif before.startswith((INCLUDE, NEW)) and isinstance(
-        value, (str, int, float)
-    ):
+    elif before.startswith(NEW) and isinstance(value, (str, int, float)):
         raise UserError(
             f"{'.'.join(path)}: {value} is not an object: give "
             "'!include:FILE.yaml', or options such as '{layer: all}'"
@@ -171,6 +173,25 @@ def _override(node, value, folder, path):
         tag = f"!applyref:{__name__}.tagged"
     node.yaml_set_ctag(Tag(suffix=tag))
     return node
+
+
+def _sibling(tag, word, folder, path):
+    """The node that includes another file of the folder of an included one."""
+    name = tag[len(INCLUDE) :]
+    near = os.path.dirname(name)
+    suffix = os.path.splitext(name)[1]
+    names = sorted(
+        os.path.splitext(file)[0]
+        for file in os.listdir(os.path.join(folder, near))
+        if file.endswith(suffix)
+    )
+    if word not in names:
+        raise UserError(
+            f"{'.'.join(path)}: there is no {os.path.join(near, word)}{suffix}: "
+            f"choose among {', '.join(names)}, or give '!include:FILE.yaml', "
+            "or options such as '{layer: all}'"
+        )
+    return YAML().load(f"{INCLUDE}{os.path.join(near, word)}{suffix}")
 
 
 def _in_blocks(node):

@@ -89,6 +89,7 @@ def error_of(*argv):
         # Options of the encoder in the file.
         ("{n_mels: 80}", {"n_mels": 80, "deltas": False}),
         # Another encoder.
+        ("wide", {"n_mels": 60, "deltas": True}),
         ("!include:encoders/wide.yaml", {"n_mels": 60, "deltas": True}),
         ("!include:encoders/wide.yaml {}", {"n_mels": 60, "deltas": True}),
         # Another encoder, and its options.
@@ -127,6 +128,7 @@ def test_a_line_of_the_yaml_file_is_written_as_on_the_command_line(folder):
     [
         ("{out_features: 3}", 3),
         # The file's reference to the encoder stays.
+        ("large", 9),
         ("!include:networks/large.yaml", 9),
         ("!include:networks/large.yaml {out_features: 4}", 4),
         (
@@ -175,7 +177,11 @@ def test_a_list_of_objects_replaces_what_is_there():
     [
         (["--audio_features={n_melz: 80}"], "audio_features: FbankFeatures"),
         (["--audio_features={n_melz: 80}"], "no option n_melz: choose among"),
-        (["--audio_features=fbank"], "audio_features: fbank is not an object"),
+        (
+            ["--audio_features=wyde"],
+            "wyde.yaml: choose among bare, fbank, hog, wide",
+        ),
+        (["--bare=wide"], "bare: wide is not an object"),
         (["--audio_features=!include:encoders/no.yaml"], "encoders/no.yaml"),
         (["--audio_features=!include:encoders/bare.yaml {n_mels: 1}"], "bare"),
         (["--audio_features=!new:no.Such {a: 1}"], "no.Such"),

@@ -1,0 +1,145 @@
+"""How features enter a network: masked, mixed and projected to one width."""
+
+import torch
+import torch.nn as nn
+
+from auxformer_lobes.models.base import AudioVisualNetwork
+from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
+from auxformer_lobes.utils.modalities import MODALITIES
+
+
+class StreamNetwork(AudioVisualNetwork):
+    """A network that brings the streams that it reads to one width first.
+
+    Its modules are `<modality>_layer_sum` and `<modality>_projection`, for each
+    of its `modalities`.
+
+    Arguments
+    ---------
+    dims : dict of int
+        Modality → channels of its features.
+    layers : dict of int
+        Modality → encoder layers that lie side by side in its features (see
+        `WeightedLayerSum`).
+    projections : dict of bool
+        Modality → whether its features are projected to `model_dim`. None:
+        where their width differs from it.
+    model_dim : int
+        Width of the model.
+    num_classes : int
+        Number of classes.
+    missing : str
+        How a missing modality or a lost frame is treated. "mask": no stream
+        attends to it. "zero_fill": its frames are zeros.
+
+    Example
+    -------
+    >>> class AudioMean(StreamNetwork):
+    ...     heads = {"audio": ("audio",)}
+    >>> dims = {"audio": 40, "visual": 30}
+    >>> network = AudioMean(dims, dict(audio=2), dict(audio=True), 8, 6)
+    >>> streams = network.project_streams({"audio": torch.rand(1, 9, 40)})
+    >>> {modality: x.shape for modality, (x, _, _) in streams.items()}
+    {'audio': torch.Size([1, 9, 8])}
+    """
+
+    def __init__(
+        self, dims, layers, projections, model_dim, num_classes, missing="mask"
+    ):
+        super().__init__()
+        if missing not in ("mask", "zero_fill"):
+            raise ValueError(
+                f"missing {missing!r} is neither mask nor zero_fill"
+            )
+        self.dims = dims
+        self.num_classes = num_classes
+        self.missing = missing
+        widths = {}
+        for name in self.modalities:
+            widths[name], layer_sum = _layer_sum(name, dims[name], layers[name])
+            self.add_module(f"{name}_layer_sum", layer_sum)
+        for name, width in widths.items():
+            self.add_module(
+                f"{name}_projection",
+                _projection(name, width, model_dim, projections[name]),
+            )
+
+    def project_streams(self, features, lens=None, present=None, masks=None):
+        """Masks, mixes and projects the streams that the network reads.
+
+        Arguments
+        ---------
+        features : dict of torch.Tensor
+            Modality → `[batch, time, channels]`. Padding and lost frames may
+            hold anything, NaN too.
+        lens : dict of torch.Tensor
+            Modality → relative lengths, `[batch]`; None: whole.
+        present : torch.Tensor
+            Whether each sample has (audio, visual), boolean `[batch, 2]`; by
+            default, what has a length.
+        masks : dict of torch.Tensor
+            Modality → frames that were not lost, boolean `[batch, time]`;
+            None: all.
+
+        Returns
+        -------
+        dict of tuple
+            Modality → its stream `[batch, time, model_dim]`; the valid frames
+            of each sample, `[batch]`; and which of them were not lost, boolean
+            `[batch, time]`, or None where all are to be attended to.
+        """
+        streams = {}
+        for name in self.modalities:
+            x = features[name]
+            there = x.new_ones(len(x), dtype=torch.bool)
+            if present is not None:
+                there = present[:, MODALITIES.index(name)]
+            x, frames, mask = self._admit(
+                x, lens and lens[name], there, masks and masks[name]
+            )
+            x = self.get_submodule(f"{name}_layer_sum")(x)
+            x = self.get_submodule(f"{name}_projection")(x)
+            streams[name] = x, frames, mask
+        return streams
+
+    def _admit(self, x, lens, present, mask):
+        """Valid frames, all others set to zero; their number; what was lost."""
+        if x.shape[1] == 0:
+            x = x.new_zeros(len(x), 1, x.shape[2])
+            present, mask = torch.zeros_like(present), None
+        num_frames = x.shape[1]
+        frames = torch.full_like(present, num_frames, dtype=torch.long)
+        if lens is not None:
+            frames = (lens * num_frames).round().long()
+        seen = frames * present
+        valid = torch.arange(num_frames, device=x.device) < seen[:, None]
+        if mask is not None:
+            valid = valid & mask
+        # Not a product: the padding may hold anything, NaN too.
+        x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
+        if self.missing == "zero_fill":
+            return x, frames, None
+        return x, seen, mask if mask is None else valid
+
+
+def _layer_sum(name, dim, layers):
+    """Width of the features once their layers are mixed, and what mixes."""
+    if dim % layers:
+        raise ValueError(f"{name}_dim {dim} is not {layers} layers of a width")
+    return dim // layers, WeightedLayerSum(
+        layers
+    ) if layers > 1 else nn.Identity()
+
+
+def _projection(name, dim, model_dim, wanted):
+    """A 1×1 convolution over time, where it is wanted or needed."""
+    if wanted is None:
+        wanted = dim != model_dim
+    if wanted:
+        return nn.Linear(dim, model_dim, bias=False)
+    if dim != model_dim:
+        raise ValueError(
+            f"{name}_dim {dim} is not model_dim {model_dim}: "
+            f"{name}_projection is needed"
+        )
+    return nn.Identity()
