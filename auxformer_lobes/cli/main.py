@@ -11,6 +11,7 @@ import signal
 import sys
 from contextlib import contextmanager
 
+from auxformer_lobes.cli.audit import audit
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.extract import extract, merge
 from auxformer_lobes.cli.models import export, info, push
@@ -19,6 +20,7 @@ from auxformer_lobes.cli.timeline import timeline
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
+    audit,
     extract,
     merge,
     predict,
@@ -28,6 +30,10 @@ COMMANDS = (
     push,
     info,
 )
+
+
+# Options whose value may start with "-", as a regular expression does.
+LITERAL = ("--speaker",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,10 +55,23 @@ def main(arguments=None):
     int or None
         The exit code.
     """
+    if arguments is None:
+        arguments = sys.argv[1:]
     with one_line_errors():
-        options = _make_parser().parse_args(arguments)
+        options = _make_parser().parse_args(_join_literals(arguments))
     with one_line_errors(debug="debug" in options), _interruptible():
         return options.execute(options)
+
+
+def _join_literals(arguments):
+    """Writes `--option value` as `--option=value`, which argparse splits."""
+    joined = []
+    for word in arguments:
+        if joined and joined[-1] in LITERAL and not word.startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _make_parser():
