@@ -11,6 +11,7 @@ import signal
 import sys
 from contextlib import contextmanager
 
+from auxformer_lobes.cli.audit import audit
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.experiment import experiment
 from auxformer_lobes.cli.extract import extract, merge
@@ -20,6 +21,7 @@ from auxformer_lobes.cli.timeline import timeline
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
+    audit,
     extract,
     merge,
     predict,
@@ -30,6 +32,10 @@ COMMANDS = (
     push,
     info,
 )
+
+
+# Options whose value may start with "-", as a regular expression does.
+LITERAL = ("--speaker",)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,15 +57,28 @@ def main(arguments=None):
     int or None
         The exit code.
     """
+    if arguments is None:
+        arguments = sys.argv[1:]
     with one_line_errors():
         parser = _make_parser()
-        options, others = parser.parse_known_args(arguments)
+        options, others = parser.parse_known_args(_join_literals(arguments))
         if "others" in options:  # a command that passes options on
             options.others = others
         elif others:
             parser.error(f"unrecognized arguments: {' '.join(others)}")
     with one_line_errors(debug="debug" in options), _interruptible():
         return options.execute(options)
+
+
+def _join_literals(arguments):
+    """Writes `--option value` as `--option=value`, which argparse splits."""
+    joined = []
+    for word in arguments:
+        if joined and joined[-1] in LITERAL and not word.startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _make_parser():

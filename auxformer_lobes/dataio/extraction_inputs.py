@@ -1,12 +1,12 @@
 """Inputs of an extraction: an encoder file and manifests."""
 
-import json
 import os
 import textwrap
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML, YAMLError
 
+from auxformer_lobes.dataio.manifests import read_manifest
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.overrides import check_options, rewrite_overrides
@@ -90,7 +90,7 @@ def read_manifests(paths, media, data_root=None):
         raise UserError(f"--data_root {data_root}: no such folder")
     files, seconds = {}, {}
     for path in paths:
-        for clip, entry in _load(path).items():
+        for clip, entry in read_manifest(path).items():
             if not isinstance(entry, dict) or media not in entry:
                 raise UserError(
                     f"{path}: clip {clip} has no {media}, which this encoder "
@@ -126,22 +126,3 @@ def _reason(error):
         # HyperPyYAML raises them with two arguments.
         return " ".join(map(str, error.args))
     return error
-
-
-def _load(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}")
-    except ValueError as error:
-        raise UserError(
-            f"{path}: not JSON ({error}): name a manifest prepared by a "
-            "recipe, such as train.json"
-        )
-    if not isinstance(manifest, dict):
-        raise UserError(
-            f"{path}: not a manifest: name one prepared by a recipe, such as "
-            "train.json"
-        )
-    return manifest

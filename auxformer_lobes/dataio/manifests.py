@@ -57,6 +57,42 @@ def is_prepared(save_folder, options):
     return True
 
 
+def read_manifest(path):
+    """Reads a manifest as data.
+
+    Arguments
+    ---------
+    path : str or Path
+        JSON file that a preparation wrote, or of the user's own.
+
+    Returns
+    -------
+    dict
+        Clip -> entry.
+
+    Raises
+    ------
+    UserError
+        If it is missing or damaged.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}")
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not JSON ({error}): name a manifest prepared by a "
+            "recipe, such as train.json"
+        )
+    if not isinstance(manifest, dict):
+        raise UserError(
+            f"{path}: not a manifest: name one prepared by a recipe, such as "
+            "train.json"
+        )
+    return manifest
+
+
 def read_partition(partition, published, groups, kind):
     """Speakers or sessions held out for the development and test sets.
 
@@ -140,7 +176,8 @@ def fill_manifests(entries, splits, files, media, require_both):
     entries : dict
         Clip -> manifest fields other than `wav`, `video`, `duration`.
     splits : dict
-        Clip -> "train", "valid" or "test".
+        Clip -> "train", "valid" or "test"; or a list of them, since some
+        published splits repeat clips.
     files : dict
         Clip -> `MediaFiles`.
     media : dict
@@ -159,20 +196,26 @@ def fill_manifests(entries, splits, files, media, require_both):
     excluded = defaultdict(list)
     for clip, usable in media.items():
         unusable = usable.count(None)
-        allowed = 1 if splits[clip] == "train" and not require_both else 0
-        if unusable > allowed:
+        chosen = splits[clip]
+        kept = [
+            split
+            for split in ([chosen] if isinstance(chosen, str) else chosen)
+            if unusable <= (split == "train" and not require_both)
+        ]
+        if not kept:
             excluded[f"{unusable} of 2 modalities unusable"].append(clip)
             continue
         wav, video = (
             None if seconds is None else f"{{data_root}}/{file}"
             for file, seconds in zip(files[clip], usable)
         )
-        manifests[splits[clip]][clip] = {
-            "wav": wav,
-            "video": video,
-            "duration": next(filter(None, usable)),  # s, audio first
-            **entries[clip],
-        }
+        for split in kept:
+            manifests[split][clip] = {
+                "wav": wav,
+                "video": video,
+                "duration": next(filter(None, usable)),  # s, audio first
+                **entries[clip],
+            }
     return manifests, dict(excluded)
 
 

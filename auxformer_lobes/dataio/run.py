@@ -43,6 +43,7 @@ class Run:
         self.folder = Path(folder)
         self.hyperparams = self.folder / "hyperparams.yaml"
         self.prepare_report = self.folder / "prepare_report.json"
+        self.audit_file = self.folder / "audit.json"
         self.metrics_file = self.folder / "metrics.json"
         self.predictions_file = self.folder / "predictions.csv"
         self.history_file = self.folder / "history.json"

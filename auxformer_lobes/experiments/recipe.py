@@ -51,8 +51,14 @@ def choose_partition(hparams, valid, test):
     Raises
     ------
     UserError
-        If released labels, which have a partition, are chosen as well.
+        If several of them are chosen: released labels, which have a partition,
+        a split file, and lists.
     """
+    if hparams["split_file"] and (hparams["released_labels"] or valid or test):
+        other = "your own valid and test lists"
+        if hparams["released_labels"]:
+            other = "released_labels, which have a partition of their own"
+        raise UserError(f"split_file is a partition: omit it, or {other}")
     if not (valid or test):
         return hparams["partition"]
     if hparams["released_labels"]:

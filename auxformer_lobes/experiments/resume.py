@@ -8,6 +8,7 @@ from pathlib import Path
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.experiments.audit import audit_run
 from auxformer_lobes.experiments.recipe import manifests_of, stores_of
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
@@ -19,7 +20,8 @@ def prepared_run(hparams):
     """Fills the run folder inside of a `with`, unless it holds another run.
 
     Hyperparameters and manifests are written inside of it; where they turn
-    out to differ from those of the checkpoints, the folder is restored.
+    out to differ from those of the checkpoints, the folder is restored. The
+    split is audited then.
 
     Arguments
     ---------
@@ -29,7 +31,8 @@ def prepared_run(hparams):
     Raises
     ------
     UserError
-        If the folder holds another run, or manifests are missing.
+        If the folder holds another run, manifests are missing, or the split
+        leaks.
     """
     run = Run(hparams["output_folder"])
     manifests = manifests_of(hparams)
@@ -62,6 +65,7 @@ def prepared_run(hparams):
                 if path.resolve() != source.resolve()
             }
         )
+    run_on_main(audit_run, args=[run, manifests, hparams])
 
 
 def check_same_run(run, manifests, stores, model):

@@ -261,8 +261,14 @@ def _describe(run, settings, hparams):
     speakers = {s: {clip["spk_id"] for clip in clips[s]} for s in SPLITS}
     metrics = run.metrics()
     training = {k: _plain(settings[k]) for k in CARD_FIELDS if k in settings}
-    if isinstance(report["options"]["partition"], dict):
+    options = report["options"]
+    if isinstance(options["partition"], dict):
         training["partition"] = "own lists"
+    if options.get("split_file"):
+        path, *_ = options["split_file"]
+        training["partition"] = f"split file {Path(path).name}"
+    select_by = settings["select_by"]
+    extreme = {"min": "lowest", "max": "highest"}[task.direction(select_by)]
     others = ("speechbrain", "torch", "transformers")
     return {
         "format": layout.FORMAT,
@@ -272,6 +278,9 @@ def _describe(run, settings, hparams):
         "fitted": metrics["fitted"],
         "network": {"class": type(network).__name__, "heads": network.heads},
         "training": training,
+        "selection": f"{extreme} {select_by} on the development set",
+        "train_speakers": sorted(speakers["train"]),
+        "audit": _read_findings(run),
         "corpus": report.get("card", {}),
         "clips": {
             split: {
@@ -298,6 +307,13 @@ def _describe(run, settings, hparams):
             **{package: version(package) for package in others},
         },
     }
+
+
+def _read_findings(run):
+    """What the audit of the split found; None if it was not audited."""
+    if not run.audit_file.exists():
+        return None
+    return run.read_json(run.audit_file, "run train.py again")["findings"]
 
 
 def _describe_features(extractor, hub_name):

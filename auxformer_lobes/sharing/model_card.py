@@ -6,6 +6,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
+from auxformer_lobes.reporting.audit import summarize_audit
 from auxformer_lobes.reporting.tables import (
     METRIC_TITLES,
     format_metric,
@@ -61,6 +62,7 @@ def model_card(name, config, license):
         heads_of=_heads,
         versions_of=_versions,
         describe=_feature,
+        summarize_audit=summarize_audit,
     )
 
 

@@ -169,6 +169,28 @@ def describe(clip, actors):
     }
 
 
+def find_clip(name):
+    """Name of a clip, as other projects write it in their split files.
+
+    Arguments
+    ---------
+    name : str
+        The name, perhaps with a folder and a suffix.
+
+    Returns
+    -------
+    str or None
+        None if it is not that of a clip.
+
+    Example
+    -------
+    >>> find_clip("AudioWAV/1001_IEO_SAD_HI.wav")
+    '1001_IEO_SAD_HI'
+    """
+    stem = Path(name).stem
+    return stem if CLIP_NAME.fullmatch(stem) else None
+
+
 def split_clips(clips, partition, actors):
     """Speaker-independent split of the clips.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from crema_d_labels import (
     describe,
+    find_clip,
     read_actors,
     read_released,
     read_votes,
@@ -34,6 +35,7 @@ from auxformer_lobes.dataio.manifests import (
     is_prepared,
     write_manifests,
 )
+from auxformer_lobes.dataio.split_files import find_split_file, split_by_file
 from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
 
@@ -62,6 +64,7 @@ def prepare_crema_d(
     partition=1,
     presentation="audiovisual",
     released_labels=None,
+    split_file=None,
     require_both=False,
     open_video=True,
     num_workers=0,
@@ -104,6 +107,10 @@ def prepare_crema_d(
         A label file released with AuxFormer, or the folder of the five; it
         replaces the votes. It gives labels and splits: `presentation` is
         ignored, and `partition` selects the file in the folder.
+    split_file : str, optional
+        CSV file with the columns `clip` and `split`, in place of `partition`
+        and without `released_labels`. Other clips are excluded. Where it has no
+        development set, training actors are held out for it.
     require_both : bool
         Whether training clips need both modalities too.
     open_video : bool
@@ -127,12 +134,13 @@ def prepare_crema_d(
         "data_folder": str(data_folder.resolve()),
         "label_rule": label_rule,
         "num_classes": num_classes,
-        "partition": partition,
+        "partition": None if split_file else partition,
         "presentation": presentation,
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
         "tables": [fingerprint(actor_table), fingerprint(label_table)],
+        "split_file": split_file and fingerprint(find_split_file(split_file)),
     }
     if is_prepared(save_folder, options):
         return
@@ -151,7 +159,12 @@ def prepare_crema_d(
         clip: {**label._asdict(), **describe(clip, actors)}
         for clip, label in labels.items()
     }
-    files = {clip: media_files(clip) for clip in labels}
+    held_out = []
+    if split_file:
+        splits, excluded, held_out = split_by_file(
+            split_file, entries, excluded, find_clip
+        )
+    files = {clip: media_files(clip) for clip in splits}
     media, problems = check_media(data_folder, files, num_workers, open_video)
     manifests, unusable = fill_manifests(
         entries, splits, files, media, require_both
@@ -163,6 +176,7 @@ def prepare_crema_d(
         options,
         {**excluded, **unusable},
         problems,
+        held_out=held_out,
         card={**CARD, "synthetic": (data_folder / MARKER).is_file()},
     )
 

@@ -75,6 +75,7 @@ def main(argv):
                         ),
                         "presentation": hparams["presentation"],
                         "released_labels": hparams["released_labels"],
+                        "split_file": hparams["split_file"],
                         "require_both": hparams["require_both"],
                         "open_video": hparams["open_video"],
                         "num_workers": hparams["num_workers"],

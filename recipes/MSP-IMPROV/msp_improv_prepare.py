@@ -27,7 +27,7 @@ from msp_improv_labels import (
 )
 from msp_improv_ratings import log_notes, read_ratings
 from msp_improv_released import find_released, read_released
-from msp_improv_turns import describe, find_media, media_files
+from msp_improv_turns import describe, find_clip, find_media, media_files
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.manifests import (
@@ -37,6 +37,7 @@ from auxformer_lobes.dataio.manifests import (
     write_manifests,
 )
 from auxformer_lobes.dataio.media_check import check_media
+from auxformer_lobes.dataio.split_files import find_split_file, split_by_file
 from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
 
@@ -69,6 +70,7 @@ def prepare_msp_improv(
     partition=1,
     recordings=("P", "R", "S", "T"),
     released_labels=None,
+    split_file=None,
     require_both=False,
     open_video=True,
     longest=120.0,
@@ -119,6 +121,10 @@ def prepare_msp_improv(
         A label file released with AuxFormer, or the folder of the five; it
         replaces the votes. It gives labels and splits: `partition` selects
         the file in the folder.
+    split_file : str, optional
+        CSV file with the columns `clip` and `split`, in place of `partition`
+        and without `released_labels`. Other clips are excluded. Where it has no
+        development set, training sessions are held out for it.
     require_both : bool
         Whether training turns need both modalities too.
     open_video : bool
@@ -151,13 +157,14 @@ def prepare_msp_improv(
         "labels": labels,
         "label_rule": label_rule,
         "num_classes": num_classes,
-        "partition": partition,
+        "partition": None if split_file else partition,
         "recordings": recordings,
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
         "longest": longest,
         "tables": [fingerprint(table) for table in tables],
+        "split_file": split_file and fingerprint(find_split_file(split_file)),
     }
     if is_prepared(save_folder, options):
         return
@@ -176,7 +183,15 @@ def prepare_msp_improv(
     unmatched -= {*chain.from_iterable(excluded.values())}
     excluded["not in the label file"] = sorted(unmatched)
     kept, excluded = _select_recordings(recordings, entries, excluded)
-    files = {clip: media_files(clip, found) for clip in kept}
+    held_out = []
+    if split_file:
+        # Both speakers of a session, as in the published partitions.
+        splits, excluded, held_out = split_by_file(
+            split_file, kept, excluded, find_clip, group="session"
+        )
+    else:
+        splits = {clip: splits[clip] for clip in kept}
+    files = {clip: media_files(clip, found) for clip in splits}
     media, problems = check_media(
         data_folder, files, longest, num_workers, open_video
     )
@@ -195,6 +210,7 @@ def prepare_msp_improv(
         {**excluded, **unusable},
         problems,
         duplicates=duplicates,
+        held_out=held_out,
         card={**CARD, "synthetic": synthetic},
         **facts,
     )

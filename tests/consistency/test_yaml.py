@@ -20,7 +20,7 @@ RECIPES = [
 ]
 SHARED = "".join(
     (ROOT / "auxformer_lobes" / name).read_text("utf-8")
-    for name in ("experiments/recipe.py", "core.py")
+    for name in ("experiments/recipe.py", "experiments/audit.py", "core.py")
 )
 
 

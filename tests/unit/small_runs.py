@@ -158,7 +158,7 @@ def make_run(folder, task="CategoricalEmotion", overrides=None, changes=()):
     metrics = collect_metrics(predictions, hparams["task"], num_samples=20)
     metrics["linear_baseline"] = baseline
     metrics["epoch"] = 1 + LOSSES.index(min(LOSSES))
-    clip = {"spk_id": "jane_doe", "duration": 90.0}
+    clip = {"spk_id": "F01", "duration": 90.0}
     clips = {"train": 4, "valid": 2, "test": 2}
     report = {
         "options": {"data_folder": "/home/jane_doe/corpus", "partition": 1},
