@@ -221,22 +221,24 @@ def test_values_are_those_of_audmetric(kind):
 
 
 def test_intervals_are_those_of_confidence_intervals():
-    """Its bootstrap draws whole conditions: here speakers."""
+    """Of a clip per speaker: of several, it draws clips within speakers too."""
     task = make_task("categories")
-    truth, outputs, speakers = speakers_of_a_task(task, 12, 20)
-    ours = bootstrap_metrics(task, truth, outputs, speakers)["accuracy"]
-    theirs = confidence_intervals.evaluate_with_conf_int(
+    truth, outputs, _ = speakers_of_a_task(task, 12, 10)
+    ours = bootstrap_metrics(task, truth, outputs, map(str, range(120)))
+    value, (low, high) = confidence_intervals.evaluate_with_conf_int(
         outputs.argmax(1),
         lambda truth, decisions: np.mean(truth == decisions),
         truth[:, 0],
-        [int(name) for name in speakers],
-        num_bootstraps=500,
-        alpha=5,
+        num_bootstraps=400,
     )
-    value, (low, high) = theirs
-    assert ours["value"] == pytest.approx(value)
-    assert ours["low"] == pytest.approx(low, abs=0.02)
-    assert ours["high"] == pytest.approx(high, abs=0.02)
+    # Four standard errors of a percentile, as above.
+    error = 4 * math.sqrt(0.025 * 0.975 / 400) / 0.058 * (high - low) / 3.92
+    assert ours["accuracy"] == {
+        "value": pytest.approx(value),
+        "low": pytest.approx(low, abs=error),
+        "high": pytest.approx(high, abs=error),
+        "kind": "interval",
+    }
 
 
 def test_tied_clips_are_left_out():
