@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from auxformer_lobes.augment.missing import AUDIO_VISUAL, CONDITIONS, Stream
-from auxformer_lobes.evaluation.metrics import bootstrap_metrics
+from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -27,6 +27,7 @@ from auxformer_lobes.tasks import (
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
+HEAD = "linear_baseline"
 CHOICES_OF_C = (0.0001, 0.001, 0.01, 0.1)  # inverse of the regularisation
 
 
@@ -76,9 +77,11 @@ def linear_baseline(datasets, task, conditions=CONDITIONS, **bootstrap):
 
     Returns
     -------
-    dict
-        Name of the condition → what `bootstrap_metrics` returns, and the
-        chosen `C`.
+    metrics : dict
+        Name of the condition → what `bootstrap_metrics` returns, the chosen
+        `C`, and what was `fitted` for it, see `Task.settings`.
+    predictions : dict of Predictions
+        Name of the condition → those of the head `HEAD`, not calibrated.
 
     Raises
     ------
@@ -89,24 +92,27 @@ def linear_baseline(datasets, task, conditions=CONDITIONS, **bootstrap):
         _table(datasets[split], [AUDIO_VISUAL]) for split in ("train", "valid")
     )
     test = _table(datasets["test"], conditions)
-    fitted, results = {}, {}
+    fitted, results, predictions = {}, {}, {}
     for condition in conditions:
         modalities = condition.modalities
         if modalities not in fitted:
             fitted[modalities] = _fit_best(train, valid, modalities, task)
         model, own_task, C = fitted[modalities]
         features = _columns(test, condition, modalities)
+        outputs = linear_outputs(own_task, model, features).tolist()
+        made = Predictions(
+            test["clip"],
+            test["speaker"],
+            test["truth"].tolist(),
+            {HEAD: outputs},
+        )
+        predictions[condition.name] = made
         results[condition.name] = {
-            **bootstrap_metrics(
-                own_task,
-                test["truth"],
-                linear_outputs(own_task, model, features),
-                test["speaker"],
-                **bootstrap,
-            ),
+            **made.scores(own_task, HEAD, **bootstrap),
             "C": C,
+            "fitted": own_task.settings,
         }
-    return results
+    return results, predictions
 
 
 def _table(dataset, conditions):
@@ -114,7 +120,7 @@ def _table(dataset, conditions):
     rows, pooled = [], []
     # Pooled one by one: all frames of a corpus may not fit into memory.
     for clip in dataset:
-        rows.append((clip["truth"].numpy(), clip["spk_id"]))
+        rows.append((clip["id"], clip["spk_id"], clip["truth"].numpy()))
         streams = {
             modality: Stream(
                 clip[modality][None],
@@ -131,10 +137,11 @@ def _table(dataset, conditions):
                 pooled[-1][condition.name, modality] = pool(
                     stream.data[stream.mask]
                 )
-    truth, speakers = zip(*rows)
+    clips, speakers, truth = zip(*rows)
     return {
+        "clip": [*clips],
+        "speaker": [*speakers],
         "truth": np.stack(truth),
-        "speaker": speakers,
         **{key: np.stack([row[key] for row in pooled]) for key in pooled[0]},
     }
 

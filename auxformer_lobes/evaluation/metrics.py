@@ -2,16 +2,19 @@
 
 Clips of one speaker resemble each other, so that whole speakers, not clips,
 are resampled for the confidence intervals (a cluster bootstrap; Field and
-Welsh, "Bootstrapping clustered data", JRSS B 2007).
+Welsh, "Bootstrapping clustered data", JRSS B 2007). With a few speakers it
+gives intervals that are far too narrow; the range over speakers is given then.
 """
 
 import numpy as np
+
+MIN_SPEAKERS = 6  # for an interval
 
 
 def bootstrap_metrics(
     task, truth, outputs, speakers, num_samples=2000, level=0.95, seed=0
 ):
-    """Metrics with bootstrap intervals over speakers.
+    """Metrics with bootstrap intervals, or ranges, over speakers.
 
     Arguments
     ---------
@@ -33,10 +36,13 @@ def bootstrap_metrics(
     Returns
     -------
     dict
-        Each of the task's metrics as `{value, low, high}`; `per_output` the
-        same for its details of each output, with the `support` in clips. None
-        is what is undefined: the interval of a single speaker, a class that
-        never occurs, everything where no clip has a label.
+        Each of the task's metrics as `{value, low, high, kind}`; `per_output`
+        the same for its details of each output, with the `support` in clips.
+        The kind is "interval", or "range" where the metric is defined for
+        fewer than `MIN_SPEAKERS` speakers: `low` and `high` are the lowest and
+        highest value of a single speaker then. None is what is undefined: the
+        range of one speaker, a class that never occurs, everything where no
+        clip has a label.
 
     Example
     -------
@@ -46,7 +52,7 @@ def bootstrap_metrics(
     >>> outputs = np.eye(2)[[0, 0, 1, 0]]
     >>> result = bootstrap_metrics(task, truth, outputs, "abab")
     >>> result["uar"]
-    {'value': 0.75, 'low': 0.5, 'high': 1.0}
+    {'value': 0.75, 'low': 0.5, 'high': 1.0, 'kind': 'range'}
     >>> result["per_output"]["happy"]["support"]
     2
     """
@@ -57,37 +63,45 @@ def bootstrap_metrics(
     # Speakers without a labelled clip do not count.
     by_speaker = by_speaker[by_speaker.any(tuple(range(1, by_speaker.ndim)))]
     count = len(by_speaker)
-    if count == 0:
-        by_speaker = np.zeros((1, *by_speaker.shape[1:]))
-    shares = np.full(len(by_speaker), 1 / len(by_speaker))
-    draws = np.random.default_rng(seed).multinomial(
-        count, shares, size=num_samples
-    )
     each, each_details = task.compute_metrics(by_speaker)
     overall, details = task.compute_metrics(by_speaker.sum(0))
-    sampled, sampled_details = task.compute_metrics(
-        np.tensordot(draws, by_speaker, 1)
-    )
+    if count >= MIN_SPEAKERS:
+        shares = np.full(count, 1 / count)
+        draws = np.random.default_rng(seed).multinomial(
+            count, shares, size=num_samples
+        )
+        sampled, sampled_details = task.compute_metrics(
+            np.tensordot(draws, by_speaker, 1)
+        )
+    else:
+        sampled, sampled_details = each, each_details  # not used
     tail = 100 * (1 - level) / 2
 
-    def _interval(value, samples, of_each):
+    def _figures(value, samples, of_each):
+        made = dict.fromkeys(("value", "low", "high", "kind"))
         if count == 0 or np.isnan(value):
-            return {"value": None, "low": None, "high": None}
-        # A single speaker, however often drawn, has no interval.
-        if np.isfinite(of_each).sum() < 2:
-            return {"value": float(value), "low": None, "high": None}
-        low, high = np.nanpercentile(samples, [tail, 100 - tail])
-        return {"value": float(value), "low": float(low), "high": float(high)}
+            return made
+        made["value"] = float(value)
+        known = np.isfinite(of_each).sum()
+        if known >= MIN_SPEAKERS:
+            made["kind"] = "interval"
+            low, high = np.nanpercentile(samples, [tail, 100 - tail])
+        elif known > 1:
+            made["kind"] = "range"
+            low, high = np.nanmin(of_each), np.nanmax(of_each)
+        else:
+            return made
+        return {**made, "low": float(low), "high": float(high)}
 
     result = {
-        name: _interval(value, sampled[name], each[name])
+        name: _figures(value, sampled[name], each[name])
         for name, value in overall.items()
     }
     result["per_output"] = {
         output: {
             "support": int(details["support"][i]),
             **{
-                name: _interval(
+                name: _figures(
                     details[name][i],
                     sampled_details[name][:, i],
                     each_details[name][:, i],

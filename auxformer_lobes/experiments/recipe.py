@@ -235,10 +235,18 @@ def report(hparams, brain, datasets, predictions):
     )
     if not is_raw:
         with logged_failure("linear baseline"):
-            metrics["linear_baseline"] = linear_baseline(
+            scores, baseline = linear_baseline(
                 datasets, task, hparams["test_conditions"], **bootstrap
             )
+            metrics["linear_baseline"] = scores
             run.write_metrics(metrics)
+            write_predictions(
+                run.predictions_file,
+                predictions,
+                task,
+                baseline,
+                {name: of["fitted"] for name, of in scores.items()},
+            )
     with logged_failure("figures"):
         example = datasets["test"][0]
         save_figures(
@@ -259,6 +267,8 @@ def report(hparams, brain, datasets, predictions):
                 ),
             },
         )
+    # Last: it marks the run as finished.
+    run.write_metrics({**metrics, "complete": True})
     with logged_failure("tables"):
         print_table(metrics, task)
         first = next(iter(predictions.values()))

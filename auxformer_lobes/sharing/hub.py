@@ -14,15 +14,13 @@ from auxformer_lobes.sharing import layout, safe_loading
 from auxformer_lobes.sharing.encoders import find_encoder
 from auxformer_lobes.sharing.model_card import summary
 from auxformer_lobes.sharing.schema import KEYS, MODULES
+from auxformer_lobes.tasks import set_fitted
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import hub_errors
 from auxformer_lobes.utils.modalities import MODALITIES
-from auxformer_lobes.utils.schema import SHARE, number
 
 logger = get_logger(__name__)
 
-# Other values are of no training.
-FITTED = {"temperature": number(1e-3, 1e3), "threshold": SHARE}
 # Overrides of these types are data, to be checked; others are objects.
 DATA = (type(None), bool, int, float, str, list, tuple)
 
@@ -94,7 +92,11 @@ def load(
     safe_loading.load_weights(modules, model.find(layout.WEIGHTS))
     for module in modules.values():
         module.eval()
-    _set_fitted(hparams["task"], config, model.path / layout.CONFIG)
+    try:
+        set_fitted(hparams["task"], config["fitted"])
+    except UserError as error:
+        path = model.path / layout.CONFIG
+        raise UserError(f"{path}: {error}: export the model again")
     for modality in hparams["network"].dims:
         _compare_features(modality, hparams[f"{modality}_features"], config)
     return {
@@ -233,20 +235,6 @@ def _check_fit(hparams, config, folder):
             f"{folder}: the task has {task.num_outputs} outputs, the network "
             f"{network.num_classes}"
         )
-
-
-def _set_fitted(task, config, path):
-    """Sets what was fitted on the development set, and nothing else."""
-    fitted = config["fitted"]
-    if {*fitted} != {*task.settings}:
-        raise UserError(f"{path}: fitted: not of this task: export it again")
-    for name, value in fitted.items():
-        check = FITTED.get(name, number(0, 1e6))
-        if not check.accepts(value):
-            raise UserError(
-                f"{path}: fitted: {name} is not {check.description}"
-            )
-        setattr(task, name, value)
 
 
 def _compare_features(modality, extractor, config):

@@ -14,6 +14,8 @@ from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
     MultiLabelEmotion,
+    describe_task,
+    task_of,
 )
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import KINDS, make_task
@@ -82,10 +84,15 @@ def test_pooling_is_mean_and_deviation():
     assert pool(torch.tensor([[1.0, 2.0]])).tolist() == [1.0, 2.0, 0.0, 0.0]
 
 
+def score_baseline(*args, **options):
+    """The metrics of a baseline, without its predictions."""
+    return linear_baseline(*args, **options)[0]
+
+
 @kinds
 def test_both_inputs_beat_each(kind):
     task = make_task(kind)
-    baseline = linear_baseline(datasets_of(task), task, num_samples=50)
+    baseline = score_baseline(datasets_of(task), task, num_samples=50)
     assert [*baseline] == [condition.name for condition in CONDITIONS]
     metric = "uar" if kind in ("categories", "votes") else task.metrics[0]
     both = baseline["audio_visual"][metric]["value"]
@@ -98,20 +105,46 @@ def test_both_inputs_beat_each(kind):
 @kinds
 def test_it_is_scored_as_a_network_is(kind):
     task = make_task(kind)
-    for scores in linear_baseline(
+    for scores in score_baseline(
         datasets_of(task), task, num_samples=9
     ).values():
-        assert {*scores} == {*task.metrics, "per_output", "C"}
+        assert {*scores} == {*task.metrics, "per_output", "C", "fitted"}
         assert [*scores["per_output"]] == [*task.names]
         assert scores["C"] in CHOICES_OF_C
         for name in task.metrics:
             figures = scores[name]
-            assert figures["low"] <= figures["value"] <= figures["high"]
+            assert figures["kind"] == "range"  # four speakers
+            assert figures["low"] <= figures["high"]
+
+
+@kinds
+def test_its_predictions_are_those_that_were_scored(kind):
+    task = make_task(kind)
+    datasets = datasets_of(task, shift=0.5)
+    metrics, predictions = linear_baseline(datasets, task, num_samples=9)
+    assert [*predictions] == [*metrics]
+    for condition, made in predictions.items():
+        scores = metrics[condition]
+        assert made.clips == [clip["id"] for clip in datasets["test"]]
+        assert [*made.outputs] == ["linear_baseline"]
+        own_task = task_of(describe_task(task), scores["fitted"])
+        again = made.scores(own_task, "linear_baseline", num_samples=9)
+        for name in task.metrics:
+            assert again[name] == pytest.approx(scores[name]), name
+
+
+def test_each_condition_has_a_threshold_of_its_own():
+    task = make_task("secondary")
+    metrics, _ = linear_baseline(
+        datasets_of(task, shift=0.5), task, num_samples=9
+    )
+    thresholds = {of["fitted"]["threshold"] for of in metrics.values()}
+    assert len(thresholds) > 1
 
 
 def test_an_attribute_shows_in_its_own_modality_only():
     task = make_task("attributes")
-    baseline = linear_baseline(datasets_of(task), task, num_samples=9)
+    baseline = score_baseline(datasets_of(task), task, num_samples=9)
     audio = baseline["audio_only"]["per_output"]
     visual = baseline["visual_only"]["per_output"]
     assert audio["arousal"]["ccc"]["value"] > 0.8
@@ -130,12 +163,12 @@ def test_c_is_the_best_on_the_development_set(kind, monkeypatch):
             "auxformer_lobes.evaluation.linear_baseline.CHOICES_OF_C", (C,)
         )
         # What it would have on the development set, fitted to that.
-        baseline = linear_baseline(
+        baseline = score_baseline(
             {**datasets, "test": datasets["valid"]}, task, num_samples=9
         )
         values[C] = baseline["audio_only"][task.metrics[0]]["value"]
     monkeypatch.undo()
-    chosen = linear_baseline(datasets, task, num_samples=9)["audio_only"]
+    chosen = score_baseline(datasets, task, num_samples=9)["audio_only"]
     assert values[chosen["C"]] == max(values.values())
 
 
@@ -143,7 +176,7 @@ def test_c_is_the_best_on_the_development_set(kind, monkeypatch):
 def test_the_networks_own_task_is_left_as_it_was_fitted(kind):
     task = make_task(kind)
     before = dict(task.settings)
-    linear_baseline(datasets_of(task), task, num_samples=9)
+    score_baseline(datasets_of(task), task, num_samples=9)
     assert task.settings == before
 
 
@@ -157,7 +190,7 @@ def test_the_test_set_decides_nothing(kind):
     datasets = datasets_of(task, shift=0.5)
     test = datasets["test"]
     whole, first, second = (
-        linear_baseline({**datasets, "test": part}, task, num_samples=9)
+        score_baseline({**datasets, "test": part}, task, num_samples=9)
         for part in (test, test[:30], test[30:])
     )
     for name in whole:
@@ -184,7 +217,7 @@ def test_all_test_clips_count_under_each_condition(task, datasets):
     for clip in datasets["test"][:10]:
         clip["present"] = torch.tensor([True, False])
         clip["visual"] = torch.full((1, 4), 1e6)
-    results = linear_baseline(datasets, task, num_samples=9)
+    results = score_baseline(datasets, task, num_samples=9)
     assert [sum(supports(scores)) for scores in results.values()] == [60] * 3
 
 
@@ -195,7 +228,7 @@ def test_a_split_without_any_face_still_has_a_baseline(kind, split):
     datasets = datasets_of(task)
     for clip in datasets[split]:
         clip["present"] = torch.tensor([True, False])
-    results = linear_baseline(datasets, task, num_samples=9)
+    results = score_baseline(datasets, task, num_samples=9)
     for scores in results.values():
         assert np.isfinite(scores[task.metrics[0]]["value"])
 
@@ -204,7 +237,7 @@ def test_training_without_any_face_is_an_error(task, datasets):
     for clip in datasets["train"]:
         clip["present"] = torch.tensor([True, False])
     with pytest.raises(UserError, match="no labelled training clip has audio"):
-        linear_baseline(datasets, task)
+        score_baseline(datasets, task)
 
 
 def test_a_condition_that_loses_frames_changes_the_test_only(task):
@@ -219,7 +252,7 @@ def test_a_condition_that_loses_frames_changes_the_test_only(task):
             }
 
     conditions = [FirstFrame("first_frame"), *CONDITIONS]
-    results = linear_baseline(datasets, task, conditions, num_samples=9)
+    results = score_baseline(datasets, task, conditions, num_samples=9)
     assert results["first_frame"]["C"] == results["audio_visual"]["C"]
     lost, whole = (
         results[name]["uar"]["value"]
@@ -231,7 +264,7 @@ def test_a_condition_that_loses_frames_changes_the_test_only(task):
 def test_tied_clips_are_left_out(task, datasets):
     for clip in datasets["train"][::7] + datasets["test"][:5]:
         clip["truth"] = torch.tensor([-1])
-    assert sum(supports(linear_baseline(datasets, task)["audio_only"])) == 55
+    assert sum(supports(score_baseline(datasets, task)["audio_only"])) == 55
 
 
 def test_a_clip_counts_for_the_attributes_that_are_known():
@@ -240,7 +273,7 @@ def test_a_clip_counts_for_the_attributes_that_are_known():
     datasets = datasets_of(task)
     for clip in datasets["train"][::7] + datasets["test"][:5]:
         clip["truth"][1] = float("nan")
-    baseline = linear_baseline(datasets, task, num_samples=9)
+    baseline = score_baseline(datasets, task, num_samples=9)
     assert supports(baseline["audio_only"]) == [60, 55, 60]
 
 
@@ -248,7 +281,7 @@ def test_classes_that_training_does_not_have_are_never_predicted(
     task, datasets
 ):
     datasets["train"] = [c for c in datasets["train"] if c["truth"] != 2]
-    scores = linear_baseline(datasets, task, num_samples=9)["audio_visual"]
+    scores = score_baseline(datasets, task, num_samples=9)["audio_visual"]
     assert scores["per_output"]["sad"]["recall"]["value"] == 0
     assert scores["per_output"]["angry"]["recall"]["value"] == 1
 
@@ -260,7 +293,7 @@ def test_an_emotion_that_all_clips_have_or_none_is_no_trouble():
     for dataset in datasets.values():
         for clip in dataset:
             clip["truth"] = torch.tensor([int(clip["truth"][0]), 1, 0])
-    scores = linear_baseline(datasets, task, num_samples=9)["audio_only"]
+    scores = score_baseline(datasets, task, num_samples=9)["audio_only"]
     assert supports(scores) == [20, 60, 0]
     assert scores["per_output"]["happy"]["f1"]["value"] == 1
 
@@ -268,7 +301,7 @@ def test_an_emotion_that_all_clips_have_or_none_is_no_trouble():
 @pytest.mark.parametrize("names", [["arousal"], ["arousal", "valence"]])
 def test_attributes_may_be_one_or_several(names):
     task = DimensionalEmotion(names)
-    baseline = linear_baseline(datasets_of(task), task, num_samples=9)
+    baseline = score_baseline(datasets_of(task), task, num_samples=9)
     assert [*baseline["audio_only"]["per_output"]] == names
 
 
@@ -278,5 +311,5 @@ def test_two_classes_are_enough():
         name: [clip for clip in dataset if clip["truth"] < 2]
         for name, dataset in datasets_of(make_task("categories")).items()
     }
-    baseline = linear_baseline(datasets, task, num_samples=9)
+    baseline = score_baseline(datasets, task, num_samples=9)
     assert baseline["audio_only"]["uar"]["value"] > 0.9

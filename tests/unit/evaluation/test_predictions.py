@@ -2,6 +2,8 @@
 
 import math
 
+import audmetric
+import confidence_intervals
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from tests.unit.small_tasks import (
 )
 
 CLASSES = ["angry", "happy", "sad"]
+NOTHING = dict.fromkeys(["value", "low", "high", "kind"])
 kinds = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -162,6 +165,82 @@ def test_one_speaker_says_nothing_of_others(kind):
             assert figures[name]["high"] is None
 
 
+@kinds
+def test_of_fewer_than_six_speakers_there_is_a_range_and_no_interval(kind):
+    """The lowest and the highest value of one speaker's clips alone."""
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 6, 30)
+    whole = bootstrap_metrics(task, truth, outputs, speakers)
+    assert {whole[name]["kind"] for name in task.metrics} == {"interval"}
+    made = bootstrap_metrics(task, truth[:150], outputs[:150], speakers[:150])
+    alone = [
+        bootstrap_metrics(
+            task, truth[i : i + 30], outputs[i : i + 30], "x" * 30
+        )
+        for i in range(0, 150, 30)
+    ]
+    pairs = [(made, alone)] + [
+        (made["per_output"][o], [of["per_output"][o] for of in alone])
+        for o in task.names
+    ]
+    for figures, single in pairs:
+        for name in {*figures} - {"per_output", "support"}:
+            values = [of[name]["value"] for of in single]
+            assert figures[name]["kind"] == "range"
+            assert figures[name]["low"] == pytest.approx(min(values))
+            assert figures[name]["high"] == pytest.approx(max(values))
+
+
+def test_a_class_of_few_speakers_has_a_range_among_intervals():
+    result = score_classes([0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 1, 0], "abcdef")
+    kinds_of = {
+        n: of["recall"]["kind"] for n, of in result["per_output"].items()
+    }
+    assert kinds_of == {"angry": "range", "happy": "range", "sad": None}
+    assert result["uar"]["kind"] == "interval"
+
+
+@pytest.mark.parametrize("kind", ["categories", "attributes"])
+def test_values_are_those_of_audmetric(kind):
+    task = make_task(kind)
+    truth, outputs, speakers = speakers_of_a_task(task, 8, 20)
+    result = bootstrap_metrics(task, truth, outputs, speakers, num_samples=2)
+    if kind == "attributes":
+        expected = {
+            "ccc": np.mean([*map(audmetric.concordance_cc, truth.T, outputs.T)])
+        }
+    else:
+        x, y = truth[:, 0], outputs.argmax(1)
+        expected = {
+            "uar": audmetric.unweighted_average_recall(x, y),
+            "f1_macro": audmetric.unweighted_average_fscore(x, y),
+            "accuracy": audmetric.accuracy(x, y),
+        }
+    for name, value in expected.items():
+        assert result[name]["value"] == pytest.approx(value)
+
+
+def test_intervals_are_those_of_confidence_intervals():
+    """Of a clip per speaker: of several, it draws clips within speakers too."""
+    task = make_task("categories")
+    truth, outputs, _ = speakers_of_a_task(task, 12, 10)
+    ours = bootstrap_metrics(task, truth, outputs, map(str, range(120)))
+    value, (low, high) = confidence_intervals.evaluate_with_conf_int(
+        outputs.argmax(1),
+        lambda truth, decisions: np.mean(truth == decisions),
+        truth[:, 0],
+        num_bootstraps=400,
+    )
+    # Four standard errors of a percentile, as above.
+    error = 4 * math.sqrt(0.025 * 0.975 / 400) / 0.058 * (high - low) / 3.92
+    assert ours["accuracy"] == {
+        "value": pytest.approx(value),
+        "low": pytest.approx(low, abs=error),
+        "high": pytest.approx(high, abs=error),
+        "kind": "interval",
+    }
+
+
 def test_tied_clips_are_left_out():
     with_tie = score_classes([0, 1, -1], [0, 2, 2], "aab")
     assert with_tie == score_classes([0, 1], [0, 2], "aa")
@@ -191,16 +270,16 @@ def test_a_speaker_of_whom_something_is_known_counts_for_that():
         assert figures["low"] < figures["high"]
 
 
-def test_what_a_single_speaker_shows_has_no_interval():
+def test_what_a_single_speaker_shows_has_no_range():
     """However often it is drawn, it is the same."""
     result = score_classes([0, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 1], "aabbcc")
     assert result["per_output"]["happy"]["recall"]["low"] is not None
     result = score_classes([0, 1, 1, 1], [0, 0, 1, 0], "aabb")
     angry = result["per_output"]["angry"]
-    assert angry["recall"] == {"value": 1.0, "low": None, "high": None}
+    assert angry["recall"] == NOTHING | {"value": 1.0}
     # Who never is angry may be taken for it.
     assert angry["precision"] == pytest.approx(
-        {"value": 1 / 3, "low": 0.0, "high": 0.5}
+        {"value": 1 / 3, "low": 0.0, "high": 0.5, "kind": "range"}
     )
 
     task = DimensionalEmotion(SCALES)
@@ -217,7 +296,7 @@ def test_a_class_that_never_occurs_has_no_figures():
     angry, _, sad = result["per_output"].values()
     assert angry["recall"]["value"] == 1
     assert sad["support"] == 0
-    assert sad["f1"] == {"value": None, "low": None, "high": None}
+    assert sad["f1"] == NOTHING
 
 
 def test_an_attribute_that_is_never_known_has_no_figures():
@@ -227,8 +306,7 @@ def test_an_attribute_that_is_never_known_has_no_figures():
     found = bootstrap_metrics(task, truth, outputs, speakers)["per_output"][
         "valence"
     ]
-    nothing = {"value": None, "low": None, "high": None}
-    assert found == {"support": 0, "ccc": nothing, "rmse": nothing}
+    assert found == {"support": 0, "ccc": NOTHING, "rmse": NOTHING}
 
 
 def test_a_head_is_scored_by_its_likeliest_class():

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.sharing.export import export
-from auxformer_lobes.sharing.hub import _set_fitted, info, load
+from auxformer_lobes.sharing.hub import info, load
 from auxformer_lobes.sharing.safe_loading import parse_config
 from auxformer_lobes.sharing.schema import (
     CLASSES as OTHER_CLASSES,
@@ -37,6 +37,7 @@ from auxformer_lobes.sharing.schema import (
     class_of,
     schema_of,
 )
+from auxformer_lobes.tasks import set_fitted
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 from tests.unit.small_runs import batch_of, logits_of, make_run
 from tests.unit.speech_models import save_model
@@ -620,11 +621,11 @@ def test_a_configuration_is_checked(model, case):
 def test_what_was_fitted_is_within_limits(name, valid, others):
     task = SimpleNamespace(settings={name: None})
     for value in valid:
-        _set_fitted(task, {"fitted": {name: value}}, "config.json")
+        set_fitted(task, {name: value})
         assert getattr(task, name) == value
     for value in others:
         with pytest.raises(UserError, match=f"fitted: {name}"):
-            _set_fitted(task, {"fitted": {name: value}}, "config.json")
+            set_fitted(task, {name: value})
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100000, b"\xff"])

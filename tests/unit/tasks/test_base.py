@@ -210,5 +210,5 @@ def test_where_nothing_is_true_of_any_clip_nothing_is_said():
     found = bootstrap_metrics(
         CategoricalEmotion("ab"), np.array([[-1]]), np.eye(2)[:1], "x"
     )
-    nothing = {"value": None, "low": None, "high": None}
+    nothing = dict.fromkeys(["value", "low", "high", "kind"])
     assert found["accuracy"] == nothing and found["f1_macro"] == nothing
