@@ -183,6 +183,11 @@ def compare_all(task, systems, metric=None, **options):
     UserError
         If a pair cannot be compared, see `compare`.
     """
+    for name, cells in systems.items():
+        try:
+            check_cells(task, cells)
+        except UserError as error:
+            raise UserError(f"{name}: {error}")
     found = {}
     for a, b in combinations(systems, 2):
         try:
@@ -287,7 +292,8 @@ def _permutation_p(totals, difference, seed):
     def _statistic(signs, axis):
         of_cells = []
         for sums, changes in zip(both, change):
-            swapped = np.tensordot(signs, changes, 1)
+            here = changes.any(tuple(range(1, changes.ndim)))
+            swapped = np.tensordot(signs[..., here], changes[here], 1)
             systems = np.stack([sums + swapped, sums - swapped], signs.ndim - 1)
             of_cells.append(difference(systems / 2)[..., 0])
         # The permutation that swaps nobody has to count as equal.
