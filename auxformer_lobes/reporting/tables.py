@@ -243,6 +243,17 @@ def print_table(metrics, task):
         table.add_section()
     for condition, scores in metrics.get("linear_baseline", {}).items():
         _add_row(condition, "(linear baseline)", scores)
+    print_on_terminal(table)
+
+
+def print_on_terminal(table):
+    """Prints a table, as wide as the terminal; 110 characters in a file.
+
+    Arguments
+    ---------
+    table : rich.table.Table
+        The table.
+    """
     Console(width=None if Console().is_terminal else 110).print(table)
 
 
