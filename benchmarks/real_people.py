@@ -55,7 +55,7 @@ def main():
         "test_dataloader_opts": "{num_workers: 0}",
         "jobs": options.jobs,
     }
-    vary = ["partition=1,2,3", f"seed={options.seeds}", f"network={networks}"]
+    vary = [f"seed={options.seeds}", "partition=1,2,3", f"network={networks}"]
     return auxformer(
         [
             "experiment",

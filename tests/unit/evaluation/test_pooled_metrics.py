@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
 from scipy import stats
 
 from auxformer_lobes.evaluation.metrics import bootstrap_metrics
-from auxformer_lobes.evaluation.pooled_metrics import (
-    CellScores,
-    pooled_metrics,
-)
+from auxformer_lobes.evaluation.pooled_metrics import CellScores, pooled_metrics
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
