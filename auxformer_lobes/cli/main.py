@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 
 from auxformer_lobes.cli.audit import audit
+from auxformer_lobes.cli.compare import compare
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.experiment import experiment
 from auxformer_lobes.cli.extract import extract, merge
@@ -28,6 +29,7 @@ COMMANDS = (
     timeline,
     evaluate,
     experiment,
+    compare,
     export,
     push,
     info,

@@ -159,8 +159,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
     )
 
 
-def compare_all(task, systems, metric=None, **options):
-    """Compares each pair of systems, with Holm's correction over all pairs.
+def compare_all(task, systems, metric=None, reference=None, **options):
+    """Compares pairs of systems, with Holm's correction over all of them.
 
     Arguments
     ---------
@@ -170,6 +170,8 @@ def compare_all(task, systems, metric=None, **options):
         Name → its cells.
     metric : str, optional
         See `compare`.
+    reference : str, optional
+        The system that all others are compared with; without, each pair is.
     **options
         Further arguments of `compare`.
 
@@ -189,7 +191,10 @@ def compare_all(task, systems, metric=None, **options):
         except UserError as error:
             raise UserError(f"{name}: {error}")
     found = {}
-    for a, b in combinations(systems, 2):
+    pairs = combinations(systems, 2)
+    if reference is not None:
+        pairs = [(reference, other) for other in systems if other != reference]
+    for a, b in pairs:
         try:
             found[a, b] = compare(
                 task, systems[a], systems[b], metric, **options

@@ -9,7 +9,11 @@ from ruamel.yaml import YAML, YAMLError
 from auxformer_lobes.experiments.grid import Grid
 from auxformer_lobes.experiments.hparams import split_options
 from auxformer_lobes.experiments.launchers import LocalLauncher, SlurmLauncher
-from auxformer_lobes.experiments.results import show_results
+from auxformer_lobes.experiments.results import (
+    Results,
+    show_results,
+    write_results,
+)
 from auxformer_lobes.experiments.study import Study, expand
 from auxformer_lobes.utils.errors import UserError
 
@@ -45,12 +49,16 @@ def plan_study(script, hparams, words, vary, output_folder, launcher=None):
         If an option is wrong, or the folder holds something else.
     """
     cells = expand(vary)
+    keys = [*next(iter(cells.values()))]
+    options = split_options(words)
+    if both := [key for key in keys if key in options]:
+        raise UserError(f"--{both[0]}: given twice: it is varied")
     study = Study(output_folder)
     plan = {
         "script": script,
         "hparams": hparams,
-        "options": split_options(words),
-        "vary": [*next(iter(cells.values()))],
+        "options": options,
+        "vary": keys,
         "cells": cells,
     }
     plan = study.planned(plan)
@@ -119,7 +127,10 @@ def run_study(study, grid, jobs=None, slurm=None):
             f"about {left / 60:.0f} min left",
             flush=True,
         )
-    show_results(study)
+    results = Results(grid.cells)
+    write_results(study, results)
+    show_results(results)
+    print(f"report: {study.report_file.resolve()}")
     return 1 if failed else None
 
 

@@ -130,19 +130,20 @@ class Grid:
             if model is not None:
                 _copy_manifests(model, cell.run)
                 continue
+            while cell.run.is_locked():  # of a study that was killed
+                time.sleep(POLL)
+            log, start = _open_log(cell)
             command = self.command(cell, prepare_only=True)
-            job = launcher.start(command, _log_of(cell), 0)
-            start = _log_of(cell).stat().st_size
+            job = launcher.start(command, log, slot=0)
             try:
                 while (code := job.poll()) is None:
                     time.sleep(POLL)
-            except BaseException:
+            finally:
                 job.stop()
-                raise
-            if code:
-                yield cell, _reason(cell, start, code)
+            failure = _reason(cell, start, code) if code else None
+            yield cell, failure
+            if failure:
                 continue
-            yield cell, None
             prepared.append(cell)
             relevant = [k for k in cell.settings if _matters(k, cell.run)]
 
@@ -174,9 +175,8 @@ class Grid:
                     if cell.run.is_locked():
                         job, start = _OtherJob(cell.run), 0
                     else:
-                        log = _log_of(cell)
+                        log, start = _open_log(cell)
                         job = launcher.start(self.command(cell), log, slot)
-                        start = log.stat().st_size
                     running[slot] = cell, job, start, time.monotonic()
                 for slot, (cell, job, start, began) in [*running.items()]:
                     code = job.poll()
@@ -254,10 +254,11 @@ def _copy_manifests(source, target):
             shutil.copyfile(source.folder / name, target.folder / name)
 
 
-def _log_of(cell):
+def _open_log(cell):
+    """The log of a run, and where in it the next output starts."""
     cell.run.folder.mkdir(parents=True, exist_ok=True)
     cell.run.output_log.touch()
-    return cell.run.output_log
+    return cell.run.output_log, cell.run.output_log.stat().st_size
 
 
 def _reason(cell, start, code):

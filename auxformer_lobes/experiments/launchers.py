@@ -1,6 +1,7 @@
 """Where the runs of a study are computed: on this machine, or on a cluster."""
 
 import os
+import shlex
 import signal
 import subprocess
 from contextlib import suppress
@@ -166,7 +167,9 @@ class SlurmLauncher:
 
     def start(self, command, log, slot):
         """Submits a command, see `LocalLauncher.start`."""
-        return SlurmJob(self.executor.submit(_run, command, str(log)))
+        # By a shell: pickled, a function of ours would import torch first.
+        line = f"{shlex.join(command)} >> {shlex.quote(str(log))} 2>&1"
+        return SlurmJob(self.executor.submit(subprocess.call, line, shell=True))
 
 
 class SlurmJob:
@@ -190,11 +193,3 @@ class SlurmJob:
 
     def stop(self):
         """Leaves it to the cluster: a study that is started again finds it."""
-
-
-def _run(command, log):
-    """Runs a command, on the machine of a cluster."""
-    with open(log, "a") as file:
-        return subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT
-        ).returncode

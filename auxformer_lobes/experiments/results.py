@@ -1,2 +1,214 @@
-def show_results(study):
-    print([c.state for c in study.cells()])
+"""Results of a study, or of a few runs: pooled metrics and comparisons."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.comparison import compare_all
+from auxformer_lobes.evaluation.pooled_metrics import CellScores, pooled_metrics
+from auxformer_lobes.experiments.study import Cell, Study
+from auxformer_lobes.reporting.comparisons import (
+    describe_comparison,
+    print_comparisons,
+    print_pooled_metrics,
+)
+from auxformer_lobes.reporting.tables import read_predictions
+from auxformer_lobes.tasks import task_of
+from auxformer_lobes.utils.errors import UserError
+
+ALL = "all"
+
+
+class Results:
+    """Scores of all systems of finished runs.
+
+    Arguments
+    ---------
+    cells : list of Cell
+        Cells; those that are not finished are left out.
+
+    Raises
+    ------
+    UserError
+        If no cell is finished, or they are of several tasks.
+    """
+
+    def __init__(self, cells):
+        self.cells = [cell for cell in cells if cell.run.is_complete()]
+        if not self.cells:
+            raise UserError("no finished cell: train first")
+        self.metrics = {cell.name: cell.run.metrics() for cell in self.cells}
+        self.task = task_of(self.metrics[self.cells[0].name]["task"])
+        self.systems = {}  # condition → system → CellScores
+        for cell in self.cells:
+            self._add(cell)
+
+    def _add(self, cell):
+        metrics = self.metrics[cell.name]
+        task = task_of(metrics["task"], metrics["fitted"])
+        if type(task) is not type(self.task) or task.names != self.task.names:
+            raise UserError(
+                f"{cell.run.folder}: predicts {', '.join(task.names)}, "
+                f"{self.cells[0].run.folder} predicts "
+                f"{', '.join(self.task.names)}: compare runs of one task"
+            )
+        for condition, made in read_predictions(
+            cell.run.predictions_file, task
+        ).items():
+            of_condition = self.systems.setdefault(condition, {})
+            of_condition.setdefault(cell.system, []).append(
+                CellScores.of(made, task, cell.partition, cell.seed)
+            )
+            fitted = metrics.get("linear_baseline", {}).get(condition)
+            others = of_condition.setdefault(cell.baseline, [])
+            known = {scores.partition for scores in others}
+            if fitted and cell.partition not in known:
+                own = task_of(metrics["task"], fitted["fitted"])
+                scores = CellScores.of(
+                    made, own, cell.partition, None, "linear_baseline"
+                )
+                others.append(scores)
+
+    def pooled(self):
+        """Metrics of each system over its cells.
+
+        Returns
+        -------
+        dict
+            System → condition → what `pooled_metrics` returns.
+        """
+        found = {}
+        for condition, systems in self.systems.items():
+            for system, scores in systems.items():
+                if scores:
+                    found.setdefault(system, {})[condition] = pooled_metrics(
+                        self.task, scores
+                    )
+        return found
+
+    def compare(self, condition, metric=None, reference=None):
+        """Compares systems, see `compare_all`.
+
+        Arguments
+        ---------
+        condition : str
+            Name of the condition.
+        metric : str, optional
+            One of the task's metrics; the first one by default.
+        reference : str, optional
+            The system that all others are compared with, or "all" for each
+            pair; by default the first system.
+
+        Returns
+        -------
+        dict of Comparison
+            (name of A, name of B) → their comparison; empty if there is one
+            system only.
+
+        Raises
+        ------
+        UserError
+            If there is no such condition, metric or system, or systems cannot
+            be paired.
+        """
+        _check_name("condition", condition, self.systems)
+        systems = {k: v for k, v in self.systems[condition].items() if v}
+        reference = reference or next(iter(systems))
+        _check_name("reference", reference, [*systems, ALL])
+        return compare_all(
+            self.task,
+            systems,
+            metric,
+            reference=None if reference == ALL else reference,
+        )
+
+
+def _check_name(option, name, known):
+    if name not in known:
+        raise UserError(
+            f"--{option} {name}: unknown: choose one of {', '.join(known)}"
+        )
+
+
+def cells_at(paths):
+    """Cells of a study, or of runs.
+
+    Arguments
+    ---------
+    paths : list of str
+        One study, or run folders: each of these is a system.
+
+    Returns
+    -------
+    list of Cell
+    """
+    first = Study(paths[0])
+    if first.file.exists():
+        if len(paths) > 1:
+            raise UserError(
+                f"{paths[0]}: is a study: name it alone, or name runs"
+            )
+        return first.cells()
+    if twice := {path for path in paths if paths.count(path) > 1}:
+        raise UserError(f"{min(twice)}: given twice")
+    for path in paths:
+        Run(path).metrics()  # an error tells what is missing
+    return [Cell(Path(p).name, {"run": str(p)}, Run(p)) for p in paths]
+
+
+def show_results(results, condition=None, metric=None, reference=None):
+    """Prints pooled metrics and comparisons.
+
+    Arguments
+    ---------
+    results : Results
+        The scores.
+    condition : str, optional
+        Condition of the comparisons; the first one by default.
+    metric : str, optional
+        One of the task's metrics; the first one by default.
+    reference : str, optional
+        See `Results.compare`.
+    """
+    condition = condition or next(iter(results.systems))
+    comparisons = results.compare(condition, metric, reference)
+    print_pooled_metrics(results.pooled(), results.task, metric)
+    if comparisons:
+        print_comparisons(comparisons, results.task, condition)
+
+
+def write_results(study, results):
+    """Writes all results of a study into `study.json` and `report.html`.
+
+    Arguments
+    ---------
+    study : Study
+        The study.
+    results : Results
+        Its scores.
+    """
+    task = results.task
+    comparisons = [
+        {
+            "a": a,
+            "b": b,
+            "condition": condition,
+            **asdict(each),
+            "sentence": describe_comparison(a, b, each, task),
+        }
+        for condition in results.systems
+        for (a, b), each in results.compare(condition).items()
+    ]
+    systems = [
+        {"name": name, "condition": condition, **metrics}
+        for name, of_system in results.pooled().items()
+        for condition, metrics in of_system.items()
+    ]
+    content = {
+        **study.read(),
+        "systems": systems,
+        "comparisons": comparisons,
+        "metric_names": list(task.metrics),
+        "scale": task.scale,
+    }
+    study.write(content)

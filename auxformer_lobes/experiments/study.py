@@ -48,7 +48,7 @@ class Cell(NamedTuple):
     @property
     def partition(self):
         """What chooses its test clips."""
-        return self._part(lambda key: key in PARTITION_KEYS)
+        return _join(self._of(lambda key: key in PARTITION_KEYS))
 
     @property
     def seed(self):
@@ -58,18 +58,32 @@ class Cell(NamedTuple):
     @property
     def system(self):
         """All other settings: what a study compares."""
-        return self._part(lambda key: key not in (*PARTITION_KEYS, "seed"))
+        others = self._of(lambda key: key not in (*PARTITION_KEYS, "seed"))
+        if len(others) == 1:  # it needs no name
+            return next(iter(others.values()))
+        return _join(others) or "model"
+
+    @property
+    def baseline(self):
+        """Its linear baseline, which is on the features alone."""
+        features = _join(self._of(lambda key: key.endswith("_features")))
+        return (
+            f"linear baseline ({features})" if features else "linear baseline"
+        )
 
     @property
     def state(self):
-        """Whether it is finished, running or waiting."""
+        """Whether it is "finished", "running" or "waiting"."""
         if self.run.is_complete():
             return "finished"
         return "running" if self.run.is_locked() else "waiting"
 
-    def _part(self, wanted):
-        names = self.settings.items()
-        return ", ".join(f"{key} {text}" for key, text in names if wanted(key))
+    def _of(self, wanted):
+        return {k: text for k, text in self.settings.items() if wanted(k)}
+
+
+def _join(settings):
+    return ", ".join(f"{key} {text}" for key, text in settings.items())
 
 
 class Study:

@@ -1,0 +1,194 @@
+"""Running the cells of a study: each once, whatever happens on the way."""
+
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from auxformer_lobes.experiments.experiment import plan_study, run_study
+from auxformer_lobes.experiments.grid import shell
+from auxformer_lobes.experiments.launchers import LocalLauncher, SlurmLauncher
+from auxformer_lobes.utils.errors import UserError
+from tests.unit.experiments.small_studies import (
+    PYTHON,
+    make_recipe,
+    metrics_of,
+    starts_of,
+)
+
+VARY = ["partition=1,2", "network=mult,broken"]
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """Plans a study of the recipe that trains nothing."""
+    monkeypatch.setattr("auxformer_lobes.experiments.grid.POLL", 0.01)
+    recipe = make_recipe(tmp_path)
+
+    def _plan(vary=VARY, words=(), folder="study"):
+        return plan_study(
+            *recipe, words, vary, tmp_path / folder, shell(PYTHON)
+        )
+
+    return _plan
+
+
+def run(grid, jobs=1, cells=None):
+    """Runs cells; returns failures and those that ended, in their order."""
+    launcher = LocalLauncher(jobs)
+    ended = [*grid.run(launcher, grid.cells if cells is None else cells)]
+    return [(cell.name, failure) for cell, failure, _ in ended]
+
+
+def test_a_failed_cell_is_named_and_the_others_go_on(plan):
+    _, grid = plan()
+    ended = dict(run(grid))
+    assert len(ended) == 4
+    failed = {name: why for name, why in ended.items() if why}
+    assert [*failed] == [
+        "partition-1_network-broken",
+        "partition-2_network-broken",
+    ]
+    reason = failed["partition-1_network-broken"]
+    assert reason.startswith("network: out of order (see ")
+    assert reason.endswith("partition-1_network-broken/output.log)")
+
+
+def test_options_go_to_all_cells_and_varied_keys_to_their_own(plan):
+    _, grid = plan(words=["--lr", "0.5"])
+    run(grid)
+    assert metrics_of(grid.cells[2])["options"] == {
+        "lr": "0.5",
+        "partition": "2",
+        "network": "mult",
+    }
+
+
+def test_the_corpus_is_prepared_once_a_partition(plan):
+    _, grid = plan()
+    prepared = [cell.name for cell, _ in grid.prepare(LocalLauncher(1))]
+    assert prepared == ["partition-1_network-mult", "partition-2_network-mult"]
+    for cell in grid.cells:
+        report = cell.run.read_json(cell.run.prepare_report, "")
+        assert report["options"]["partition"] == cell.settings["partition"]
+        assert cell.run.manifest("test").exists()
+    assert [*map(starts_of, grid.cells)] == [["True"], [], ["True"], []]
+
+
+def test_jobs_run_side_by_side_and_share_the_threads(
+    plan, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    _, grid = plan(["partition=1,2,3"])
+    gate = tmp_path / "gate"
+    gate.touch()
+    ended = []
+    thread = threading.Thread(target=lambda: ended.extend(run(grid, jobs=2)))
+    thread.start()
+    while sum(map(len, map(starts_of, grid.cells))) < 2:
+        time.sleep(0.01)
+    assert starts_of(grid.cells[2]) == []
+    gate.unlink()
+    thread.join()
+    assert len(ended) == 3
+    assert metrics_of(grid.cells[0])["threads"] == "4"
+    launcher = LocalLauncher(2)
+    assert [
+        launcher.environment(slot)["CUDA_VISIBLE_DEVICES"] for slot in (0, 1)
+    ] == ["4,6", "5"]
+    # More jobs than GPUs: two share one.
+    launcher = LocalLauncher(4)
+    assert launcher.environment(3)["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_an_interrupted_study_stops_its_cells_and_goes_on(plan, tmp_path):
+    study, grid = plan(["partition=1,2"])
+    gate = tmp_path / "gate"
+    gate.touch()
+    jobs = grid.run(LocalLauncher(1), grid.cells)
+    stopped = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    stopped.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(jobs)
+    gate.unlink()
+    assert [cell.state for cell in grid.cells] == ["waiting", "waiting"]
+    assert [why for _, why in run(grid)] == [None, None]
+    assert [cell.state for cell in grid.cells] == ["finished", "finished"]
+
+
+def test_a_cell_that_another_process_trains_is_waited_for(plan):
+    _, grid = plan(["partition=1"])
+    (cell,) = grid.cells
+    cell.run.folder.mkdir(parents=True)
+    hold = (
+        "import fcntl, sys\n"
+        "file = open('.lock', 'a')\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+        "open('metrics.json', 'w').write('{\"complete\": true}')\n"
+    )
+    with subprocess.Popen(
+        [*PYTHON, "-c", hold],
+        cwd=cell.run.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        other.stdout.readline()
+        assert cell.state == "running"
+        threading.Timer(0.2, other.stdin.close).start()
+        assert run(grid) == [(cell.name, None)]
+    assert starts_of(cell) == []
+
+
+def test_a_cell_of_other_settings_is_refused(plan):
+    _, grid = plan(["seed=1"])
+    (cell,) = grid.cells
+    cell.run.folder.mkdir(parents=True)
+    text = "# one\n# two\n# three\nseed: 1\npartition: 1\nlr: 0.2\n"
+    cell.run.hyperparams.write_text(text)
+    with pytest.raises(UserError, match="other settings \\(changed: lr, "):
+        grid.check()
+
+
+@pytest.mark.parametrize(
+    "vary, words, message",
+    [
+        (["sed=1,2"], [], "--sed: not in .*: did you mean --seed?"),
+        (["seed=1,2"], ["--seed", "3"], "given twice"),
+        (["seed=1,2"], ["--lrr", "3"], "did you mean --lr?"),
+        (["seed='"], [], "--seed '"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(
+    plan, vary, words, message
+):
+    study = None
+    with pytest.raises((SystemExit, UserError), match=message):
+        study, grid = plan(vary, words)
+        grid.check()
+    assert study is None or not study.folder.exists()
+
+
+def test_slurm_cells_run_through_submitit(plan, tmp_path):
+    study, grid = plan(["network=mult,broken"])
+    launcher = SlurmLauncher(
+        tmp_path / "slurm", 2, {"cluster": "local", "timeout_min": 5}
+    )
+    ended = {
+        cell.name: failure
+        for cell, failure, _ in grid.run(launcher, grid.cells)
+    }
+    assert ended["network-mult"] is None
+    assert "network: out of order" in ended["network-broken"]
+
+
+@pytest.mark.parametrize("text", ["gpu", "[", "{cluster: local, tme: 5}"])
+def test_bad_slurm_options_are_one_line(plan, text):
+    study, grid = plan(["seed=1"])
+    with pytest.raises(UserError, match="--slurm"):
+        run_study(study, grid, slurm=text)
