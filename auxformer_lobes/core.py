@@ -25,7 +25,8 @@ class AuxFormerBrain(sb.Brain):
     A recipe's own Brain computes the loss in `compute_objectives`, and calls
     `record` there. Its modules are those of the recipes' YAML files:
     `network` (an `AudioVisualNetwork`), `audio_norm`, `visual_norm`,
-    `train_condition` and, where encoders are trained too, `audio_encoder` or
+    `train_condition`, `shared_loss` (which is told the losses of each epoch,
+    if it is there) and, where encoders are trained too, `audio_encoder` or
     `visual_encoder`, with learning rates `hparams.lr` and
     `hparams.encoder_lr`. It needs `hparams.network`, `hparams.task`,
     `hparams.seed`, `hparams.number_of_epochs`, `hparams.select_by` (a loss or
@@ -244,12 +245,20 @@ class AuxFormerBrain(sb.Brain):
                 [self.optimizer], epoch, stats["loss"]
             )
             set_rate(self.optimizer, lr)
+        self._tell_loss(self.train_stats, stats)
         self._write_epoch({**meta, "train": self.train_stats, "valid": stats})
         direction = self.hparams.task.direction(self.hparams.select_by)
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, **stats},
             **{f"{direction}_keys": [self.hparams.select_by]},
         )
+
+    def _tell_loss(self, *stats):
+        """Tells a loss with weights of its own what the heads lost."""
+        if "shared_loss" in self.modules:
+            heads = self.hparams.network.heads
+            losses = ({h: part[f"loss_{h}"] for h in heads} for part in stats)
+            self.modules.shared_loss.end_epoch(*losses)
 
     @sb.utils.distributed.main_process_only
     def _write_epoch(self, entry):

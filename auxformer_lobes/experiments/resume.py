@@ -50,6 +50,7 @@ def prepared_run(hparams):
                 manifests,
                 stores_of(hparams),
                 hparams["model"],
+                hparams["shared_loss"],
             ],
         )
     except BaseException:
@@ -68,7 +69,7 @@ def prepared_run(hparams):
     run_on_main(audit_run, args=[run, manifests, hparams])
 
 
-def check_same_run(run, manifests, stores, model):
+def check_same_run(run, manifests, stores, model, shared_loss):
     """Checks that a run is not resumed, or tested, on other data.
 
     A run that was finished on one partition would otherwise be tested on
@@ -84,12 +85,15 @@ def check_same_run(run, manifests, stores, model):
         Modality -> `FeatureStore`.
     model : torch.nn.Module
         The modules that are trained.
+    shared_loss : SharedLoss
+        Their loss.
 
     Raises
     ------
     UserError
         If a manifest is missing, or the run has checkpoints of other clips,
-        labels, features or encoders, or of a network of other dimensions.
+        labels, features or encoders, of a network of other dimensions, or of
+        a loss of another class.
     """
     shapes = {
         name: list(weight.shape) for name, weight in model.state_dict().items()
@@ -104,6 +108,7 @@ def check_same_run(run, manifests, stores, model):
         **{split: _digest(path) for split, path in manifests.items()},
         **{modality: store.path.stem for modality, store in stores.items()},
         "network": hashlib.sha256(network.encode()).hexdigest(),
+        "shared_loss": type(shared_loss).__name__,
     }
     path = run.trained_on
     if path.exists() and any(run.checkpoints.glob("CKPT+*")):

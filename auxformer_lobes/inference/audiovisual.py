@@ -6,7 +6,7 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.inference.clip_input import Clip, ClipReader
+from auxformer_lobes.inference.clip_input import NOT_READ, Clip, ClipReader
 from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.inference.timeline import timeline
 from auxformer_lobes.models.base import combine_heads
@@ -235,11 +235,14 @@ class AudioVisualEmotionRecognizer(Pretrained):
         list of Emotion
         """
         logits, present = self._run(audio, visual, audio_lens, visual_lens)
-        clips = []
+        clips, read = [], self.mods.network.modalities
         for row in present.tolist():
-            valid_share = {m: 1.0 for m, has in zip(MODALITIES, row) if has}
+            given = [m for m, has in zip(MODALITIES, row) if has]
+            valid_share = {m: 1.0 for m in given if m in read}
             missing = {
-                m: "not given" for m in MODALITIES if m not in valid_share
+                m: "not given" if m in read else NOT_READ
+                for m in MODALITIES
+                if m not in valid_share
             }
             clips.append(Clip(missing=missing, valid_share=valid_share))
         return self._emotions(clips, logits, present)

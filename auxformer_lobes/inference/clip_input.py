@@ -12,6 +12,8 @@ from auxformer_lobes.processing.media import decode_once, read_audio
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
+NOT_READ = "not read by the network"
+
 
 @dataclass(eq=False)  # a key of dictionaries
 class Clip:
@@ -61,6 +63,7 @@ class ClipReader:
     ---------
     modules : dict of torch.nn.Module
         The model's; `audio_encoder` and `visual_encoder` are used, if any.
+        What the `network` does not read is not read from files.
     hparams : SimpleNamespace
         With `audio_features`, `visual_features`, `feature_dtype` and
         `min_face_quality`, see `hub.load`.
@@ -96,6 +99,9 @@ class ClipReader:
             for m in MODALITIES
             if f"{m}_encoder" in modules
         }
+        self.modalities = MODALITIES
+        if "network" in modules:
+            self.modalities = modules["network"].modalities
         self.hparams = hparams
         self.device = device
         for extractor in self.extractors.values():
@@ -139,8 +145,8 @@ class ClipReader:
         Raises
         ------
         MediaError
-            If the file lacks the modality or is silent, or the model's
-            features of it are precomputed.
+            If the file lacks the modality or is silent, the network does not
+            read it, or the model's features of it are precomputed.
         UserError
             If the features of both modalities are precomputed.
         """
@@ -188,6 +194,8 @@ class ClipReader:
                 "the model was trained on precomputed features, which cannot "
                 "be extracted from files: pass features to classify_batch"
             )
+        if modality not in self.modalities:
+            raise MediaError(NOT_READ)
         if extractor is None:
             raise MediaError("the model's features of it are precomputed")
         return RawInputs(extractor) if modality in self.encoders else extractor

@@ -176,6 +176,48 @@ class MultiheadAttention(nn.Module):
         return self.out_proj(output.transpose(1, 2).flatten(2)), weights
 
 
+class FrameNorm(nn.LayerNorm):
+    """Layer normalisation without a gradient where all channels are equal.
+
+    A modality that was zeroed out stays zero from layer to layer. There each
+    normalisation multiplies the gradient by up to 1 / √eps = 316, so that the
+    gradient of a deep network would overflow. Outputs are those of
+    `torch.nn.LayerNorm`.
+
+    Arguments
+    ---------
+    *args
+        Arguments of `torch.nn.LayerNorm`.
+    **options
+        Further ones.
+
+    Example
+    -------
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, 3.0]], requires_grad=True)
+    >>> FrameNorm(2)(x)[:, 0].sum().backward()
+    >>> (x.grad != 0).any(1)
+    tensor([False,  True])
+    """
+
+    def forward(self, x):
+        """Normalises each frame.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, time, dim]`.
+
+        Returns
+        -------
+        torch.Tensor
+            `[batch, time, dim]`.
+        """
+        if torch.is_grad_enabled():
+            spread = x.detach().var(-1, correction=0, keepdim=True)
+            x = torch.where(spread < self.eps, x.detach(), x)
+        return super().forward(x)
+
+
 class TransformerLayer(nn.Module):
     """One pre-norm layer: attention, then a feed-forward network.
 
@@ -215,14 +257,14 @@ class TransformerLayer(nn.Module):
     ):
         super().__init__()
         self.attention = MultiheadAttention(dim, num_heads, attention_dropout)
-        self.attention_norm = nn.LayerNorm(dim)
+        self.attention_norm = FrameNorm(dim)
         self.feed_forward = nn.Sequential(
             nn.Linear(dim, 4 * dim),
             nn.ReLU(),
             nn.Dropout(relu_dropout),
             nn.Linear(4 * dim, dim),
         )
-        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward_norm = FrameNorm(dim)
         self.dropout = nn.Dropout(residual_dropout)
         self.alpha = nn.Parameter(torch.rand(1)) if learned_scaling else None
 
@@ -319,7 +361,7 @@ class TransformerStack(nn.Module):
             TransformerLayer(dim, num_heads, **layer_options)
             for _ in range(num_layers)
         )
-        self.norm = nn.LayerNorm(dim)
+        self.norm = FrameNorm(dim)
         for name, parameter in self.layers.named_parameters():
             if parameter.dim() == 2:
                 nn.init.xavier_uniform_(parameter)

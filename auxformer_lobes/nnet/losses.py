@@ -1,12 +1,16 @@
 """The loss that the fusion and the auxiliary networks share."""
 
+import logging
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
 from auxformer_lobes.utils.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class LossParts(NamedTuple):
@@ -78,7 +82,7 @@ class SharedLoss(nn.Module):
             If `weights` does not name the heads of the network.
         """
         self.check_heads(logits)
-        weights = self.weights or dict.fromkeys(logits, 1 / len(logits))
+        weights = self.head_weights(logits)
         parts = {}
         for i, (head, scores) in enumerate(logits.items()):
             rows = slice(None) if head_mask is None else head_mask[:, i]
@@ -90,6 +94,32 @@ class SharedLoss(nn.Module):
             )
         total = sum(weights[head] * part for head, part in parts.items())
         return LossParts(total, parts)
+
+    def head_weights(self, heads):
+        """The weights of the heads.
+
+        Arguments
+        ---------
+        heads : collection of str
+            Heads of the network.
+
+        Returns
+        -------
+        dict of float
+            Head → weight.
+        """
+        return self.weights or _equal_weights(heads)
+
+    def end_epoch(self, train, valid):
+        """Is told the losses of an epoch; weights stay as they are.
+
+        Arguments
+        ---------
+        train : dict of float
+            Head → loss on the training set.
+        valid : dict of float
+            Head → loss on the development set.
+        """
 
     def check_heads(self, heads):
         """Checks that `weights` names the heads of a network.
@@ -109,6 +139,160 @@ class SharedLoss(nn.Module):
                 f"shared_loss: weights of {', '.join(self.weights)}, but the "
                 f"network has the heads {', '.join(heads)}: name these"
             )
+
+
+def _equal_weights(heads):
+    return dict.fromkeys(heads, 1 / len(heads))
+
+
+class GradientBlending(SharedLoss):
+    """A shared loss whose weights follow how each head generalises.
+
+    Wang, Tran and Feiszli, "What makes training multi-modal classification
+    networks hard?", CVPR 2020, in its online variant: after each super-epoch,
+    the weight of a head is proportional to ΔG / ΔO², where ΔG is what its
+    development loss has fallen, and ΔO how much further its training loss has
+    fallen than that.
+
+    What differs from the paper: both come from the joint training, while the
+    paper trains a copy of the network on each head alone for them; the
+    development set, which also selects the epoch, stands for its held-out part
+    of the training set; weights are equal until the end of the first
+    super-epoch, which starts with the losses of epoch 1; a head whose
+    development loss has risen counts as ΔG = 0; ΔO below 0.01 counts as 0.01;
+    and a share of the weight is spread equally, so that no head is given up.
+
+    In evaluation mode all weights are equal, so that losses of different
+    epochs can be compared. Processes that train together average their losses,
+    and so have the same weights. Weights are part of the state, so that a run
+    that is resumed goes on with them.
+
+    Arguments
+    ---------
+    criterion : torch.nn.Module
+        Loss of one head, of `[batch, outputs]` and targets: `task.criterion`.
+    super_epoch : int
+        Epochs from one estimate of the weights to the next.
+    equal_share : float
+        Share of the weight that is spread equally over the heads.
+
+    Example
+    -------
+    >>> loss = GradientBlending(CrossEntropy(), super_epoch=1, equal_share=0.0)
+    >>> loss.end_epoch({"main": 1.0, "audio": 1.0}, {"main": 1.0, "audio": 1.0})
+    >>> loss.end_epoch({"main": 0.3, "audio": 0.6}, {"main": 0.5, "audio": 0.8})
+    >>> {head: round(w, 3) for head, w in loss.weights.items()}
+    {'main': 0.714, 'audio': 0.286}
+    """
+
+    def __init__(self, criterion, super_epoch=5, equal_share=0.1):
+        super().__init__(criterion=criterion)
+        if type(super_epoch) is not int or super_epoch < 1:
+            raise ValueError(f"super_epoch {super_epoch}: choose 1 or more")
+        if not 0 <= equal_share <= 1:
+            raise ValueError(f"equal_share {equal_share}: choose from 0 to 1")
+        self.super_epoch = super_epoch
+        self.equal_share = equal_share
+        self.start = None  # head → its losses when the super-epoch began
+        self.epochs = 0  # since then
+
+    def head_weights(self, heads):
+        """The weights of the heads; equal ones in evaluation mode.
+
+        Arguments
+        ---------
+        heads : collection of str
+            Heads of the network.
+
+        Returns
+        -------
+        dict of float
+            Head → weight.
+        """
+        if self.training:
+            return super().head_weights(heads)
+        return _equal_weights(heads)
+
+    def end_epoch(self, train, valid):
+        """Estimates the weights anew at the end of a super-epoch.
+
+        Arguments
+        ---------
+        train : dict of float
+            Head → loss on the training set.
+        valid : dict of float
+            Head → loss on the development set.
+        """
+        losses = _mean_of_processes(
+            {head: (train[head], valid[head]) for head in train}
+        )
+        if self.start is None:
+            self.start = losses
+            return
+        self.epochs += 1
+        if self.epochs == self.super_epoch:
+            self.weights = self._blend(self.start, losses)
+            self.start, self.epochs = losses, 0
+            if not _is_distributed() or dist.get_rank() == 0:
+                shown = (f"{h} {w:.3f}" for h, w in self.weights.items())
+                logger.info(f"weights of the heads: {', '.join(shown)}")
+
+    def _blend(self, start, end):
+        """The weights, from the losses at both ends of a super-epoch."""
+        ratios = {}
+        for head, (train, valid) in end.items():
+            train_before, valid_before = start[head]
+            gain = valid_before - valid
+            overfitting = (valid - train) - (valid_before - train_before)
+            ratios[head] = max(0.0, gain) / max(1e-4, overfitting**2)
+        total, weights = sum(ratios.values()), _equal_weights(ratios)
+        if total > 0:  # else no head has learned anything that generalises
+            for head, ratio in ratios.items():
+                weights[head] *= self.equal_share
+                weights[head] += (1 - self.equal_share) * ratio / total
+        return weights
+
+    def get_extra_state(self):
+        """What `state_dict` holds beside the criterion's.
+
+        Returns
+        -------
+        dict
+        """
+        return {
+            "weights": self.weights,
+            "start": self.start,
+            "epochs": self.epochs,
+        }
+
+    def set_extra_state(self, state):
+        """Restores what `get_extra_state` returned.
+
+        Arguments
+        ---------
+        state : dict
+        """
+        self.weights = state["weights"]
+        self.start = state["start"]
+        self.epochs = state["epochs"]
+
+
+def _is_distributed():
+    return dist.is_available() and dist.is_initialized()
+
+
+def _mean_of_processes(losses):
+    """Head → (train, valid), the mean over processes that train together."""
+    if not _is_distributed():
+        return losses
+    each = [None] * dist.get_world_size()
+    dist.all_gather_object(each, losses)
+    return {
+        head: tuple(
+            sum(parts) / len(parts) for parts in zip(*(x[head] for x in each))
+        )
+        for head in losses
+    }
 
 
 class CrossEntropy(nn.Module):

@@ -325,3 +325,15 @@ def test_a_run_is_not_tested_on_speakers_that_it_was_trained_on(
     assert_refused(other, "(changed: train, valid, test)")
     # The run is as it was.
     assert [(work / "run" / name).read_bytes() for name in made] == before
+
+
+def test_a_network_on_one_modality_is_tested_under_each_condition(work, start):
+    """Without its modality it predicts the same for every clip."""
+    result = start("audio", network="audio_only", require_both=True, **UNOPENED)
+    assert result.returncode == 0, result.stderr
+    test = metrics_of(work / "audio")["test"]
+    assert [[*heads] for heads in test.values()] == [["combined"]] * 3
+    for condition in ("audio_visual", "audio_only", "visual_only"):
+        rows = predictions_of(work / "audio", condition=condition)
+        shares = {tuple(row[f"p_{c}"] for c in class_names(6)) for row in rows}
+        assert (len(shares) == 1) == (condition == "visual_only")

@@ -77,6 +77,7 @@ def build(
     brain=SmallBrain,
     network=None,
     train_condition=None,
+    shared_loss=None,
     **options,
 ):
     """Builds a brain whose run lies in a folder of its own."""
@@ -98,7 +99,7 @@ def build(
             shared_auxiliary_head=False,
             embedding_dropout=0.1,
         ),
-        "shared_loss": SharedLoss(criterion=task.criterion),
+        "shared_loss": shared_loss or SharedLoss(criterion=task.criterion),
     }
     hparams = {
         "seed": 0,
@@ -114,6 +115,7 @@ def build(
     counter = EpochCounter(hparams["number_of_epochs"])
     recoverables = {
         "model": modules["network"],
+        "shared_loss": modules["shared_loss"],
         "step_schedule": hparams["step_schedule"],
         "epoch_counter": counter,
     }

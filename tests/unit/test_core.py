@@ -17,6 +17,7 @@ from auxformer_lobes.augment.missing import (
     presence,
 )
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.nnet.losses import CrossEntropy, GradientBlending
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_brains import (
@@ -232,6 +233,33 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(make_brain, kind):
     assert history_of(fit(again, kind, count=24)) == history_of(whole)
     assert predict(again, kind) == predict(whole, kind)
     assert again.hparams.task.settings == whole.hparams.task.settings
+
+
+def test_a_loss_with_weights_of_its_own_is_told_what_each_head_lost(make_brain):
+    def _make(run, **options):
+        loss = GradientBlending(CrossEntropy(), super_epoch=1, equal_share=0.0)
+        return make_brain(run, shared_loss=loss, **options)
+
+    whole = fit(_make("whole"), count=24)
+    *_, before, last = history_of(whole)
+    ratios = {}
+    for head in whole.hparams.network.heads:
+        (train_0, valid_0), (train_1, valid_1) = (
+            [entry[part][f"loss_{head}"] for part in ("train", "valid")]
+            for entry in (before, last)
+        )
+        gain, gap = valid_0 - valid_1, valid_1 - train_1 - valid_0 + train_0
+        ratios[head] = max(gain, 0) / max(gap**2, 1e-4)
+    shares = {h: ratio / sum(ratios.values()) for h, ratio in ratios.items()}
+    assert whole.modules.shared_loss.weights == pytest.approx(shares)
+    # The development loss is the mean of the heads all the same.
+    parts = [last["valid"][name] for name in LOSSES[1:]]
+    assert last["valid"]["loss"] == pytest.approx(np.mean(parts))
+    # A run that goes on has the weights that it had.
+    with pytest.raises(Power):
+        fit(_make("killed", brain=KilledBrain), count=24)
+    again = fit(_make("killed"), count=24)
+    assert history_of(again) == history_of(whole)
 
 
 CHOICES = [

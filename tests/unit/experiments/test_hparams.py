@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,10 +18,12 @@ from auxformer_lobes.experiments.hparams import (
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.nnet.losses import SharedLoss
+from auxformer_lobes.nnet.losses import GradientBlending, SharedLoss
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 
+ROOT = Path(__file__).parents[3]
 FBANK = "auxformer_lobes.features.fbank.FbankFeatures"
 HOG = "auxformer_lobes.features.hog.HogFeatures"
 TRACKER = "auxformer_lobes.processing.faces.tracker.FaceTracker"
@@ -141,6 +144,59 @@ def test_a_line_of_the_yaml_file_is_written_as_on_the_command_line(folder):
 def test_any_object_is_chosen_and_set(value, out_features):
     network = load("--network", value)["network"]
     assert (network.in_features, network.out_features) == (40, out_features)
+
+
+NETWORKS = ROOT / "recipes" / "CREMA-D" / "hparams" / "networks"
+
+
+@pytest.mark.parametrize(
+    "recipe, names",
+    [
+        ("CREMA-D", sorted(path.stem for path in NETWORKS.glob("*.yaml"))),
+        ("MSP-IMPROV", ["auxformer_published", "visual_only"]),  # a link
+    ],
+)
+def test_each_network_of_a_recipe_is_one_word(recipe, names):
+    folder = ROOT / "recipes" / recipe / "hparams"
+    assert (folder / "networks").samefile(NETWORKS)
+    for name in names:
+        hparams = load_hparams(
+            *parse_arguments(
+                [
+                    str(folder / "auxformer_offline.yaml"),
+                    "--data_folder=x",
+                    f"--network={name}",
+                ]
+            )
+        )
+        network, dims = hparams["network"], hparams["network"].dims
+        assert hparams["modules"]["network"] is network
+        assert network.num_classes == hparams["task"].num_outputs
+        assert dims["audio"] == hparams["audio_features"].dim
+        assert dims["visual"] == hparams["visual_features"].dim
+        assert (network.missing == "zero_fill") == (
+            name == "auxformer_published"
+        )
+        read = name.removesuffix("_only")
+        assert network.modalities == (
+            (read,) if read in MODALITIES else MODALITIES
+        )
+
+
+def test_a_loss_of_the_command_line_has_the_criterion_of_the_task():
+    path = ROOT / "recipes" / "MSP-IMPROV" / "hparams"
+    path = str(path / "auxformer_attributes_offline.yaml")
+    loss = "!new:auxformer_lobes.nnet.losses.GradientBlending"
+    shared = f"--shared_loss={loss} {{criterion: !ref <task.criterion>}}"
+    arguments = parse_arguments([path, "--data_folder=x", shared])
+    hparams = load_hparams(*arguments)
+    assert type(hparams["shared_loss"]) is GradientBlending
+    assert hparams["shared_loss"].criterion is hparams["task"].criterion
+    assert hparams["modules"]["shared_loss"] is hparams["shared_loss"]
+    # Cross-entropy by default would be wrong for some tasks.
+    assert "'criterion'" in error_of(
+        path, "--data_folder=x", f"--shared_loss={loss}"
+    )
 
 
 def test_an_object_in_an_object_is_set_or_replaced():

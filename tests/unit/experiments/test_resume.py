@@ -10,6 +10,11 @@ import torch
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.resume import check_same_run, prepared_run
 from auxformer_lobes.features.finetuned import FineTunedEncoder
+from auxformer_lobes.nnet.losses import (
+    CrossEntropy,
+    GradientBlending,
+    SharedLoss,
+)
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.speech_models import features_of, save_model, tiny_model
 
@@ -18,13 +23,14 @@ from tests.unit.speech_models import features_of, save_model, tiny_model
 def start(tmp_path):
     """Starts a run in a folder, with something changed."""
 
-    def _start(manifest="{}", features="Fbank-1", width=2):
+    def _start(manifest="{}", features="Fbank-1", width=2, loss=SharedLoss):
         (tmp_path / "test.json").write_text(manifest)
         check_same_run(
             Run(tmp_path),
             {"test": tmp_path / "test.json"},
             {"audio": SimpleNamespace(path=Path(f"{features}.h5"))},
             torch.nn.Linear(width, 1),
+            loss(criterion=CrossEntropy()),
         )
 
     return _start
@@ -52,6 +58,7 @@ def test_what_is_made_in_a_run_s_folder_is_undone_if_it_is_another_run(
         "task": None,
         "checkpointer": SimpleNamespace(checkpoints_dir=run / "save"),
         "model": torch.nn.Linear(2, 1),
+        "shared_loss": SharedLoss(),
         **{
             f"{split}_annotation": tmp_path / f"my_{split}.json"
             for split in ("train", "valid", "test")
@@ -89,11 +96,11 @@ def test_an_encoder_of_other_weights_is_another_network(tmp_path):
         FineTunedEncoder(features_of(tmp_path / f"speech{seed}"))
         for seed in (0, 1)
     )
-    check_same_run(Run(tmp_path), {}, {}, first)
+    check_same_run(Run(tmp_path), {}, {}, first, SharedLoss())
     (tmp_path / "save" / "CKPT+first").mkdir()
-    check_same_run(Run(tmp_path), {}, {}, first)
+    check_same_run(Run(tmp_path), {}, {}, first, SharedLoss())
     with pytest.raises(UserError, match=r"\(changed: network\)"):
-        check_same_run(Run(tmp_path), {}, {}, other)
+        check_same_run(Run(tmp_path), {}, {}, other, SharedLoss())
 
 
 def test_before_the_first_checkpoint_all_may_change(start):
@@ -108,6 +115,7 @@ def test_before_the_first_checkpoint_all_may_change(start):
         ({"manifest": '{"clip": {}}'}, "test"),
         ({"features": "Fbank-2"}, "audio"),
         ({"width": 3}, "network"),
+        ({"loss": GradientBlending}, "shared_loss"),
     ],
     ids=str,
 )

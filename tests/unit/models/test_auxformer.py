@@ -247,3 +247,26 @@ def test_features_of_the_models_width_are_projected_only_on_request():
 def test_an_impossible_choice_says_what_is_wrong(choice, message):
     with pytest.raises(ValueError, match=message):
         AuxFormer(**{**SIZES, **choice})
+
+
+def test_gradients_of_the_deep_published_network_stay_finite_at_zeros():
+    """Each normalisation of frames that are zero multiplies them by 316."""
+    model = AuxFormer(**{**SIZES, "num_layers": 5}, missing="zero_fill")
+    present = torch.tensor([[False, True], [True, False]])
+    logits = model(*draw(2, 6, 4), present=present)
+    sum(x.sum() for x in logits.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().max() < 1e3, name
+
+
+def test_without_auxiliary_networks_there_is_one_head():
+    model = build(auxiliary_networks=False)
+    assert model.heads == {"main": ("audio", "visual")}
+    torch.manual_seed(0)
+    names = {name.partition(".")[0] for name in model.state_dict()}
+    assert not any("auxiliary" in name for name in names)
+    # The fusion network is the same.
+    whole = build()
+    whole.load_state_dict(model.state_dict(), strict=False)
+    inputs = draw(2, 6, 4)
+    assert_same(model(*inputs), {"main": whole(*inputs)["main"]})

@@ -11,10 +11,12 @@ from hypothesis import (
     strategies as st,
 )
 
+from auxformer_lobes.nnet import losses
 from auxformer_lobes.nnet.losses import (
     BinaryCrossEntropy,
     ConcordanceLoss,
     CrossEntropy,
+    GradientBlending,
     SharedLoss,
 )
 from auxformer_lobes.utils.errors import UserError
@@ -329,3 +331,126 @@ def test_half_precision_costs_about_the_same():
 def test_weights_go_where_the_loss_goes():
     loss = SharedLoss(criterion=ConcordanceLoss([1.0, 2.0])).double()
     assert loss.criterion.weights.dtype == torch.double
+
+
+# Of the main, audio and visual head, at both ends of a super-epoch.
+START = ([1.8, 1.7, 1.6], [1.9, 1.8, 1.9])  # training, development
+END = ([1.0, 1.5, 1.2], [1.5, 1.7, 2.0])
+# ΔG is 0.4, 0.1 and negative; ΔO is 0.4, 0.1 and 0.5. So ΔG / ΔO² is 2.5, 10
+# and 0: shares 0.2, 0.8 and 0 of nine tenths, and a tenth for all alike.
+BLENDED = {"main": 0.2133333, "audio": 0.7533333, "visual": 0.0333333}
+
+
+def after(*epochs, **options):
+    """A blending that was told the losses of these epochs."""
+    loss = GradientBlending(CrossEntropy(), **options)
+    for train, valid in epochs:
+        loss.end_epoch(dict(zip(HEADS, train)), dict(zip(HEADS, valid)))
+    return loss
+
+
+def weights_of(loss, logits):
+    """The share of each head in the total."""
+    zero = {head: torch.zeros_like(x) for head, x in logits.items()}
+    # Zeros cost log 6; a head of twice these logits costs something else.
+    shares = {}
+    for head in HEADS:
+        one = {**zero, head: logits[head]}
+        parts = loss(one, LABELS)
+        rest = parts.heads["main" if head != "main" else "audio"]
+        change = parts.heads[head] - rest
+        shares[head] = ((parts.total - rest) / change).item()
+    return shares
+
+
+def test_weights_are_generalisation_over_overfitting_squared(logits):
+    loss = after(START, END, super_epoch=1)
+    assert loss.weights == pytest.approx(BLENDED, abs=1e-6)
+    assert weights_of(loss, logits) == pytest.approx(BLENDED, abs=1e-4)
+    unspread = after(START, END, super_epoch=1, equal_share=0.0)
+    expected = {"main": 0.2, "audio": 0.8, "visual": 0.0}
+    assert unspread.weights == pytest.approx(expected)
+
+
+def test_weights_are_equal_in_evaluation(logits):
+    loss = after(START, END, super_epoch=1).eval()
+    expected = SharedLoss()(logits, LABELS).total
+    torch.testing.assert_close(loss(logits, LABELS).total, expected)
+    assert loss.weights == pytest.approx(BLENDED, abs=1e-6)
+
+
+def test_weights_change_at_the_ends_of_super_epochs_only(logits):
+    between = ([1.4, 1.6, 1.4], [9.0, 0.1, 1.0])
+    equal = pytest.approx(dict.fromkeys(HEADS, 1 / 3), abs=1e-4)
+    assert weights_of(after(START), logits) == equal
+    assert weights_of(after(START, between, super_epoch=2), logits) == equal
+    loss = after(START, between, END, super_epoch=2)
+    assert loss.weights == pytest.approx(BLENDED, abs=1e-6)
+    loss = after(START, between, END, between, super_epoch=2)
+    assert loss.weights == pytest.approx(BLENDED, abs=1e-6)
+
+
+def test_a_head_that_does_not_overfit_has_a_weight_that_is_finite():
+    # All as far in training as in development: ΔO counts as 0.01.
+    end = ([1.7, 1.5, 1.4], [1.8, 1.6, 1.7])
+    loss = after(START, end, super_epoch=1, equal_share=0.0)
+    expected = {"main": 0.2, "audio": 0.4, "visual": 0.4}
+    assert loss.weights == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("end", [2.5, float("nan")])
+def test_weights_are_equal_where_nothing_generalises(end):
+    loss = after(START, ([0.5] * 3, [end] * 3), super_epoch=1)
+    assert loss.weights == pytest.approx(dict.fromkeys(HEADS, 1 / 3))
+
+
+def test_a_single_head_has_the_whole_weight():
+    loss = GradientBlending(CrossEntropy(), super_epoch=1)
+    for train, valid in ((1.0, 1.0), (0.5, 0.8)):
+        loss.end_epoch({"audio": train}, {"audio": valid})
+    assert loss.weights == pytest.approx({"audio": 1.0})
+
+
+def test_the_weights_are_part_of_the_state(tmp_path):
+    between = ([1.4, 1.6, 1.4], [9.0, 0.1, 1.0])
+    told = after(START, END, between, super_epoch=2)
+    torch.save(told.state_dict(), tmp_path / "loss.ckpt")
+    again = GradientBlending(CrossEntropy(), super_epoch=2)
+    again.load_state_dict(torch.load(tmp_path / "loss.ckpt"))
+    assert again.weights == told.weights
+    for loss in (told, again):
+        loss.end_epoch(dict(zip(HEADS, END[0])), dict(zip(HEADS, END[1])))
+    assert again.state_dict() == told.state_dict()
+
+
+def test_processes_that_train_together_have_the_same_weights(monkeypatch):
+    """Each is told the losses of its own training batches."""
+    monkeypatch.setattr(losses.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(losses.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(losses.dist, "get_rank", lambda: 1)
+
+    def _gather(each, own):
+        # The other one's losses differ by as much in training.
+        each[0] = own
+        each[1] = {h: (train + 0.2, v) for h, (train, v) in own.items()}
+
+    monkeypatch.setattr(losses.dist, "all_gather_object", _gather)
+    own = [([x - 0.1 for x in train], v) for train, v in (START, END)]
+    loss = after(*own, super_epoch=1)
+    assert loss.start["audio"] == pytest.approx((1.5, 1.7))
+    assert loss.weights == pytest.approx(BLENDED, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"super_epoch": 0}, {"super_epoch": 2.5}, {"equal_share": 2}]
+)
+def test_an_impossible_blending_is_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        GradientBlending(CrossEntropy(), **options)
+
+
+def test_fixed_weights_are_not_changed_by_an_epoch():
+    loss = SharedLoss({"main": 1.0, "audio": 0.5, "visual": 0.0})
+    loss.end_epoch(dict.fromkeys(HEADS, 1.0), dict.fromkeys(HEADS, 2.0))
+    assert loss.weights == {"main": 1.0, "audio": 0.5, "visual": 0.0}
+    assert not loss.state_dict()

@@ -98,6 +98,21 @@ def test_the_network_and_the_task_are_those_of_the_best_epoch(tmp_path, task):
     assert all(not module.training for module in model["modules"].values())
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        *("AudioOnly", "EarlyFusion", "LateFusion", "LateTransformer"),
+        *("MulT", "VisualOnly"),
+    ],
+)
+def test_any_network_is_exported_and_loads_safely(tmp_path, network):
+    changes = [("auxformer.AuxFormer", f"baselines.{network}")]
+    hparams = make_run(tmp_path / "run", changes=changes)
+    model = load(export(tmp_path / "run", tmp_path / "model"))
+    assert type(model["modules"]["network"]).__name__ == network
+    assert_same_logits(hparams, model)
+
+
 def test_other_norms_are_exported_too(tmp_path):
     changes = [
         (NORM + "    dim: !ref <audio_features.dim>", "!new:torch.nn.Identity"),

@@ -318,7 +318,19 @@ def test_no_other_tag_is_ever_accepted(
         parse_config(path)
 
 
-@pytest.mark.parametrize("path", CLASSES)
+NETWORKS = [
+    "auxformer_lobes.models.auxformer.AuxFormer",
+    *(
+        f"auxformer_lobes.models.baselines.{name}"
+        for name in (
+            *("AudioOnly", "EarlyFusion", "LateFusion", "LateTransformer"),
+            *("MulT", "VisualOnly"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("path", [*CLASSES, *NETWORKS])
 def test_the_schema_of_a_class_is_of_its_arguments(path):
     schema = schema_of(path)
     arguments = {
@@ -344,6 +356,7 @@ def test_classes_that_are_not_listed_are_not_imported():
     "path",
     [
         "auxformer_lobes.models.base.AudioVisualNetwork",  # has no schema
+        "auxformer_lobes.models.baselines.Baseline",  # likewise
         "auxformer_lobes.models.published.read_published",
         "auxformer_lobes.models.auxformer.partial",
         "auxformer_lobes.models.auxformer.nn",
@@ -372,7 +385,7 @@ def test_classes_of_recipes_can_be_loaded(path):
         for node in nodes
         if hasattr(node, "tag") and str(node.tag.value).startswith("!new:")
     }
-    known = {path.rpartition(".")[2] for path in CLASSES}
+    known = {path.rpartition(".")[2] for path in (*CLASSES, *NETWORKS)}
     # Precomputed features are files of the training clips, and not exported.
     assert names <= known | {"NumpyFeatures", "HDF5Features"}
 
