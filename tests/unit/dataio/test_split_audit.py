@@ -19,8 +19,6 @@ from tests.unit.small_splits import found_in, make_split
 ROOT = Path(__file__).parents[3]
 EXCERPTS = ROOT / "tests" / "data" / "splits"
 WHOLE = ROOT.parent / "shared" / "data" / "splits"
-if not WHOLE.is_dir():  # a worktree of its own
-    WHOLE = ROOT.parents[1] / "shared" / "data" / "splits"
 ACTOR, SPEAKER = r"^(\d{4})_", r"-([FM]\d\d)-"
 
 

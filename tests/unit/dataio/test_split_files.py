@@ -185,7 +185,7 @@ def test_whole_speakers_of_train_become_the_development_set(write):
     splits, excluded, held_out = split_of(path)
     assert excluded == {}
     assert len(held_out) == round(14 / 77 * 14)
-    assert sum(name < "m" for name in held_out) == len(held_out) / 2 + 0.5
+    assert sum(name < "m" for name in held_out) in (1, 2)  # of 3
     for clip, found in splits.items():
         expected = "valid" if clip[0] in held_out else "train"
         assert found == (["test"] if clip[0] in "hs" else [expected])
