@@ -334,7 +334,7 @@ def test_a_split_that_leaks_is_trained_on_only_if_that_is_allowed(
         split_file.read_text().replace("XX,test", "XX,dev", 9)
     )
     result = start("leak", **options)
-    assert_refused(result, "the split leaks: ")
+    assert_refused(result, "audit of the split: ")
     assert "features" not in result.stdout, "before the extraction"
     audit = json.loads((work / "leak" / "audit.json").read_text())
     assert leaking in str(audit["findings"])

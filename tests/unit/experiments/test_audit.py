@@ -47,7 +47,7 @@ def test_errors_stop_training_and_name_the_first(start, tmp_path):
     with pytest.raises(UserError) as error:
         start(LEAK)
     text = str(error.value)
-    assert "the split leaks: 2 of 4 clips of test are in train" in text
+    assert "audit of the split: 2 of 4 clips of test are in train" in text
     assert "(and 1 more)" in text and "audit.json" in text
     audit = json.loads((tmp_path / "audit.json").read_text())
     kinds = [found["kind"] for found in audit["findings"]]
