@@ -60,7 +60,7 @@ def audit_run(run, manifests, hparams):
     if errors and not allow_leaks:
         more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
         raise UserError(
-            f"the split leaks: {errors[0]['text']}{more}, see "
+            f"audit of the split: {errors[0]['text']}{more}, see "
             f"{run.audit_file}: choose another split, or train in spite of it "
             "with allow_leaks: True"
         )

@@ -309,6 +309,44 @@ def test_a_mistake_ends_in_one_line(work, start, options, message):
     assert not list((work / "mistake").glob("*.json"))
 
 
+def test_a_split_that_leaks_is_trained_on_only_if_that_is_allowed(
+    work, start, finished
+):
+    manifests = [
+        json.loads((work / "run" / f"{split}.json").read_text())
+        for split in ("train", "valid", "test")
+    ]
+    rows = [
+        f"{clip},{split}"
+        for split, manifest in zip(("train", "test", "test"), manifests)
+        for clip in manifest
+    ]
+    leaking = min(manifests[0])
+    split_file = work / "leaking.csv"
+    split_file.write_text("\n".join(["clip,split", *rows, f"{leaking},test"]))
+    options = {
+        "split_file": split_file,
+        "valid_actors": "null",
+        "test_actors": "null",
+        "require_both": True,
+        **UNOPENED,
+    }
+    # One training actor: none can be held out.
+    assert_refused(start("leak", **options), "has no development set")
+    split_file.write_text(
+        split_file.read_text().replace("XX,test", "XX,dev", 9)
+    )
+    result = start("leak", **options)
+    assert_refused(result, "audit of the split: ")
+    assert "features" not in result.stdout, "before the extraction"
+    audit = json.loads((work / "leak" / "audit.json").read_text())
+    assert leaking in str(audit["findings"])
+    result = start("leak", allow_leaks=True, **options)
+    assert result.returncode == 0, result.stderr
+    assert "audit, error: 1 of " in result.stdout
+    assert (work / "leak" / "metrics.json").exists()
+
+
 def test_an_unknown_choice_of_the_best_epoch_is_refused_before_training(
     work, start
 ):

@@ -264,3 +264,87 @@ def test_a_run_killed_between_two_renames_is_done_again(corpus, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             prepare(corpus, label_rule="M")
     assert prepare(corpus) == first
+
+
+# Anyone's split
+
+
+def write_split(corpus, rows):
+    path = corpus.parent / "split.csv"
+    lines = (f"{clip},{split}" for clip, split in rows)
+    path.write_text("\n".join(["clip,split", *lines]))
+    return path
+
+
+def clips_by_actor(corpus):
+    actors = {}
+    for row in read_csv(EXCERPT / SUMMARY):
+        actors.setdefault(row["FileName"][:4], []).append(row["FileName"])
+    return actors
+
+
+def test_a_split_file_takes_the_place_of_a_partition(corpus, monkeypatch):
+    skip_media_check(monkeypatch)
+    rows = [(TRAIN, "train"), (VALID, "test"), (f"{TEST}.wav", "dev")]
+    path = write_split(corpus, [*rows, ("1099_IEO_NEU_XX", "test")])
+    *manifests, report = prepare(corpus, split_file=str(path))
+    assert [[*clips] for clips in manifests] == [[TRAIN], [TEST], [VALID]]
+    excluded = report["excluded"]
+    unknown = excluded["in split_file, not in the corpus"]
+    assert unknown == ["1099_IEO_NEU_XX"]
+    assert report["counts"]["excluded"]["not in split_file"] > 30
+    assert report["held_out"] == []
+
+
+def test_a_split_file_that_changed_prepares_again(corpus, monkeypatch):
+    skip_media_check(monkeypatch)
+    rows = [(TRAIN, "train"), (VALID, "dev"), (TEST, "test")]
+    path = write_split(corpus, rows)
+    before = prepare(corpus, split_file=str(path))
+    rows = [(TRAIN, "test"), (VALID, "dev"), (TEST, "train")]
+    after = prepare(corpus, split_file=str(write_split(corpus, rows)))
+    assert [*before[0]] == [*after[2]] == [TRAIN]
+
+
+def test_without_a_development_set_actors_are_held_out(corpus, monkeypatch):
+    skip_media_check(monkeypatch)
+    actors = clips_by_actor(corpus)
+    test = max(actors)
+    path = write_split(
+        corpus,
+        [
+            (clip, "test" if actor == test else "train")
+            for actor, clips in actors.items()
+            for clip in clips
+        ],
+    )
+    train, valid, found, report = prepare(corpus, split_file=str(path))
+    assert {entry["spk_id"] for entry in found.values()} == {test}
+    held_out = {entry["spk_id"] for entry in valid.values()}
+    assert held_out == {*report["held_out"]} and len(held_out) == 1
+    assert held_out.isdisjoint(entry["spk_id"] for entry in train.values())
+
+
+def test_a_clip_of_two_splits_is_in_both_manifests(corpus, monkeypatch):
+    skip_media_check(monkeypatch)
+    rows = [(TRAIN, "train"), (TEST, "dev"), (TEST, "test")]
+    path = write_split(corpus, rows)
+    _, valid, test, _ = prepare(corpus, split_file=str(path))
+    assert [*valid] == [*test] == [TEST]
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([("nobody", "train")], "none of its clips has a label"),
+        ([(TRAIN, "train"), (TRAIN, "Train")], "is in Train already"),
+        ([(TRAIN, "train"), (VALID, "dev")], "no clip left in test"),
+    ],
+)
+def test_a_split_file_of_no_use_ends_in_one_line(corpus, rows, message):
+    path = write_split(corpus, rows)
+    assert_refused(corpus, message, split_file=str(path))
+
+
+def test_a_split_file_that_is_missing_is_named(corpus):
+    assert_refused(corpus, "split_file nowhere.csv", split_file="nowhere.csv")

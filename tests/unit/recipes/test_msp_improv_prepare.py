@@ -530,3 +530,40 @@ def test_the_report_has_the_options(corpus):
     *_, report = prepare(corpus, recordings="SR", partition=1)
     assert report["options"]["recordings"] == ["R", "S"]
     assert json.dumps(report["options"]).count("Evalution.txt") == 1
+
+
+# Anyone's split
+
+
+def write_split(corpus, rows):
+    path = corpus.parent / "split.csv"
+    lines = (f"{clip},{split}" for clip, split in rows)
+    path.write_text("\n".join(["clip,split", *lines]))
+    return str(path)
+
+
+def test_a_split_file_may_have_names_of_any_copy_of_the_corpus(corpus):
+    rows = [(f"UTD-IMPROV-{TRAIN}.avi", "train"), (VALID, "test")]
+    path = write_split(corpus, [*rows, (full(TEST), "val"), ("film", "test")])
+    *manifests, report = prepare(corpus, split_file=path)
+    expected = [[full(turn)] for turn in (TRAIN, TEST, VALID)]
+    assert [[*clips] for clips in manifests] == expected
+    unknown = report["excluded"]["in split_file, not in the corpus"]
+    assert unknown == ["film"]
+    assert report["excluded"]["not in split_file"] == [full(IMPROVISED)]
+    assert report["options"]["partition"] is None
+
+
+def test_a_published_development_set_that_is_the_test_set_is_kept(corpus):
+    rows = [(TRAIN, "train"), (TEST, "valid"), (TEST, "test")]
+    _, valid, test, _ = prepare(corpus, split_file=write_split(corpus, rows))
+    assert [*valid] == [*test] == [full(TEST)]
+
+
+def test_without_a_development_set_a_session_is_held_out(corpus):
+    rows = [(TRAIN, "train"), (IMPROVISED, "train"), (VALID, "train")]
+    path = write_split(corpus, [*rows, (TEST, "test")])
+    train, valid, _, report = prepare(corpus, split_file=path)
+    (held_out,) = report["held_out"]
+    assert {entry["session"] for entry in valid.values()} == {held_out}
+    assert held_out not in {entry["session"] for entry in train.values()}

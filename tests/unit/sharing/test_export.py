@@ -185,6 +185,24 @@ def test_features_are_used_as_they_were_stored(finished):
     assert model["visual_features"].faces.size == 16
 
 
+def test_the_audit_and_the_partition_are_those_of_the_run(tmp_path):
+    run = tmp_path / "run"
+    make_run(run)
+    report = json.loads((run / "prepare_report.json").read_text())
+    report["options"]["split_file"] = ["/home/jane_doe/theirs.csv", 1, 2]
+    (run / "prepare_report.json").write_text(json.dumps(report))
+    finding = {"level": "error", "kind": "x", "text": "y", "examples": ["z"]}
+    (run / "audit.json").write_text(json.dumps({"findings": [finding]}))
+    model = export(run, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    assert config["audit"] == [finding]
+    assert config["train_speakers"] == ["F01"]
+    assert config["training"]["partition"] == "split file theirs.csv"
+    assert "| partition | split file theirs.csv |" in (
+        model / "README.md"
+    ).read_text("utf-8")
+
+
 def test_an_older_export_is_replaced(finished, tmp_path):
     for _ in range(2):
         export(finished[0], tmp_path / "model")

@@ -128,6 +128,17 @@ def test_new_speakers_are_stated_only_where_they_are_new(config):
     assert "speakers: 3, none of them in training" in card_of(config)
 
 
+def test_it_states_what_the_audit_found(config):
+    config["audit"] = [{"level": "note", "text": "all is well"}]
+    text = card_of(config)
+    assert "| audit of the split | no leak found, 1 note |" in text
+    assert "all is well" not in text
+    config["audit"] = [{"level": "error", "text": "a speaker is in both"}]
+    text = card_of(config)
+    assert "| audit of the split | 1 error |" in text
+    assert "\n- error: a speaker is in both.\n" in text
+
+
 def test_clips_without_a_label_are_counted_where_there_are_any(config):
     config["metrics"].update(clips=12, unlabelled=4)
     assert "12 clips, 4 of them without a label, speakers" in card_of(config)
