@@ -89,11 +89,11 @@ def _age_thirds(made, entries):
         if not math.isnan(age):
             ages.setdefault(speaker, age)
     third = dict(zip(ages, equal_parts([*ages.values()], 3).tolist()))
-    ends = {}
+    members = {}
     for speaker, index in third.items():
-        ends.setdefault(index, []).append(ages[speaker])
-    # Without a group of their own, speakers of unknown age.
-    return [
-        f"{min(ends[third[s]]):g}–{max(ends[third[s]]):g}" if s in third else ""
-        for s in made.speakers
-    ]
+        members.setdefault(index, []).append(ages[speaker])
+    names = {
+        index: "–".join(f"{age:g}" for age in sorted({min(of), max(of)}))
+        for index, of in members.items()
+    }
+    return [names[third[s]] if s in third else "" for s in made.speakers]

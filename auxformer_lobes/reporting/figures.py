@@ -117,7 +117,8 @@ def reliability_diagram(calibration):
             x = [of["confidence"] for of in bins]
             y = [of["accuracy"] for of in bins]
             counts = np.array([of["count"] for of in bins])
-            label = f"{name} temperature: ECE {made[name]['ece']:.1%}"
+            ece = 100 * made[name]["ece"]
+            label = f"{name} temperature: ECE {ece:.1f} %"
             axis.plot(x, y, color=colour, linewidth=1, label=label)
             sizes = 4 + 120 * counts / counts.sum()
             axis.scatter(x, y, s=sizes, color=colour, clip_on=False, zorder=3)

@@ -299,30 +299,22 @@ def print_table(metrics, task):
 def print_prediction(clip, predictions, task):
     """Prints the predictions for one clip, a line per condition.
 
-        Arguments
-        ---------
-        clip : str
-            Its name.
-        predictions : dict of Predictions
-            By name of the condition.
-        task : Task
-            What was predicted.
+    Arguments
+    ---------
+    clip : str
+        Its name.
+    predictions : dict of Predictions
+        By name of the condition.
+    task : Task
+        What was predicted.
 
-        Example
-        -------
-        >>> from auxformer_lobes.evaluation.calibration import (
-        ...     measure_calibration,
-        ... )
-    from auxformer_lobes.evaluation.disagreement import measure_disagreement
-    from auxformer_lobes.evaluation.predictions import Predictions
-    from auxformer_lobes.evaluation.subgroups import measure_subgroups
-        >>> made = Predictions(
-        ...     ["x"], ["1001"], [[1]], {"combined": [[0.25, 0.75]]}
-        ... )
-        >>> task = CategoricalEmotion(["angry", "happy"])
-        >>> print_prediction("x", {"audio_only": made}, task)
-        x, label: happy
-          audio only      happy 0.75, angry 0.25
+    Example
+    -------
+    >>> made = Predictions(["x"], ["1001"], [[1]], {"combined": [[0.25, 0.75]]})
+    >>> task = CategoricalEmotion(["angry", "happy"])
+    >>> print_prediction("x", {"audio_only": made}, task)
+    x, label: happy
+      audio only      happy 0.75, angry 0.25
     """
     for i, (condition, made) in enumerate(predictions.items()):
         truth, outputs = made.of_clip(clip)
