@@ -8,6 +8,7 @@ from functools import singledispatch
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from auxformer_lobes.evaluation.calibration import measure_calibration
 from auxformer_lobes.evaluation.disagreement import measure_disagreement
@@ -289,7 +290,7 @@ def print_table(metrics, task):
         table.add_section()
     for condition, scores in metrics.get("linear_baseline", {}).items():
         _add_row(condition, "(linear baseline)", scores)
-    table.caption = explain_brackets(shown)
+    table.caption = Text(explain_brackets(shown))  # brackets are no markup
     console = Console(width=None if Console().is_terminal else 110)
     console.print(table)
     for line in summarise_details(metrics, task):
