@@ -362,7 +362,8 @@ class AuxFormerBrain(sb.Brain):
         """Predicts the test set under each condition, by the best checkpoint.
 
         A threshold or a temperature is fitted on the development set, with
-        both modalities given; the combined outputs are calibrated.
+        both modalities given. The predictions are not calibrated yet, see
+        `Predictions.calibrated`.
 
         Arguments
         ---------
@@ -397,9 +398,7 @@ class AuxFormerBrain(sb.Brain):
             self._predict(valid_set, AUDIO_VISUAL, loader_kwargs)
             self._fit_task()
         return {
-            condition.name: self._predict(
-                test_set, condition, loader_kwargs
-            ).calibrated(self.hparams.task)
+            condition.name: self._predict(test_set, condition, loader_kwargs)
             for condition in conditions
         }
 

@@ -19,8 +19,12 @@ from auxformer_lobes.dataio.dataset import (
 )
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.recipe import save_figures, stores_of
-from auxformer_lobes.reporting.figures import figures_of_test
+from auxformer_lobes.reporting.figures import (
+    figures_of_details,
+    figures_of_test,
+)
 from auxformer_lobes.reporting.tables import (
+    collect_details,
     collect_metrics,
     print_table,
     write_predictions,
@@ -133,25 +137,37 @@ def evaluate_run(
         hparams["test_conditions"],
         hparams["test_dataloader_opts"],
     )
+    entries = dataset.data
     if isinstance(task, CategoricalEmotion):
         predictions = {
             condition: _restrict(made, task, common)
             for condition, made in predictions.items()
         }
+        if common.names != task.names:
+            # What the votes are on is not known.
+            entries = {c: {**e, "votes": None} for c, e in entries.items()}
         task = common
+    raw = predictions
+    predictions = {name: of.calibrated(task) for name, of in raw.items()}
+    bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     metrics = {
         "run": str(run.folder.resolve()),
         "manifest": str(manifest.resolve()),
         "excluded": dict(excluded),
-        **collect_metrics(
-            predictions, task, num_samples=hparams["bootstrap_samples"]
-        ),
+        **collect_metrics(predictions, task, **bootstrap),
+        **collect_details(raw, predictions, task, entries, **bootstrap),
     }
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
         output.write_metrics(metrics)
         write_predictions(output.predictions_file, predictions, task)
-        save_figures(output, figures_of_test(task, predictions))
+        save_figures(
+            output,
+            {
+                **figures_of_test(task, predictions),
+                **figures_of_details(task, metrics),
+            },
+        )
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "

@@ -16,6 +16,7 @@ from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.reporting.tables import (
+    collect_details,
     collect_metrics,
     print_prediction,
     print_table,
@@ -211,9 +212,11 @@ def report(hparams, brain, datasets, predictions):
     datasets : dict
         "train", "valid" and "test" -> `DynamicItemDataset`.
     predictions : dict of Predictions
-        By name of the condition.
+        By name of the condition, not calibrated.
     """
     task, run = hparams["task"], Run(hparams["output_folder"])
+    raw = predictions
+    predictions = {name: of.calibrated(task) for name, of in raw.items()}
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     metrics = collect_metrics(predictions, task, **bootstrap)
     metrics["epoch"] = hparams["epoch_counter"].current
@@ -247,12 +250,17 @@ def report(hparams, brain, datasets, predictions):
                 baseline,
                 {name: of["fitted"] for name, of in scores.items()},
             )
+    with logged_failure("calibration, disagreement and subgroups"):
+        entries = datasets["test"].data
+        details = collect_details(raw, predictions, task, entries, **bootstrap)
+        metrics.update(details)
     with logged_failure("figures"):
         example = datasets["test"][0]
         save_figures(
             run,
             {
                 **figures.figures_of_test(task, predictions),
+                **figures.figures_of_details(task, metrics),
                 "learning_curves": figures.learning_curves(
                     run.history(),
                     hparams["select_by"],

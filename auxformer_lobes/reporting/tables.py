@@ -8,8 +8,12 @@ from functools import singledispatch
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from auxformer_lobes.evaluation.calibration import measure_calibration
+from auxformer_lobes.evaluation.disagreement import measure_disagreement
 from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.evaluation.subgroups import measure_subgroups
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -25,6 +29,14 @@ METRIC_TITLES = {
     "uar": "UAR",
     "ccc": "CCC",
     "rmse": "RMSE",
+}
+
+
+CALIBRATION_TITLES = {
+    "ece": "ECE",
+    "adaptive_ece": "adaptive ECE",
+    "brier": "Brier score",
+    "nll": "NLL",
 }
 
 
@@ -85,6 +97,39 @@ def collect_metrics(predictions, task, **bootstrap):
         "test_clips_unlabelled": int((~labelled).sum()),
         "test_speakers": sorted(set(first.speakers)),
     }
+
+
+def collect_details(raw, predictions, task, entries, **bootstrap):
+    """Calibration, disagreement with raters, and metrics of subgroups.
+
+    Arguments
+    ---------
+    raw : dict of Predictions
+        By name of the condition, not calibrated.
+    predictions : dict of Predictions
+        The same, calibrated.
+    task : Task
+        What was predicted.
+    entries : dict
+        Clip → its entry in the manifest.
+    **bootstrap
+        Further arguments of `bootstrap_metrics`.
+
+    Returns
+    -------
+    dict
+        `calibration`, `disagreement` and `subgroups`, each by condition, see
+        `measure_calibration`, `measure_disagreement`, `measure_subgroups`;
+        without those that the task or the manifest does not allow.
+    """
+    details = {
+        "calibration": measure_calibration(task, raw, predictions),
+        "disagreement": measure_disagreement(
+            task, predictions, entries, **bootstrap
+        ),
+        "subgroups": measure_subgroups(task, predictions, entries, **bootstrap),
+    }
+    return {name: made for name, made in details.items() if made}
 
 
 CLIP_COLUMNS = ("clip", "speaker", "condition", "head")
@@ -217,16 +262,17 @@ def print_table(metrics, task):
     Arguments
     ---------
     metrics : dict
-        What `collect_metrics` returns, and perhaps `linear_baseline`.
+        What `collect_metrics` returns, and perhaps `linear_baseline` and
+        what `collect_details` returns.
     task : Task
         What was predicted.
     """
     unit = ", %" if task.scale == 100 else ""
     table = Table(
         title=f"Test: {metrics['test_clips']} clips of "
-        f"{len(metrics['test_speakers'])} speakers{unit} "
-        "with 95 % intervals over speakers"
+        f"{len(metrics['test_speakers'])} speakers{unit}"
     )
+    shown = []
     table.add_column("condition")
     table.add_column("head")
     for metric in task.metrics:
@@ -234,6 +280,7 @@ def print_table(metrics, task):
         table.add_column(title, justify="right", no_wrap=True)
 
     def _add_row(condition, head, scores):
+        shown.extend(scores[m] for m in task.metrics)
         cells = [format_metric(scores[m], task.scale) for m in task.metrics]
         table.add_row(title_of(condition), head, *cells)
 
@@ -243,7 +290,10 @@ def print_table(metrics, task):
         table.add_section()
     for condition, scores in metrics.get("linear_baseline", {}).items():
         _add_row(condition, "(linear baseline)", scores)
+    table.caption = Text(explain_brackets(shown))  # brackets are no markup
     print_on_terminal(table)
+    for line in summarise_details(metrics, task):
+        print(line)
 
 
 def print_on_terminal(table):
@@ -271,7 +321,6 @@ def print_prediction(clip, predictions, task):
 
     Example
     -------
-    >>> from auxformer_lobes.evaluation.predictions import Predictions
     >>> made = Predictions(["x"], ["1001"], [[1]], {"combined": [[0.25, 0.75]]})
     >>> task = CategoricalEmotion(["angry", "happy"])
     >>> print_prediction("x", {"audio_only": made}, task)
@@ -287,19 +336,19 @@ def print_prediction(clip, predictions, task):
 
 
 def format_metric(metric, scale):
-    """A metric with its confidence interval.
+    """A metric with its confidence interval, or its range over speakers.
 
     Arguments
     ---------
     metric : dict
-        `{value, low, high}`.
+        `{value, low, high, kind}`, see `bootstrap_metrics`.
     scale : float
         By which it is multiplied.
 
     Returns
     -------
     str
-        "–" if undefined.
+        "–" if undefined. `explain_brackets` says what the brackets mean.
 
     Raises
     ------
@@ -308,8 +357,11 @@ def format_metric(metric, scale):
 
     Example
     -------
-    >>> format_metric({"value": 0.5, "low": 0.41, "high": 0.58}, scale=100)
+    >>> metric = {"value": 0.5, "low": 0.41, "high": 0.58, "kind": "interval"}
+    >>> format_metric(metric, scale=100)
     '50.0 [41, 58]'
+    >>> format_metric({**metric, "kind": "range"}, scale=100)
+    '50.0 (41–58)'
     """
     numbers = [metric[key] for key in ("value", "low", "high")]
     # Of a stranger's file: a string times a number could fill the memory.
@@ -321,8 +373,87 @@ def format_metric(metric, scale):
     digits = 1 if scale == 100 else 3
     if low is None:
         return f"{value:.{digits}f}"
-    rounded = digits - 1
-    return f"{value:.{digits}f} [{low:.{rounded}f}, {high:.{rounded}f}]"
+    low, high = (f"{x:.{digits - 1}f}" for x in (low, high))
+    ends = f"({low}–{high})" if _kind(metric) == "range" else f"[{low}, {high}]"
+    return f"{value:.{digits}f} {ends}"
+
+
+def _kind(metric):
+    # Older files have intervals only, and do not name them.
+    return metric.get("kind", None if metric["low"] is None else "interval")
+
+
+def explain_brackets(metrics):
+    """What the brackets in a table of `format_metric` mean.
+
+    Arguments
+    ---------
+    metrics : list of dict
+        What the table shows.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+
+    Example
+    -------
+    >>> explain_brackets([{"value": 0.5, "low": 0, "high": 1, "kind": "range"}])
+    '(a–b): lowest and highest of a single speaker, fewer than six'
+    """
+    kinds = [_kind(metric) for metric in metrics]
+    meanings = {
+        "interval": "[a, b]: 95 % interval over speakers",
+        "range": "(a–b): lowest and highest of a single speaker, fewer than "
+        "six",
+    }
+    return "; ".join(text for kind, text in meanings.items() if kind in kinds)
+
+
+def summarise_details(metrics, task):
+    """Calibration and the gaps between groups, in a line each.
+
+    Arguments
+    ---------
+    metrics : dict
+        With what `collect_details` returns.
+    task : Task
+        What was predicted.
+
+    Returns
+    -------
+    list of str
+        Of the first condition.
+
+    Example
+    -------
+    >>> made = {"before": {"ece": 0.2}, "after": {"ece": 0.05}}
+    >>> metrics = {"calibration": {"audio_only": made}}
+    >>> summarise_details(metrics, CategoricalEmotion(["angry", "happy"]))
+    ['calibration, audio only: ECE 20.0 % before, 5.0 % after temperature']
+    """
+    lines = []
+    for condition, made in [*metrics.get("calibration", {}).items()][:1]:
+        before, after = (100 * made[name]["ece"] for name in made)
+        lines.append(
+            f"calibration, {title_of(condition)}: ECE {before:.1f} % before, "
+            f"{after:.1f} % after temperature"
+        )
+    name, digits = task.metrics[0], 1 if task.scale == 100 else 3
+    for condition, attributes in [*metrics.get("subgroups", {}).items()][:1]:
+        for attribute, made in attributes.items():
+            if made["gap"][name] is None:
+                continue
+            groups = ", ".join(
+                f"{group} {format_metric(scores[name], task.scale)}"
+                for group, scores in made["groups"].items()
+            )
+            gap = task.scale * made["gap"][name]
+            lines.append(
+                f"{METRIC_TITLES.get(name, name)} by {attribute}, "
+                f"{title_of(condition)}: {groups}; gap {gap:.{digits}f}"
+            )
+    return lines
 
 
 def top_k(names, shares, k=3):

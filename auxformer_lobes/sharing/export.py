@@ -300,7 +300,10 @@ def _describe(run, settings, hparams):
             "clips": metrics["test_clips"],
             "unlabelled": metrics["test_clips_unlabelled"],
             "speakers": len(metrics["test_speakers"]),
-            "linear_baseline": metrics.get("linear_baseline", {}),
+            **{
+                name: metrics.get(name, {})
+                for name in ("linear_baseline", "calibration", "subgroups")
+            },
         },
         "versions": {
             "auxformer-lobes": __version__,

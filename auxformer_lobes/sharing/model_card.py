@@ -8,7 +8,9 @@ from jinja2 import Environment, StrictUndefined
 
 from auxformer_lobes.reporting.audit import summarize_audit
 from auxformer_lobes.reporting.tables import (
+    CALIBRATION_TITLES,
     METRIC_TITLES,
+    explain_brackets,
     format_metric,
     title_of,
 )
@@ -41,7 +43,8 @@ def model_card(name, config, license):
     str
         `README.md`: metadata and text.
     """
-    metrics = config["metrics"]
+    # Exports of older versions lack some of the metrics.
+    metrics = {"calibration": {}, "subgroups": {}, **config["metrics"]}
     template = Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     ).from_string(TEMPLATE.read_text("utf-8"))
@@ -57,6 +60,15 @@ def model_card(name, config, license):
         titles_of=lambda names: [METRIC_TITLES.get(n, n) for n in names],
         figures_of=lambda scores, names: [
             format_metric(scores[name], metrics["scale"]) for name in names
+        ],
+        explain=lambda of: explain_brackets([*_figures(of)]),
+        calibration_titles=CALIBRATION_TITLES,
+        gaps_of=lambda gap, names: [
+            format_metric(
+                {"value": gap[name], "low": None, "high": None},
+                metrics["scale"],
+            )
+            for name in names
         ],
         outputs_of=_outputs,
         heads_of=_heads,
@@ -89,11 +101,32 @@ def summary(config):
         "corpus": _corpus(config)["name"],
         **{m: _feature(m, of) for m, of in config["features"].items()},
         **figures,
+        "figures": _explain_figures(metrics),
         "size": size,
         "exported with": _versions(config),
     }
     text = "\n".join(f"{name:<15} {value}" for name, value in rows.items())
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def _explain_figures(metrics):
+    shown = [
+        heads["combined"][name]
+        for heads in metrics["test"].values()
+        for name in metrics["names"]
+    ]
+    unit = "in %" if metrics["scale"] == 100 else ""
+    return "; ".join(filter(None, (unit, explain_brackets(shown))))
+
+
+def _figures(scores):
+    """All figures, `{value, low, high, kind}`, at any depth."""
+    if "value" in scores:
+        yield scores
+        return
+    for inner in scores.values():
+        if isinstance(inner, dict):
+            yield from _figures(inner)
 
 
 def _metadata(name, config, license):

@@ -8,7 +8,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.core import AuxFormerBrain
-from auxformer_lobes.reporting.tables import collect_metrics
+from auxformer_lobes.reporting.tables import collect_details, collect_metrics
 from tests.unit.small_tasks import EMOTIONS, SCALES, random_predictions
 
 TASKS = {
@@ -157,6 +157,17 @@ def make_run(folder, task="CategoricalEmotion", overrides=None, changes=()):
     }
     metrics = collect_metrics(predictions, hparams["task"], num_samples=20)
     metrics["linear_baseline"] = baseline
+    entries = {
+        name: {"gender": ("female", "male")[speaker == "speaker0"]}
+        for made in predictions.values()
+        for name, speaker in zip(made.clips, made.speakers)
+    }
+    metrics.update(
+        collect_details(
+            *(predictions, predictions, hparams["task"], entries),
+            num_samples=20,
+        )
+    )
     metrics["epoch"] = 1 + LOSSES.index(min(LOSSES))
     clip = {"spk_id": "F01", "duration": 90.0}
     clips = {"train": 4, "valid": 2, "test": 2}

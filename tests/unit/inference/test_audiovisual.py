@@ -232,6 +232,7 @@ def test_predictions_are_those_of_the_run(run, recognizer, tmp_path):
         CONDITIONS,
         {"batch_size": 3},
     )
+    predictions = {c: of.calibrated(task) for c, of in predictions.items()}
     write_predictions(tmp_path / "predictions.csv", predictions, task)
     with open(tmp_path / "predictions.csv") as file:
         rows = list(csv.DictReader(file))

@@ -19,14 +19,18 @@ from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.reporting import figures as plots
 from auxformer_lobes.reporting.tables import (
+    collect_details,
     collect_metrics,
     csv_header,
     csv_row,
+    explain_brackets,
     format_label,
+    format_metric,
     format_prediction,
     print_prediction,
     print_table,
     read_predictions,
+    summarise_details,
     title_of,
     write_predictions,
 )
@@ -37,6 +41,7 @@ from tests.unit.small_tasks import (
     SCALES,
     make_task,
     random_clips,
+    random_entries,
     random_predictions,
 )
 
@@ -332,7 +337,54 @@ def test_the_table_has_a_row_for_each_head_that_contributes(kind, capsys):
     for name in task.metrics:
         value = main[name]["value"]
         shown = f"{value:.3f}" if kind == "attributes" else f"{100 * value:.1f}"
-        assert f"{shown} [" in row
+        assert f"{shown} (" in row
+    assert "(a–b): lowest and highest of a single speaker, fewer th" in printed
+    assert "interval" not in printed
+
+
+def test_intervals_and_ranges_are_told_apart(capsys):
+    task = make_task("categories")
+    metrics = collect(task)
+    for scores in metrics["linear_baseline"].values():
+        scores["uar"] = {"value": 0.5, "low": 0, "high": 1, "kind": "interval"}
+    print_table(metrics, task)
+    printed = capsys.readouterr().out
+    assert printed.count("50.0 [0, 100]") == 3
+    assert "[a, b]: 95 % interval over speakers; (a–b): lowest" in printed
+
+
+def test_figures_of_older_files_are_intervals():
+    old = {"value": 0.5, "low": 0.25, "high": 0.75}
+    assert format_metric(old, 1) == "0.500 [0.25, 0.75]"
+    assert explain_brackets([old]) == "[a, b]: 95 % interval over speakers"
+    assert explain_brackets([{**old, "low": None, "high": None}]) == ""
+
+
+@kinds
+def test_calibration_and_gaps_are_a_line_each(kind, capsys):
+    task = make_task(kind)
+    made = random_predictions(task)
+    entries = {
+        f"clip{i}": {**entry, "gender": "fm"[i % 3 > 0], "age": 20 + i % 3}
+        for i, entry in enumerate(random_entries(12))
+    }
+    details = collect_details(made, made, task, entries, num_samples=9)
+    expected = {"calibration", "disagreement", "subgroups"}
+    if kind in ("secondary", "binary"):
+        expected -= {"calibration"}
+    if kind == "attributes":
+        expected = {"subgroups"}
+    assert {*details} == expected
+    lines = summarise_details(details, task)
+    print_table({**collect(task), **details}, task)
+    assert "\n".join(lines) in capsys.readouterr().out
+    calibration = "calibration, audio + visual: ECE "
+    assert lines[0].startswith(calibration) == ("calibration" in expected)
+    title = {"secondary": "F1-macro", "attributes": "CCC"}.get(kind, "F1-macro")
+    assert lines[-2].startswith(f"{title} by gender, audio + visual: f ")
+    assert lines[-1].startswith(f"{title} by age, audio + visual: 20 ")
+    assert all("; gap " in line for line in lines[-2:])
+    assert summarise_details(collect(task), task) == []
 
 
 @pytest.mark.parametrize(

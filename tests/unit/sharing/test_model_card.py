@@ -66,7 +66,7 @@ def test_a_license_that_is_chosen_is_the_one(config):
     assert "Weights in this model: cc-by-nc-4.0." in text
 
 
-def test_any_conditions_and_heads_have_rows_with_intervals(config):
+def test_any_conditions_and_heads_have_rows_with_ranges(config):
     metrics = config["metrics"]
     heads = {"combined": metrics["test"]["audio_only"]["combined"]}
     metrics["test"] = {
@@ -77,7 +77,7 @@ def test_any_conditions_and_heads_have_rows_with_intervals(config):
     for condition, scores in metrics["test"].items():
         for head in scores:
             for cell in rows[title_of(condition), head]:
-                assert re.fullmatch(r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]", cell)
+                assert re.fullmatch(r"-?[\d.]+ \(-?[\d.]+–-?[\d.]+\)", cell)
     for condition in metrics["linear_baseline"]:
         assert (title_of(condition), "linear baseline") in rows
     # The first condition is that of the table by class.
@@ -85,10 +85,11 @@ def test_any_conditions_and_heads_have_rows_with_intervals(config):
 
 
 def test_figures_are_those_of_the_run(config):
-    figure = {"value": 0.12345, "low": 0.1, "high": 0.2}
+    figure = {"value": 0.12345, "low": 0.1, "high": 0.2, "kind": "interval"}
     config["metrics"]["test"]["audio_only"]["main"]["f1_macro"] = figure
     for changes, cell in (
         ({}, "12.3 [10, 20]"),
+        ({"kind": "range"}, "12.3 (10–20)"),
         ({"low": None, "high": None}, "12.3"),
         ({"value": None}, "–"),
     ):
@@ -98,7 +99,40 @@ def test_figures_are_those_of_the_run(config):
 
 def test_each_emotion_has_a_row(config):
     for name in config["labels"]:
-        assert re.search(rf"^\| {name} \| \d+ \| .*\[", card_of(config), re.M)
+        assert re.search(rf"^\| {name} \| \d+ \| .*\(", card_of(config), re.M)
+
+
+RANGES = "(a–b): lowest and highest of a single speaker, fewer than six"
+
+
+def test_it_says_what_brackets_are(config):
+    assert f"Figures in %. {RANGES}." in card_of(config)
+    assert f"in %; {RANGES}\n" in summary(config)
+
+
+def test_calibration_and_groups_have_tables(config):
+    text = card_of(config)
+    assert not re.search(r"\n\n\n", text)
+    rows = rows_of(text)
+    made = config["metrics"]["calibration"]["audio_only"]
+    before, after = (made[name]["ece"] for name in made)
+    cells = next(v for k, v in rows.items() if k[1].startswith(f"{before:.3f}"))
+    assert len(cells) == 3
+    assert f"| audio only | {before:.3f} → {after:.3f} | " in text
+    groups = config["metrics"]["subgroups"]["audio_visual"]["gender"]["groups"]
+    for name, scores in groups.items():
+        row = rows[f"gender {name}", str(scores["clips"])]
+        assert row[0] == str(scores["speakers"])
+        assert len(row) == 1 + len(config["metrics"]["names"])
+    assert len(rows["gender, largest gap", ""]) == len(row)
+
+
+def test_exports_of_older_versions_have_a_card_without_them(config):
+    for name in ("calibration", "subgroups"):
+        del config["metrics"][name]
+    text = card_of(config)
+    assert "Calibration, before" not in text and "Groups of sp" not in text
+    assert summary(config)
 
 
 def test_it_states_limits_and_provenance(config):
