@@ -288,6 +288,8 @@ def _permutation_p(totals, difference, seed):
     both = totals.sum((1, 2))  # [cells, ...]
     change = totals[:, :, 0] - totals[:, :, 1]  # [cells, speakers, ...]
     num_speakers = totals.shape[1]
+    if num_speakers == 1:
+        return 1.0, 1.0
 
     def _statistic(signs, axis):
         of_cells = []

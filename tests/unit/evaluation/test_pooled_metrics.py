@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
 from scipy import stats
 
 from auxformer_lobes.evaluation.metrics import bootstrap_metrics
-from auxformer_lobes.evaluation.pooled_metrics import (
-    CellScores,
-    pooled_metrics,
-)
+from auxformer_lobes.evaluation.pooled_metrics import CellScores, pooled_metrics
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
@@ -30,8 +31,13 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 def assert_equal(found, expected, tolerance=1e-12):
     """Compares metrics, whose floats may differ by rounding."""
     assert {*found} == {*expected}
-    for name, figures in expected.items():
-        assert found[name] == pytest.approx(figures, rel=tolerance), name
+    for name, value in expected.items():
+        if isinstance(value, dict):
+            assert_equal(found[name], value, tolerance)
+        elif isinstance(value, float):
+            assert found[name] == pytest.approx(value, rel=tolerance), name
+        else:
+            assert found[name] == value, name
 
 
 @kinds
