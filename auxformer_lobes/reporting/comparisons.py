@@ -22,8 +22,10 @@ def describe_comparison(a, b, comparison, task):
 
     Arguments
     ---------
-    a, b : str
-        Names of the systems.
+    a : str
+        Name of system A.
+    b : str
+        Name of system B.
     comparison : Comparison
         Their comparison.
     task : Task

@@ -132,6 +132,23 @@ def test_p_is_that_of_all_swaps_of_speakers(kind):
         assert found.p == pytest.approx(enumerated_p(task, a, b, metric))
 
 
+def test_swaps_that_differ_by_rounding_only_count_as_equal():
+    """0.1, 0.2, 0.9 and 0.9, 0.1, 0.2 have one mean, but not as floats."""
+    task = make_task("categories")
+    cells = make_cells(task, (2, 2, 2), seeds=(0,), clips_each=5)
+    systems = []
+    for num_right in ((1, 2, 9), (9, 1, 2)):
+        systems.append([])
+        for cell, right in zip(cells, num_right):
+            wrong = (cell.truth[:, 0] + 1) % 3
+            predicted = np.where(np.arange(10) < right, cell.truth[:, 0], wrong)
+            statistics = task.sufficient_statistics(
+                cell.truth, np.eye(3)[predicted]
+            )
+            systems[-1].append(replace(cell, statistics=statistics))
+    assert compare(task, *systems, "accuracy", num_samples=2).p == 1
+
+
 def test_p_of_many_speakers_is_that_of_random_swaps():
     """For accuracy, of the paired differences of speakers."""
     task = make_task("categories")

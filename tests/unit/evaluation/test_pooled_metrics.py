@@ -134,6 +134,20 @@ def test_partitions_of_single_speakers_are_drawn_among_each_other():
     assert width == pytest.approx(half, rel=0.06)
 
 
+def test_partitions_of_single_speakers_weigh_as_much_as_they_are():
+    """However often they are drawn, here from two that are the same."""
+    task = make_task("categories")
+    larger, alone = make_cells(task, (8, 1), seeds=(0,))
+    double = replace(alone, partition=2, speakers=["another"] * 5)
+    found = pooled_metrics(task, [larger, alone, double])["accuracy"]
+    larger, alone = (
+        pooled_metrics(task, [cell])["accuracy"] for cell in (larger, alone)
+    )
+    for bound in ("low", "high"):
+        mean = (larger[bound] + 2 * alone["value"]) / 3
+        assert found[bound] == pytest.approx(mean)
+
+
 def test_a_partition_of_a_single_speaker_is_kept_among_larger_ones():
     task = make_task("categories")
     cells = make_cells(task, (8, 1), seeds=(0,))
