@@ -39,7 +39,8 @@ setup(
         "h5py",
         "pillow",
         "scikit-learn",
-        "scipy",
+        # 1.15 takes `rng`.
+        "scipy>=1.15",
         "matplotlib",
         "rich",
         "tqdm",

@@ -33,8 +33,10 @@ class Comparison:
     difference : float
         Mean over cells; positive where A is better, also where lower is
         better.
-    low, high : float or None
-        Bounds of the difference.
+    low : float or None
+        Lower bound of the difference.
+    high : float or None
+        Upper bound of it.
     kind : str or None
         Kind of the bounds, see `bootstrap_metrics`.
     p : float
@@ -48,8 +50,12 @@ class Comparison:
     improvement : float
         Probability of improvement: share of cells where A is better; ties
         count half.
-    cells, speakers, clips : int
-        How many both systems have; speakers and clips over all cells.
+    cells : int
+        Number of cells that both systems have.
+    speakers : int
+        Number of speakers over all of them.
+    clips : int
+        Number of clips over all of them.
     dropped : tuple of int
         Clips of A, and of B, that the other one has no prediction for.
     """
@@ -89,8 +95,10 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
     ---------
     task : Task
         What was predicted.
-    a, b : list of CellScores
-        Cells of each system.
+    a : list of CellScores
+        Cells of system A.
+    b : list of CellScores
+        Cells of system B.
     metric : str, optional
         One of the task's metrics; the first one by default.
     num_samples : int
@@ -293,6 +301,8 @@ def _permutation_p(totals, difference, seed):
     both = totals.sum((1, 2))  # [cells, ...]
     change = totals[:, :, 0] - totals[:, :, 1]  # [cells, speakers, ...]
     num_speakers = totals.shape[1]
+    if num_speakers == 1:
+        return 1.0, 1.0
 
     def _statistic(signs, axis):
         of_cells = []

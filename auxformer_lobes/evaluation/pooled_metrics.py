@@ -128,28 +128,15 @@ def pooled_metrics(task, cells, num_samples=2000, level=0.95, seed=0):
 
     Example
     -------
+    >>> from auxformer_lobes.evaluation.predictions import Predictions
     >>> from auxformer_lobes.tasks import DimensionalEmotion
     >>> task = DimensionalEmotion(["arousal"])
-    >>> truth, clips, speakers = (
-    ...     np.array([[1.0], [3.0]]),
-    ...     ["x", "y"],
-    ...     ["a", "b"],
-    ... )
-    >>> cells = [
-    ...     CellScores(
-    ...         "1",
-    ...         i,
-    ...         task.names,
-    ...         clips,
-    ...         speakers,
-    ...         truth,
-    ...         task.sufficient_statistics(truth, truth + error),
-    ...     )
-    ...     for i, error in enumerate(([[0], [1]], [[1], [2]]))
-    ... ]
+    >>> made = Predictions(["x", "y"], ["a", "b"], [[1.0], [3.0]])
+    >>> made.outputs["combined"] = [[1.5], [4.0]]
+    >>> cells = [CellScores.of(made, task, "1", seed) for seed in (0, 1)]
     >>> rmse = pooled_metrics(task, cells)["rmse"]
-    >>> {key: rmse[key] for key in ("low", "high", "kind")}
-    {'low': 0.5, 'high': 1.5, 'kind': 'range'}
+    >>> [rmse[key] for key in ("sd", "low", "high", "kind")]
+    [0.0, 0.5, 1.0, 'range']
     """
     check_cells(task, cells)
     totals = sum_by_speaker(cells, [cell.statistics for cell in cells])

@@ -1,5 +1,6 @@
 """Comparisons of systems, in words and as tables on the terminal."""
 
+from rich.markup import escape
 from rich.table import Table
 
 from auxformer_lobes.evaluation.comparison import ALPHA
@@ -10,7 +11,10 @@ from auxformer_lobes.reporting.tables import (
     title_of,
 )
 
-BOUNDS = {"interval": "95 % intervals", "range": "ranges"}
+BRACKETS = {
+    "interval": " [95 % interval over speakers]",
+    "range": " (lowest and highest of a single speaker)",
+}
 
 
 def describe_comparison(a, b, comparison, task):
@@ -18,8 +22,10 @@ def describe_comparison(a, b, comparison, task):
 
     Arguments
     ---------
-    a, b : str
-        Names of the systems.
+    a : str
+        Name of system A.
+    b : str
+        Name of system B.
     comparison : Comparison
         Their comparison.
     task : Task
@@ -103,10 +109,10 @@ def print_comparisons(comparisons, task, condition):
     """
     first = next(iter(comparisons.values()))
     unit = " in points" if task.scale == 100 else ""
-    bounds = _bounds([each.kind for each in comparisons.values()])
+    brackets = _explain_brackets(x.kind for x in comparisons.values())
     table = Table(
         title=f"{METRIC_TITLES.get(first.metric, first.metric)}, "
-        f"{title_of(condition)}: A − B{unit}{bounds}; p by permuting speakers",
+        f"{title_of(condition)}: A − B{unit}{brackets}; p by permuting speakers",
         caption="positive: A is better; P(A > B): share of cells where it is",
     )
     table.add_column("A")
@@ -114,17 +120,14 @@ def print_comparisons(comparisons, task, condition):
     for title in ("A − B", "p", "p (Holm)", "P(A > B)", "cells", "clips"):
         table.add_column(title, justify="right", no_wrap=True)
     for (a, b), each in comparisons.items():
-        values = [each.difference, each.low, each.high]
-        value, *ends = (
-            None if x is None else format_difference(x, task.scale)
-            for x in values
-        )
         table.add_row(
-            a,
-            b,
-            value if each.kind is None else f"{value} [{', '.join(ends)}]",
-            format_p(each.p).removeprefix("p = ").removeprefix("p "),
-            format_p(each.p_holm).removeprefix("p = ").removeprefix("p "),
+            escape(a),
+            escape(b),
+            _with_bounds(each, task.scale),
+            *(
+                format_p(p).removeprefix("p ").removeprefix("= ")
+                for p in (each.p, each.p_holm)
+            ),
             f"{each.improvement:.2f}",
             str(each.cells),
             str(each.clips),
@@ -137,6 +140,16 @@ def print_comparisons(comparisons, task, condition):
                 print(f"  One test clip is left out: {other} lacks it.")
             elif count:
                 print(f"  {count} test clips are left out: {other} lacks them.")
+
+
+def _with_bounds(comparison, scale):
+    """A difference with its bounds, for a table."""
+    value, low, high = (
+        None if x is None else format_difference(x, scale)
+        for x in (comparison.difference, comparison.low, comparison.high)
+    )
+    bounds = {"interval": f" [{low}, {high}]", "range": f" ({low} to {high})"}
+    return value + bounds.get(comparison.kind, "")
 
 
 def print_pooled_metrics(pooled, task, metric=None):
@@ -159,7 +172,7 @@ def print_pooled_metrics(pooled, task, metric=None):
     unit = ", %" if task.scale == 100 else ""
     table = Table(
         title=f"{METRIC_TITLES.get(metric, metric)}{unit}: mean ± standard "
-        f"deviation over cells{_bounds(kinds)}"
+        f"deviation over cells{_explain_brackets(kinds)}"
     )
     table.add_column("system")
     table.add_column("cells", justify="right")
@@ -169,7 +182,7 @@ def print_pooled_metrics(pooled, task, metric=None):
     for system, row in pooled.items():
         first = next(iter(row.values()))
         table.add_row(
-            system,
+            escape(system),
             str(first["cells"]),
             str(first["speakers"]),
             *(
@@ -254,7 +267,7 @@ def format_p(p):
     return f"p = {p:.{2 if p >= 0.1 else 3}f}"
 
 
-def _bounds(kinds):
-    """What the brackets of a table are."""
-    found = [title for kind, title in BOUNDS.items() if kind in {*kinds}]
-    return f", {' or '.join(found)} over speakers" if found else ""
+def _explain_brackets(kinds):
+    """What the brackets of a table are, with bounds of these kinds."""
+    kinds = {*kinds}
+    return "".join(text for kind, text in BRACKETS.items() if kind in kinds)

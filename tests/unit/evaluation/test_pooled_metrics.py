@@ -31,8 +31,13 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 def assert_equal(found, expected, tolerance=1e-12):
     """Compares metrics, whose floats may differ by rounding."""
     assert {*found} == {*expected}
-    for name, figures in expected.items():
-        assert found[name] == pytest.approx(figures, rel=tolerance), name
+    for name, value in expected.items():
+        if isinstance(value, dict):
+            assert_equal(found[name], value, tolerance)
+        elif isinstance(value, float):
+            assert found[name] == pytest.approx(value, rel=tolerance), name
+        else:
+            assert found[name] == value, name
 
 
 @kinds
@@ -127,6 +132,20 @@ def test_partitions_of_single_speakers_are_drawn_among_each_other():
     assert found["kind"] == "interval"
     width = (found["high"] - found["low"]) / 2
     assert width == pytest.approx(half, rel=0.06)
+
+
+def test_partitions_of_single_speakers_weigh_as_much_as_they_are():
+    """However often they are drawn, here from two that are the same."""
+    task = make_task("categories")
+    larger, alone = make_cells(task, (8, 1), seeds=(0,))
+    double = replace(alone, partition=2, speakers=["another"] * 5)
+    found = pooled_metrics(task, [larger, alone, double])["accuracy"]
+    larger, alone = (
+        pooled_metrics(task, [cell])["accuracy"] for cell in (larger, alone)
+    )
+    for bound in ("low", "high"):
+        mean = (larger[bound] + 2 * alone["value"]) / 3
+        assert found[bound] == pytest.approx(mean)
 
 
 def test_a_partition_of_a_single_speaker_is_kept_among_larger_ones():
