@@ -18,7 +18,11 @@ from auxformer_lobes.dataio.dataset import (
     load_manifests,
 )
 from auxformer_lobes.dataio.run import Run
-from auxformer_lobes.experiments.recipe import save_figures, stores_of
+from auxformer_lobes.experiments.recipe import (
+    save_figures,
+    stores_of,
+    write_report,
+)
 from auxformer_lobes.reporting.figures import figures_of_test
 from auxformer_lobes.reporting.tables import (
     collect_metrics,
@@ -64,8 +68,8 @@ def evaluate_run(
     data_folder : str
         What `{data_root}` in the manifest stands for.
     output_folder : str, optional
-        Where to write metrics, predictions and figures; by default a folder in
-        the run, named after the manifest and its folder.
+        Where to write metrics, predictions, figures and the report; by default
+        a folder in the run, named after the manifest and its folder.
     num_workers : int
         Processes that read media files.
     run_opts : dict, optional
@@ -133,12 +137,15 @@ def evaluate_run(
         hparams["test_conditions"],
         hparams["test_dataloader_opts"],
     )
+    entries = dataset.data
     if isinstance(task, CategoricalEmotion):
         predictions = {
             condition: _restrict(made, task, common)
             for condition, made in predictions.items()
         }
         task = common
+        # The report cannot tell which emotions the votes are on.
+        entries = {clip: {**e, "votes": None} for clip, e in entries.items()}
     metrics = {
         "run": str(run.folder.resolve()),
         "manifest": str(manifest.resolve()),
@@ -152,6 +159,7 @@ def evaluate_run(
         output.write_metrics(metrics)
         write_predictions(output.predictions_file, predictions, task)
         save_figures(output, figures_of_test(task, predictions))
+        write_report(output, task, predictions, entries)
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "
