@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from auxformer_lobes.reporting.tables import METRIC_TITLES
 
 WIDTH = 4.6  # inch: letters can be read where a phone's screen is as wide
+NARROW = 3.8  # of square charts
 MAX_POINTS = 600  # of a scatter plot
 MAX_NAME = 26  # characters on an axis
 TRAINING = ", training"
@@ -38,7 +39,7 @@ STYLE = {
     "svg.fonttype": "none",  # text stays text, in the font of the page
     "svg.hashsalt": "auxformer",
     "text.parse_math": False,  # names may have a $
-    "font.size": 9,
+    "font.size": 9.5,
     "axes.edgecolor": "#808080",
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -150,14 +151,18 @@ def intervals(values, metric, scale):
             MARKERS[i % len(MARKERS)],
             color=colour,
             markersize=5,
+            clip_on=False,
             label=shorten(series),
         )
     axis.set_yticks(range(len(rows)), [*map(shorten, rows)])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, pad=8)
     for place in range(1, len(rows)):
         axis.axhline(place - 0.5, color="#c0c0c0", linewidth=0.4)
+    if scale == 100:
+        left, right = axis.get_xlim()
+        axis.set_xlim(max(left, 0), min(right, 100))
     unit = ", %" if scale == 100 else ""
     axis.set_xlabel(METRIC_TITLES.get(metric, metric) + unit)
     if len(values) > 1:
@@ -182,7 +187,7 @@ def curves(values, best):
     matplotlib.figure.Figure
         A line each.
     """
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axis = figure.subplots()
     colours = {}
     for name, line in values.items():
@@ -221,7 +226,7 @@ def reliability(before, after):
         Dots, larger where there are more clips; a perfectly calibrated model
         is on the diagonal.
     """
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Figure(figsize=(NARROW, 3.7), layout="constrained")
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="#808080", linewidth=0.8)
     series = {"before": (before, "none"), "after": (after, "C0")}
@@ -245,7 +250,7 @@ def reliability(before, after):
         )
     axis.set(xlabel="confidence", ylabel="share that is right")
     axis.set(xlim=(0, 1.02), ylim=(-0.02, 1.02))
-    axis.set_box_aspect(0.8)
+    axis.set_box_aspect(0.85)
     figure.legend(loc="outside lower center", ncols=1)
     return figure
 
@@ -270,7 +275,7 @@ def scatter(truth, predicted, name, limits):
     matplotlib.figure.Figure
         A dot each, with the diagonal.
     """
-    figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.8), layout="constrained")
+    figure = Figure(figsize=(NARROW, NARROW), layout="constrained")
     axis = figure.subplots()
     axis.plot(limits, limits, color="#808080", linewidth=0.8)
     axis.scatter(
@@ -284,6 +289,8 @@ def scatter(truth, predicted, name, limits):
     )
     axis.set(xlim=limits, ylim=limits, xlabel=f"{shorten(name)}, label")
     axis.set(ylabel="predicted")
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(MaxNLocator(integer=True))
     axis.set_box_aspect(1)
     return figure
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from auxformer_lobes.reporting.charts import inline_svg
+from auxformer_lobes.reporting import charts
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -75,15 +75,18 @@ class Chart:
         One panel, made under `charts.STYLE`.
     table : Table
         The same in numbers; its title is that of the chart.
-    note : str
-        How to read the chart.
     """
 
     kind = "chart"
 
     figure: object
     table: Table
-    note: str = ""
+
+    @property
+    def is_small(self):
+        """Whether it may stand beside another chart, above its table."""
+        narrow = self.figure.get_figwidth() <= charts.NARROW
+        return narrow or self.table.folded
 
 
 @dataclass
@@ -141,7 +144,7 @@ class Section:
     Arguments
     ---------
     title : str
-        Heading.
+        Heading, another one for each section of a page.
     blocks : list
         `Text`, `Table`, `Chart`, `Findings` and `Code`.
     """
@@ -161,10 +164,11 @@ class Page:
     summary : list of str
         Sentences below it.
     headlines : list of dict
-        The most important results: `label`, `value` and `details` (a list
-        of lines) of each.
+        The most important results: `label`, `value`, `brackets` and `details`
+        (a list of lines) of each.
     verdicts : list of dict
-        `level` and `text` of what the audits have found.
+        What the audits have found: `level`, `text`, and the title of the
+        `section` about it.
     sections : list of Section
         In their order.
     data : dict
@@ -206,18 +210,19 @@ def render(page):
         undefined=StrictUndefined,
         finalize=_printable,
     )
-    environment.filters["anchor"] = anchor
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     numbers = Counter()
 
     def _svg(chart):
         numbers["chart"] += 1
         name = f"chart-{numbers['chart']}"
-        return inline_svg(chart.figure, name, chart.table.title)
+        return charts.inline_svg(chart.figure, name, chart.table.title)
 
+    sections = [section for section in page.sections if section.blocks]
     html = template.render(
         page=page,
-        sections=[section for section in page.sections if section.blocks],
+        sections=sections,
+        anchors={of.title: f"section-{i}" for i, of in enumerate(sections, 1)},
         svg=_svg,
         data=embed(page.data),
     )
@@ -274,26 +279,6 @@ def shareable(value):
     if isinstance(value, str) and Path.home() != Path("/"):
         return re.sub(rf"{re.escape(str(Path.home()))}(?![\w-])", "~", value)
     return value
-
-
-def anchor(title):
-    """The address of a section within its page.
-
-    Arguments
-    ---------
-    title : str
-        Its heading.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> anchor("Clips it gets most wrong")
-    'clips-it-gets-most-wrong'
-    """
-    return re.sub(r"\W+", "-", title.lower())
 
 
 def _printable(value):

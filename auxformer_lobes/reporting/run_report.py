@@ -137,16 +137,22 @@ def read_settings(yaml):
     """
     settings = {}
     for key, value in (YAML().load(yaml) or {}).items():
-        tag = getattr(value, "tag", None)
-        tag = tag.value if tag else None
-        if tag:
-            if tag.startswith("!new:"):
-                settings[key] = tag.rpartition(".")[-1]
-        elif value is None or isinstance(value, (str, int, float)):
+        tag = getattr(getattr(value, "tag", None), "value", None)
+        if tag and tag.startswith("!new:"):
+            settings[key] = tag.rpartition(".")[-1]
+        elif isinstance(value, dict) and not tag:
+            if all(map(_is_plain, value.values())):
+                settings[key] = {**value}
+        elif isinstance(value, list) and not tag:
+            if all(map(_is_plain, value)):
+                settings[key] = [*value]
+        elif _is_plain(value):
             settings[key] = value
-        elif all(isinstance(x, (str, int, float)) for x in value):
-            settings[key] = [*value]
     return settings
+
+
+def _is_plain(value):
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _describe_data(settings, prepared, task):
@@ -172,8 +178,7 @@ def _describe_training(metrics, history, settings, audit):
     if audit:
         train = audit["splits"]["train"]
         text += (
-            f" on {count_of(train['clips'], 'clip')} "
-            f"({train['minutes']:.0f} minutes) of "
+            f" on {count_of(train['clips'], 'clip')} of "
             f"{count_of(len(train['speakers']), 'speaker')}"
         )
     return (
@@ -201,7 +206,7 @@ def _headlines(metrics, task):
     for condition, heads in metrics["test"].items():
         text = format_metric(heads["combined"][first], task.scale)
         value, _, brackets = text.partition(" ")
-        details = [f"{title}{', %' * (task.scale == 100)} {brackets}"]
+        details = [f"{title}, %" if task.scale == 100 else title]
         baseline = metrics.get("linear_baseline", {}).get(condition)
         if baseline:
             text = format_metric(baseline[first], task.scale)
@@ -210,6 +215,7 @@ def _headlines(metrics, task):
             {
                 "label": title_of(condition),
                 "value": value,
+                "brackets": brackets,
                 "details": details,
             }
         )

@@ -6,17 +6,14 @@ from auxformer_lobes.reporting import charts
 from auxformer_lobes.reporting.html import Chart, Findings, Table, Text
 from auxformer_lobes.reporting.tables import (
     METRIC_TITLES,
+    explain_brackets,
     format_metric,
     title_of,
 )
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 
 MAX_EPOCHS = 100  # rows of a table
-BRACKETS = {
-    "interval": "In brackets: 95 % intervals, from a bootstrap over speakers.",
-    "range": "In brackets: the lowest and the highest value of a single "
-    "speaker, since fewer than six speakers are too few for an interval.",
-}
+SPLITS = {"train": "train", "valid": "development", "test": "test"}
 LEVELS = ("error", "warning", "note")
 CALIBRATION = {
     "ece": "ECE",
@@ -25,8 +22,8 @@ CALIBRATION = {
     "nll": "NLL",
 }
 DISAGREEMENT = {
-    "jensen_shannon": "Jensen-Shannon divergence",
-    "kl": "KL divergence",
+    "jensen_shannon": "Jensen-Shannon divergence, bits",
+    "kl": "KL divergence, bits",
     "entropy_correlation": "correlation of entropies",
 }
 
@@ -63,7 +60,7 @@ def results(metrics, task):
         text=2,
     )
     figure = charts.intervals(values, first, task.scale)
-    return [*explain_brackets(shown), Chart(figure, table)]
+    return [*explain(shown), Chart(figure, table)]
 
 
 def outputs(metrics, task):
@@ -288,6 +285,7 @@ def disagreement(metrics, task):
         condition: {
             "{}, {:.0%} to {:.0%}".format(third, *of["agreement"]): of
             for third, of in each["by_agreement"].items()
+            if of  # clips of equal agreement stay together
         }
         for condition, each in measured.items()
     }
@@ -297,7 +295,8 @@ def disagreement(metrics, task):
             rows,
             "Voted and predicted distribution",
         ),
-        *_groups(thirds, "agreement", "agreement of the raters", task),
+        *_explain_groups(thirds, task),
+        _groups(thirds, "agreement", "agreement of the raters", task),
     ]
 
 
@@ -320,7 +319,8 @@ def subgroups(metrics, task):
     blocks = []
     for attribute in dict.fromkeys(x for of in measured.values() for x in of):
         groups = {c: of[attribute]["groups"] for c, of in measured.items()}
-        blocks += _groups(groups, attribute, attribute, task)
+        blocks += _explain_groups(groups, task)
+        blocks.append(_groups(groups, attribute, attribute, task))
         rows = [
             [
                 title_of(condition),
@@ -417,34 +417,41 @@ def training(metrics, history, task):
     return blocks
 
 
-def verdict(name, findings):
+def verdict(section, findings):
     """What an audit has found, in a few words.
 
     Arguments
     ---------
-    name : str
-        What was audited.
+    section : str
+        Title of the section about it.
     findings : list of dict
         `level` of each.
 
     Returns
     -------
     dict
-        `level`, the worst one, or "passed", and `text`.
+        `level` ("error", "warning" or "passed"), `text` and `section`.
 
     Example
     -------
-    >>> verdict("Split audit", [{"level": "warning"}, {"level": "note"}])
-    {'level': 'warning', 'text': 'Split audit: 1 warning, 1 note'}
-    >>> verdict("Split audit", [])
-    {'level': 'passed', 'text': 'Split audit: passed'}
+    >>> verdict("Split audit", [{"level": "error"}, {"level": "error"}])["text"]
+    'Split audit: 2 errors'
+    >>> verdict("Split audit", [{"level": "note"}])["text"]
+    'Split audit: no leak found, 1 note'
     """
     levels = [found["level"] for found in findings]
-    counts = {x: levels.count(x) for x in LEVELS if x in levels}
-    words = ", ".join(count_of(n, level) for level, n in counts.items())
+    words = [
+        count_of(levels.count(level), level)
+        for level in LEVELS
+        if level in levels
+    ]
+    if "error" not in levels:
+        words.insert(0, "no leak found")
+    level = "warning" if "warning" in levels else "passed"
     return {
-        "level": next(iter(counts), "passed"),
-        "text": f"{name}: {words or 'passed'}",
+        "level": "error" if "error" in levels else level,
+        "text": f"{section}: {', '.join(words)}",
+        "section": section,
     }
 
 
@@ -465,7 +472,7 @@ def audit(content):
         return []
     splits = content["splits"]
     rows = [
-        [name, of["clips"], f"{of['minutes']:.1f}", len(of["speakers"])]
+        [SPLITS[name], of["clips"], _minutes(of), len(of["speakers"])]
         for name, of in splits.items()
     ]
     blocks = [
@@ -475,7 +482,7 @@ def audit(content):
     for key, title in (("classes", "class"), ("gender", "gender")):
         names = [*dict.fromkeys(n for of in splits.values() for n in of[key])]
         rows = [
-            [split, *(of[key].get(name, 0) for name in names)]
+            [SPLITS[split], *(of[key].get(name, 0) for name in names)]
             for split, of in splits.items()
         ]
         if names:
@@ -519,8 +526,8 @@ def settings(values, versions):
     ]
 
 
-def explain_brackets(metrics):
-    """What the brackets behind metrics are.
+def explain(metrics):
+    """What the brackets behind metrics mean.
 
     Arguments
     ---------
@@ -534,14 +541,11 @@ def explain_brackets(metrics):
 
     Example
     -------
-    >>> explain_brackets([{"value": 0.5, "low": 0.4, "kind": "range"}])
-    [Text(text='In brackets: the lowest and the highest value of a single...
-    >>> explain_brackets([{"value": 0.5, "low": None, "kind": None}])
+    >>> explain([{"value": 0.5, "low": None, "high": None, "kind": None}])
     []
     """
-    kinds = {metric["kind"] for metric in metrics}
-    text = " ".join(BRACKETS[kind] for kind in BRACKETS if kind in kinds)
-    return [Text(text)] if text else []
+    text = explain_brackets([*metrics])
+    return [Text(f"{text}.")] if text else []
 
 
 def titles_of(names):
@@ -610,9 +614,20 @@ def _groups(groups, column, title, task):
         title_of(condition): {name: of[first] for name, of in each.items()}
         for condition, each in groups.items()
     }
-    shown = [of[m] for of in measured.values() for m in task.metrics]
-    chart = Chart(charts.intervals(values, first, task.scale), table)
-    return [chart, *explain_brackets(shown)]
+    return Chart(charts.intervals(values, first, task.scale), table)
+
+
+def _explain_groups(groups, task):
+    return explain(
+        of[metric]
+        for each in groups.values()
+        for of in each.values()
+        for metric in task.metrics
+    )
+
+
+def _minutes(split):
+    return "–" if split["minutes"] is None else f"{split['minutes']:.1f}"
 
 
 def _cells(scores, task, names=None):

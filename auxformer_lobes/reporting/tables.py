@@ -172,19 +172,19 @@ def print_prediction(clip, predictions, task):
 
 
 def format_metric(metric, scale):
-    """A metric with its confidence interval.
+    """A metric with its confidence interval, or its range over speakers.
 
     Arguments
     ---------
     metric : dict
-        `{value, low, high}`.
+        `{value, low, high, kind}`, see `bootstrap_metrics`.
     scale : float
         By which it is multiplied.
 
     Returns
     -------
     str
-        "–" if undefined.
+        "–" if undefined. `explain_brackets` says what the brackets mean.
 
     Raises
     ------
@@ -193,8 +193,11 @@ def format_metric(metric, scale):
 
     Example
     -------
-    >>> format_metric({"value": 0.5, "low": 0.41, "high": 0.58}, scale=100)
+    >>> metric = {"value": 0.5, "low": 0.41, "high": 0.58, "kind": "interval"}
+    >>> format_metric(metric, scale=100)
     '50.0 [41, 58]'
+    >>> format_metric({**metric, "kind": "range"}, scale=100)
+    '50.0 (41–58)'
     """
     numbers = [metric[key] for key in ("value", "low", "high")]
     # Of a stranger's file: a string times a number could fill the memory.
@@ -206,8 +209,41 @@ def format_metric(metric, scale):
     digits = 1 if scale == 100 else 3
     if low is None:
         return f"{value:.{digits}f}"
-    rounded = digits - 1
-    return f"{value:.{digits}f} [{low:.{rounded}f}, {high:.{rounded}f}]"
+    low, high = (f"{x:.{digits - 1}f}" for x in (low, high))
+    ends = f"({low}–{high})" if _kind(metric) == "range" else f"[{low}, {high}]"
+    return f"{value:.{digits}f} {ends}"
+
+
+def _kind(metric):
+    # Older files have intervals only, and do not name them.
+    return metric.get("kind", None if metric["low"] is None else "interval")
+
+
+def explain_brackets(metrics):
+    """What the brackets in a table of `format_metric` mean.
+
+    Arguments
+    ---------
+    metrics : list of dict
+        What the table shows.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+
+    Example
+    -------
+    >>> explain_brackets([{"value": 0.5, "low": 0, "high": 1, "kind": "range"}])
+    '(a–b): lowest and highest of a single speaker, fewer than six'
+    """
+    kinds = [_kind(metric) for metric in metrics]
+    meanings = {
+        "interval": "[a, b]: 95 % interval over speakers",
+        "range": "(a–b): lowest and highest of a single speaker, fewer than "
+        "six",
+    }
+    return "; ".join(text for kind, text in meanings.items() if kind in kinds)
 
 
 def top_k(names, shares, k=3):
