@@ -17,7 +17,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["auxformer_lobes*"]),
-    package_data={"auxformer_lobes.sharing": ["*.md"]},
+    package_data={
+        "auxformer_lobes.reporting": ["*.j2"],
+        "auxformer_lobes.sharing": ["*.md"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "speechbrain>=1.1",

@@ -18,7 +18,11 @@ from auxformer_lobes.dataio.dataset import (
     load_manifests,
 )
 from auxformer_lobes.dataio.run import Run
-from auxformer_lobes.experiments.recipe import save_figures, stores_of
+from auxformer_lobes.experiments.recipe import (
+    save_figures,
+    stores_of,
+    write_report,
+)
 from auxformer_lobes.reporting.figures import (
     figures_of_details,
     figures_of_test,
@@ -68,8 +72,8 @@ def evaluate_run(
     data_folder : str
         What `{data_root}` in the manifest stands for.
     output_folder : str, optional
-        Where to write metrics, predictions and figures; by default a folder in
-        the run, named after the manifest and its folder.
+        Where to write metrics, predictions, figures and the report; by default
+        a folder in the run, named after the manifest and its folder.
     num_workers : int
         Processes that read media files.
     run_opts : dict, optional
@@ -168,6 +172,7 @@ def evaluate_run(
                 **figures_of_details(task, metrics),
             },
         )
+        write_report(output, task, predictions, entries)
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "

@@ -15,6 +15,7 @@ from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
+from auxformer_lobes.reporting.run_report import run_report
 from auxformer_lobes.reporting.tables import (
     collect_details,
     collect_metrics,
@@ -198,7 +199,7 @@ def make_datasets(hparams):
 
 
 def report(hparams, brain, datasets, predictions):
-    """Writes metrics, predictions and figures, and prints the tables.
+    """Writes metrics, predictions, figures and a page; prints the tables.
 
     Metrics and predictions come first; whatever fails after them costs one
     line, not the result.
@@ -254,6 +255,7 @@ def report(hparams, brain, datasets, predictions):
         entries = datasets["test"].data
         details = collect_details(raw, predictions, task, entries, **bootstrap)
         metrics.update(details)
+        run.write_metrics(metrics)
     with logged_failure("figures"):
         example = datasets["test"][0]
         save_figures(
@@ -275,12 +277,13 @@ def report(hparams, brain, datasets, predictions):
                 ),
             },
         )
-    # Last: it marks the run as finished.
-    run.write_metrics({**metrics, "complete": True})
+    with logged_failure("report.html"):
+        write_report(run, task, predictions, datasets["test"].data)
     with logged_failure("tables"):
         print_table(metrics, task)
         first = next(iter(predictions.values()))
         print_prediction(first.clips[0], predictions, task)
+    # Last: it marks the run as finished.
     run.write_metrics({**metrics, "complete": True})
     print(f"results: {run.folder.resolve()}")
 
@@ -298,6 +301,24 @@ def save_figures(run, made):
     for name, figure in made.items():
         with atomic_write(run.figure(name), "wb") as file:
             figure.savefig(file, format="png", dpi=110)
+
+
+def write_report(run, task, predictions, entries):
+    """Writes `report.html` into a run folder that has its metrics.
+
+    Arguments
+    ---------
+    run : Run
+        The run.
+    task : Task
+        What was predicted.
+    predictions : dict of Predictions
+        By name of the condition.
+    entries : dict
+        Clip → its entry in the manifest of the test.
+    """
+    with atomic_write(run.report_file) as file:
+        file.write(run_report(run, task, predictions, entries))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from auxformer_lobes.utils.files import atomic_write
 METRIC_TITLES = {
     "f1_macro": "F1-macro",
     "f1_micro": "F1-micro",
+    "f1": "F1",
     "uar": "UAR",
     "ccc": "CCC",
     "rmse": "RMSE",

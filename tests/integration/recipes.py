@@ -63,8 +63,9 @@ def train(*arguments, script="train.py", cwd=CREMA_D, figures=True):
         asked = "speechbrain.utils.logger.get_environment_description"
         stack.enter_context(mock.patch(asked, return_value=""))
         if not figures:
-            drawn = "auxformer_lobes.experiments.recipe.save_figures"
-            stack.enter_context(mock.patch(drawn))
+            for drawn in ("save_figures", "write_report"):
+                name = f"auxformer_lobes.experiments.recipe.{drawn}"
+                stack.enter_context(mock.patch(name))
         try:
             module_of(cwd / script).main([*map(str, arguments)])
         except SystemExit as error:

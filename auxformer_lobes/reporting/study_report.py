@@ -1,0 +1,231 @@
+"""The report of a study: `report.html`."""
+
+from urllib.parse import quote
+
+from auxformer_lobes.reporting import charts, sections
+from auxformer_lobes.reporting.html import (
+    Chart,
+    Link,
+    Page,
+    Section,
+    Table,
+    Text,
+    render,
+    shareable,
+)
+from auxformer_lobes.reporting.sections import count_of, titles_of, verdict
+from auxformer_lobes.reporting.tables import format_metric, title_of
+
+MAX_SENTENCES = 12  # that are shown without being asked for
+
+
+def study_report(data):
+    """The report of a study.
+
+    Arguments
+    ---------
+    data : dict
+        `name`; `settings` that all cells share, and `versions`; `cells`, each
+        with its `name`, `settings`, `state` ("finished", "failed" or
+        "waiting"), `reason`, relative `folder` and `metrics` (condition →
+        metric → value); `systems`, each with its `name`, `condition`, `cells`
+        and `speakers` (how many) and metrics `{value, sd, low, high, kind}`;
+        `comparisons`, each with `a`, `b`, `condition`, `metric`,
+        `difference`, `low`, `high`, `p`, `p_holm`, `improvement`, `cells` and
+        `sentence`; `audits`, partition → the content of `audit.json`;
+        `metric_names`, and the `scale` of tables.
+
+    Returns
+    -------
+    str
+        One HTML file, which loads nothing. The home folder is "~" in it.
+    """
+    data = shareable(data)
+    first = data["metric_names"][0]
+    page = Page(
+        title=data["name"],
+        summary=[_describe_cells(data["cells"])],
+        headlines=_headlines(data, first),
+        verdicts=[
+            verdict(f"Split audit, partition {partition}", audit["findings"])
+            for partition, audit in data["audits"].items()
+        ],
+        sections=[
+            Section("Results", _systems(data, first)),
+            Section("Comparisons", _comparisons(data)),
+            Section("Failed cells", _failed(data["cells"])),
+            Section("Cells", _cells(data, first)),
+            *(
+                Section(
+                    f"Split audit, partition {partition}", sections.audit(audit)
+                )
+                for partition, audit in data["audits"].items()
+            ),
+            Section(
+                "Settings and versions",
+                sections.settings(data["settings"], data["versions"]),
+            ),
+        ],
+        data=data,
+    )
+    return render(page)
+
+
+def _describe_cells(cells):
+    states = [cell["state"] for cell in cells]
+    counts = ", ".join(
+        f"{states.count(state):,} {state}"
+        for state in ("finished", "failed", "waiting")
+        if state in states
+    )
+    varied = {}
+    for cell in cells:
+        for key, value in cell["settings"].items():
+            varied.setdefault(key, {})[str(value)] = None
+    grid = "; ".join(f"{key} {', '.join(of)}" for key, of in varied.items())
+    return f"{count_of(len(cells), 'cell')} ({counts}): {grid}."
+
+
+def _headlines(data, first):
+    """The best system under each condition."""
+    headlines = []
+    for condition in dict.fromkeys(s["condition"] for s in data["systems"]):
+        systems = [
+            system
+            for system in data["systems"]
+            if system["condition"] == condition
+            and system[first]["value"] is not None
+        ]
+        if not systems:
+            continue
+        best = max(systems, key=lambda system: system[first]["value"])
+        text = format_metric(best[first], data["scale"])
+        value, _, brackets = text.partition(" ")
+        headlines.append(
+            {
+                "label": title_of(condition),
+                "value": value,
+                "brackets": brackets,
+                "details": [
+                    _title(first, data),
+                    f"{best['name']}, highest of "
+                    + count_of(len(systems), "system"),
+                ],
+            }
+        )
+    return headlines
+
+
+def _systems(data, first):
+    names, systems = data["metric_names"], data["systems"]
+    if not systems:
+        return [Text("No cell is finished.")]
+    # The systems of a condition are what a reader compares.
+    order = [*dict.fromkeys(system["condition"] for system in systems)]
+    systems = sorted(systems, key=lambda s: order.index(s["condition"]))
+    rows = [
+        [
+            title_of(system["condition"]),
+            system["name"],
+            *(_mean_and_deviation(system[m], data["scale"]) for m in names),
+            system["cells"],
+            system["speakers"],
+        ]
+        for system in systems
+    ]
+    columns = ["condition", "system", *titles_of(names), "cells", "speakers"]
+    title = f"{_title(first, data)}: mean ± standard deviation over cells"
+    table = Table(columns, rows, title, text=2)
+    values = {}
+    for system in systems:
+        row = values.setdefault(title_of(system["condition"]), {})
+        row[system["name"]] = system[first]
+    figure = charts.intervals(values, first, data["scale"])
+    shown = [system[name] for system in systems for name in names]
+    return [*sections.explain(shown), Chart(figure, table)]
+
+
+def _mean_and_deviation(metric, scale):
+    text = format_metric(metric, scale)
+    if metric["sd"] is None:
+        return text
+    value, _, brackets = text.partition(" ")
+    digits = 1 if scale == 100 else 3
+    return f"{value} ± {scale * metric['sd']:.{digits}f} {brackets}".strip()
+
+
+def _comparisons(data):
+    comparisons, scale = data["comparisons"], data["scale"]
+    if not comparisons:
+        return []
+    rows = [
+        [
+            of["a"],
+            of["b"],
+            title_of(of["condition"]),
+            *titles_of([of["metric"]]),
+            format_metric({**of, "value": of["difference"]}, scale),
+            *(
+                _significant(of[name])
+                for name in ("p", "p_holm", "improvement")
+            ),
+            of["cells"],
+        ]
+        for of in comparisons
+    ]
+    columns = ["A", "B", "condition", "metric", "A − B", "p", "p after Holm"]
+    columns += ["probability of improvement", "cells"]
+    return [
+        Table(
+            ["comparison"],
+            [[of["sentence"]] for of in comparisons],
+            "In words",
+            folded=len(comparisons) > MAX_SENTENCES,
+        ),
+        Table(columns, rows, "Differences, paired by cell and clip", text=4),
+    ]
+
+
+def _significant(value):
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _failed(cells):
+    rows = [
+        [cell["name"], cell["reason"]]
+        for cell in cells
+        if cell["state"] == "failed"
+    ]
+    return [Table(["cell", "reason"], rows, "Why", text=2)] if rows else []
+
+
+def _cells(data, first):
+    cells = data["cells"]
+    keys = [*dict.fromkeys(key for cell in cells for key in cell["settings"])]
+    conditions = [*dict.fromkeys(c for cell in cells for c in cell["metrics"])]
+    digits = 1 if data["scale"] == 100 else 3
+    rows = []
+    for cell in cells:
+        name = cell["name"]
+        if cell["state"] == "finished":
+            name = Link(name, f"./{quote(cell['folder'])}/report.html")
+        values = [cell["metrics"].get(c, {}).get(first) for c in conditions]
+        rows.append(
+            [
+                name,
+                *(str(cell["settings"].get(key, "–")) for key in keys),
+                cell["state"],
+                *(
+                    "–" if v is None else f"{v * data['scale']:.{digits}f}"
+                    for v in values
+                ),
+            ]
+        )
+    columns = ["cell", *keys, "state", *map(title_of, conditions)]
+    title = f"{_title(first, data)} of each cell"
+    return [Table(columns, rows, title, text=len(keys) + 2)]
+
+
+def _title(metric, data):
+    (title,) = titles_of([metric])
+    return f"{title}, %" if data["scale"] == 100 else title
