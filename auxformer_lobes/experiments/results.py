@@ -1,5 +1,6 @@
 """Results of a study, or of a few runs: pooled metrics and comparisons."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from auxformer_lobes.reporting.comparisons import (
     print_comparisons,
     print_pooled_metrics,
 )
+from auxformer_lobes.reporting.run_report import versions_of
+from auxformer_lobes.reporting.study_report import study_report
 from auxformer_lobes.reporting.tables import read_predictions
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import atomic_write
 
 ALL = "all"
 
@@ -187,28 +191,70 @@ def write_results(study, results):
     results : Results
         Its scores.
     """
-    task = results.task
-    comparisons = [
-        {
-            "a": a,
-            "b": b,
-            "condition": condition,
-            **asdict(each),
-            "sentence": describe_comparison(a, b, each, task),
-        }
-        for condition in results.systems
-        for (a, b), each in results.compare(condition).items()
-    ]
-    systems = [
-        {"name": name, "condition": condition, **metrics}
-        for name, of_system in results.pooled().items()
-        for condition, metrics in of_system.items()
-    ]
+    task, plan = results.task, study.read()
     content = {
-        **study.read(),
-        "systems": systems,
-        "comparisons": comparisons,
+        **plan,
+        "versions": versions_of(),
+        "systems": [
+            {"name": name, "condition": condition, **metrics}
+            for name, of_system in results.pooled().items()
+            for condition, metrics in of_system.items()
+        ],
+        "comparisons": [
+            {
+                "a": a,
+                "b": b,
+                "condition": condition,
+                **asdict(each),
+                "sentence": describe_comparison(a, b, each, task),
+            }
+            for condition in results.systems
+            for (a, b), each in results.compare(condition).items()
+        ],
         "metric_names": list(task.metrics),
         "scale": task.scale,
     }
     study.write(content)
+    settings = {key: plan[key] for key in ("script", "hparams")}
+    page = study_report(
+        {
+            **content,
+            "name": study.folder.resolve().name,
+            "settings": {**settings, **plan["options"]},
+            "cells": [
+                _describe_cell(cell, plan["failed"].get(cell.name), task)
+                for cell in study.cells()
+            ],
+            "audits": _audits(results.cells),
+        }
+    )
+    with atomic_write(study.report_file) as file:
+        file.write(page)
+
+
+def _describe_cell(cell, failure, task):
+    """A cell, with the metrics of all heads combined."""
+    metrics = cell.run.metrics()["test"] if cell.run.is_complete() else {}
+    return {
+        "name": cell.name,
+        "settings": cell.settings,
+        "state": "failed" if failure else cell.state,
+        "reason": failure,
+        "folder": cell.name,
+        "metrics": {
+            condition: {
+                name: heads["combined"][name]["value"] for name in task.metrics
+            }
+            for condition, heads in metrics.items()
+        },
+    }
+
+
+def _audits(cells):
+    """Partition → the audit of its split."""
+    files = {cell.partition: cell.run.audit_file for cell in reversed(cells)}
+    return {
+        partition: json.loads(path.read_text("utf-8"))
+        for partition, path in sorted(files.items())
+        if path.exists()
+    }
