@@ -189,7 +189,7 @@ def _sibling(tag, word, folder, path):
         raise UserError(
             f"{'.'.join(path)}: there is no {os.path.join(near, word)}{suffix}: "
             f"choose among {', '.join(names)}, or give '!include:FILE.yaml', "
-            "or options such as '{layer: all}'"
+            "or options: '{NAME: VALUE}'"
         )
     return YAML().load(f"{INCLUDE}{os.path.join(near, word)}{suffix}")
 

@@ -293,6 +293,27 @@ def test_the_main_head_is_linear_in_the_embedding(recognizer):
         assert [*emotion.heads["main"].values()] == pytest.approx(outputs)
 
 
+def test_a_model_reads_only_the_modality_of_its_network(tmp_path, media):
+    changes = [("auxformer.AuxFormer", "baselines.AudioOnly")]
+    make_run(tmp_path / "run", changes=changes)
+    recognizer = AudioVisualEmotionRecognizer.from_hparams(
+        export(tmp_path / "run", tmp_path / "out"), run_opts={"device": "cpu"}
+    )
+    recognizer.reader.extractors["visual"] = None  # would fail
+    unread = {"visual": "not read by the network"}
+    emotion = recognizer.classify_file(media / "both.flv")
+    assert emotion.missing == unread
+    assert [*emotion.valid_share] == [*emotion.heads] == ["audio"]
+    with pytest.raises(MediaError, match="no audio stream, visual: not read"):
+        recognizer.classify_file(media / "mute.flv")
+    _, _, window = next(recognizer.timeline(media / "both.flv", window=0.5))
+    assert window.missing == unread
+    dims = recognizer.mods.network.dims.values()
+    given = recognizer.classify_batch(*(torch.randn(1, 9, dim) for dim in dims))
+    assert given[0].missing == unread
+    assert [*given[0].valid_share] == ["audio"]
+
+
 class EarlyFusion(AudioVisualNetwork):
     """One head on the concatenated means of both modalities."""
 
