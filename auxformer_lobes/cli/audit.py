@@ -75,8 +75,8 @@ def _read_splits(options):
         raise UserError("--speaker: is for a table: name it with --split")
     if len(options.manifests) != len(SPLITS):
         raise UserError(
-            f"{len(options.manifests)} manifests: name three, train.json "
-            "valid.json test.json, or a table with --split"
+            "name three manifests, train.json valid.json test.json "
+            f"({len(options.manifests)} given), or a table with --split"
         )
     if options.data_root and not os.path.isdir(options.data_root):
         raise UserError(f"--data_root {options.data_root}: no such folder")

@@ -225,8 +225,9 @@ def _overlaps(manifests):
             yield _finding(
                 "error",
                 "development_is_test",
-                f"the development set is the test set, all {len(second):,} "
-                "clips: the best epoch is selected on the test set",
+                f"the development set is the test set ({len(second):,} of "
+                f"{len(second):,} clips): the best epoch is selected on the "
+                "test set",
                 second,
             )
             continue  # all else that they share follows from that

@@ -85,6 +85,8 @@ def read_split_file(path):
         ) as file:
             reader = csv.DictReader(file)
             names = [name.strip() for name in reader.fieldnames or ()]
+            if not names:
+                raise UserError(f"{path}: is empty")
             for column in ("clip", "split"):
                 if column not in names:
                     raise UserError(
@@ -156,7 +158,7 @@ def add_speakers(splits, path, pattern=None):
             )
         source, speaker_of = "column speaker", _read_speaker
     else:
-        source, speaker_of = f"--speaker {pattern!r}", _speaker_by(pattern)
+        source, speaker_of = f"--speaker '{pattern}'", _speaker_by(pattern)
     found = {
         split: {clip: speaker_of(clip, row) for clip, row in clips.items()}
         for split, clips in splits.items()
@@ -164,8 +166,8 @@ def add_speakers(splits, path, pattern=None):
     lacking = [c for clips in found.values() for c in clips if not clips[c]]
     if lacking:
         raise UserError(
-            f"{path}: {source} gives no speaker for {len(lacking):,} clips, "
-            f"such as {lacking[0]}"
+            f"{path}: {source} gives no speaker for {len(lacking):,} of the "
+            f"clips, such as {lacking[0]}"
         )
     return {
         split: {clip: {"spk_id": name} for clip, name in clips.items()}
@@ -182,11 +184,11 @@ def _speaker_by(pattern):
         compiled = re.compile(pattern)
     except re.error as error:
         raise UserError(
-            f"--speaker {pattern!r}: not a regular expression: {error}"
+            f"--speaker '{pattern}': not a regular expression: {error}"
         )
     if not compiled.groups:
         raise UserError(
-            f"--speaker {pattern!r}: has no group: put the part that is the "
+            f"--speaker '{pattern}': has no group: put the part that is the "
             "speaker in brackets"
         )
 
@@ -282,14 +284,16 @@ def _choose_held_out(path, training, group):
         ranked += [((i + 0.5) / len(order), v) for i, v in enumerate(order)]
     if len(ranked) < 2:
         raise UserError(
-            f"split_file {path}: has no development set, and one training "
-            "speaker, who cannot be held out for it: add a development set"
+            f"split_file {path}: has no development set, and a single "
+            f"training {'speaker' if group == 'spk_id' else group}, so that "
+            "none can be held out for it: add a development set"
         )
     count = max(1, round(DEVELOPMENT_SHARE * len(ranked)))
+    noun = "speakers" if group == "spk_id" else f"{group}s"
     held_out = sorted(value for _, value in sorted(ranked)[:count])
     logger.warning(
         f"split_file {path}: has no development set: {count} of "
-        f"{len(ranked)} training speakers or sessions are held out for it "
+        f"{len(ranked)} training {noun} are held out for it "
         f"(seed {SEED}): {', '.join(map(str, held_out))}"
     )
     return held_out

@@ -53,7 +53,7 @@ def test_a_development_set_that_is_the_test_set_is_one_error():
     split["valid"] = copy.deepcopy(split["test"])
     audit = audit_split(split)
     assert found_in(audit) == {"development_is_test": "error"}
-    assert "all 4 clips" in text_of(audit, "development_is_test")
+    assert "4 of 4 clips" in text_of(audit, "development_is_test")
 
 
 def test_test_clips_in_the_development_set_are_named_as_such():
@@ -267,7 +267,7 @@ def test_faults_of_published_splits_are_found(name, found):
             "hicmae_msp_improv_1",
             SPEAKER,
             {"development_is_test": "error"},
-            "all 916 clips",
+            "916 of 916 clips",
         ),
     ],
 )

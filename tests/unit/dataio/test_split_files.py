@@ -90,7 +90,7 @@ def test_a_clip_may_be_in_two_splits_which_the_audit_reports(write):
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("", "has no column 'clip'"),
+        ("", "is empty"),
         ("clip,split\n", "has no clips"),
         ("clip;split\n1;train\n", "has no column 'clip'"),
         ("clip,set\n1,train\n", "has no column 'split'"),
@@ -121,8 +121,8 @@ def test_a_missing_file_and_a_folder_end_in_one_line(tmp_path):
         (None, "has no column 'speaker'"),
         ("(", "not a regular expression"),
         ("^1", "has no group"),
-        ("^(1)", "gives no speaker for 1 clips, such as 2_b"),
-        ("^1(_)|2", "gives no speaker for 1 clips, such as 2_b"),
+        ("^(1)", "gives no speaker for 1 of the clips, such as 2_b"),
+        ("^1(_)|2", "gives no speaker for 1 of the clips, such as 2_b"),
     ],
 )
 def test_a_clip_without_a_speaker_is_named(write, pattern, words):
@@ -206,7 +206,7 @@ def test_sessions_are_held_out_as_a_whole(write):
 
 def test_a_single_training_speaker_is_not_held_out(write):
     path = write("clip,split\na_0,train\na_1,train\nb_0,test\n")
-    with pytest.raises(UserError, match="one training speaker"):
+    with pytest.raises(UserError, match="a single training speaker"):
         split_of(path)
 
 
