@@ -290,6 +290,10 @@ def print_table(metrics, task):
         table.add_section()
     for condition, scores in metrics.get("linear_baseline", {}).items():
         _add_row(condition, "(linear baseline)", scores)
+    for attributes in [*metrics.get("subgroups", {}).values()][:1]:
+        for made in attributes.values():
+            groups = made["groups"].values()
+            shown.extend(scores[task.metrics[0]] for scores in groups)
     table.caption = Text(explain_brackets(shown))  # brackets are no markup
     console = Console(width=None if Console().is_terminal else 110)
     console.print(table)
