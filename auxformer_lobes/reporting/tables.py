@@ -439,13 +439,13 @@ def summarise_details(metrics, task):
             if made["gap"][name] is None:
                 continue
             groups = ", ".join(
-                f"{group} {format_metric(scores[name], task.scale)}"
+                f"{group}: {format_metric(scores[name], task.scale)}"
                 for group, scores in made["groups"].items()
             )
             gap = task.scale * made["gap"][name]
             lines.append(
                 f"{METRIC_TITLES.get(name, name)} by {attribute}, "
-                f"{title_of(condition)}: {groups}; gap {gap:.{digits}f}"
+                f"{title_of(condition)}: gap {gap:.{digits}f} ({groups})"
             )
     return lines
 
