@@ -291,6 +291,10 @@ def print_table(metrics, task):
         table.add_section()
     for condition, scores in metrics.get("linear_baseline", {}).items():
         _add_row(condition, "(linear baseline)", scores)
+    for attributes in [*metrics.get("subgroups", {}).values()][:1]:
+        for made in attributes.values():
+            groups = made["groups"].values()
+            shown.extend(scores[task.metrics[0]] for scores in groups)
     table.caption = Text(explain_brackets(shown))  # brackets are no markup
     print_on_terminal(table)
     for line in summarise_details(metrics, task):
@@ -446,13 +450,13 @@ def summarise_details(metrics, task):
             if made["gap"][name] is None:
                 continue
             groups = ", ".join(
-                f"{group} {format_metric(scores[name], task.scale)}"
+                f"{group}: {format_metric(scores[name], task.scale)}"
                 for group, scores in made["groups"].items()
             )
             gap = task.scale * made["gap"][name]
             lines.append(
                 f"{METRIC_TITLES.get(name, name)} by {attribute}, "
-                f"{title_of(condition)}: {groups}; gap {gap:.{digits}f}"
+                f"{title_of(condition)}: gap {gap:.{digits}f} ({groups})"
             )
     return lines
 

@@ -11,6 +11,7 @@ from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.reporting import figures as plots
+from auxformer_lobes.reporting.tables import collect_details
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -67,8 +68,14 @@ def figures_of(task, truth):
         }
         for epoch in range(1, 31)
     ]
+    people = {
+        CLIP: {"gender": "female", "age": 31},
+        "another": {"gender": "male", "age": 62},
+    }
+    details = collect_details(made, made, task, people, num_samples=9)
     return [
         *plots.figures_of_test(task, made).values(),
+        *plots.figures_of_details(task, details).values(),
         plots.learning_curves(history, task.metrics[0], 3, task),
         plots.prediction(CLIP, made, task, torch.rand(60, 90)),
     ]
@@ -115,6 +122,24 @@ def test_a_test_has_figures_of_the_conditions_that_there_are(kind):
     made = random_predictions(task)
     assert plots.figures_of_test(task, made)
     assert plots.figures_of_test(task, {"bursts": made["audio_visual"]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_details_have_figures_where_there_are_any(kind):
+    task = make_task(kind)
+    made = random_predictions(task)
+    entries = {f"clip{i}": {"gender": "fm"[i % 2]} for i in range(12)}
+    details = collect_details(made, made, task, entries, num_samples=9)
+    figures = plots.figures_of_details(task, details)
+    is_classes = kind in ("categories", "votes")
+    assert ("reliability" in figures) == is_classes
+    labels = figures["subgroups"].axes[0].get_yticklabels()
+    labelled = task.has_label(np.array(made["audio_only"].truth))
+    assert [x.get_text() for x in labels] == [
+        f"gender {name}: {labelled[i::2].sum()} clips"
+        for i, name in enumerate("fm")
+    ]
+    assert plots.figures_of_details(task, {}) == {}
 
 
 def test_a_network_without_cross_attention_has_no_panel_for_it():
