@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from auxformer_lobes.reporting.tables import METRIC_TITLES
 
-WIDTH = 4.6  # inch: letters can be read where a phone's screen is as wide
+WIDTH = 4.4  # inch: letters can be read where a phone's screen is as wide
 NARROW = 3.8  # of square charts
 MAX_POINTS = 600  # of a scatter plot
 MAX_NAME = 26  # characters on an axis

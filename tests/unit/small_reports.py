@@ -125,7 +125,7 @@ def detailed(metrics, task):
 def make_report(folder, kind="categories", clips=None, details=True, yaml=YAML):
     """The report of a finished run; its files are left in the folder."""
     task = make_task(kind)
-    predictions = random_predictions(task)
+    predictions = dict([*random_predictions(task).items()][:2])
     for made in predictions.values():
         made.clips = clips or made.clips
     entries = {
