@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from auxformer_lobes.reporting.tables import METRIC_TITLES
 
-WIDTH = 4.6  # inch: letters can be read where a phone's screen is as wide
+WIDTH = 4.4  # inch: letters can be read where a phone's screen is as wide
 NARROW = 3.8  # of square charts
 MAX_POINTS = 600  # of a scatter plot
 MAX_NAME = 26  # characters on an axis
@@ -88,7 +88,9 @@ def inline_svg(figure, name, title):
     body = svg[svg.index("<defs>") :]
     body = re.sub(r"<style.*?</style>", "", body, flags=re.S)
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", body)
+    # Versions of matplotlib write fonts in one of two ways.
     body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]+;? ?", "", body)
     body = re.sub(
         r"#[0-9a-f]{6}", lambda hex: COLOURS.get(hex[0], hex[0]), body
     )

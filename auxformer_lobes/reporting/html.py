@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -202,15 +203,6 @@ def render(page):
     >>> "<h1>a &lt; b</h1>" in render(page)
     True
     """
-    environment = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        finalize=_printable,
-    )
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     numbers = Counter()
 
     def _svg(chart):
@@ -219,7 +211,7 @@ def render(page):
         return charts.inline_svg(chart.figure, name, chart.table.title)
 
     sections = [section for section in page.sections if section.blocks]
-    html = template.render(
+    html = _template().render(
         page=page,
         sections=sections,
         anchors={of.title: f"section-{i}" for i, of in enumerate(sections, 1)},
@@ -279,6 +271,18 @@ def shareable(value):
     if isinstance(value, str) and Path.home() != Path("/"):
         return re.sub(rf"{re.escape(str(Path.home()))}(?![\w-])", "~", value)
     return value
+
+
+@cache
+def _template():
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+    )
+    return environment.from_string(TEMPLATE.read_text("utf-8"))
 
 
 def _printable(value):

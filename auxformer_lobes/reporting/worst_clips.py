@@ -102,8 +102,8 @@ def worst_clips(task, predictions, entries):
 
 
 def _votes(task, entry):
-    votes = entry.get("votes")
-    # Attributes are no shares of votes.
-    if not votes or isinstance(task, DimensionalEmotion):
+    votes = entry.get("votes") or ()
+    # Attributes are no shares of votes, even where there are votes as well.
+    if isinstance(task, DimensionalEmotion) or len(votes) != task.num_outputs:
         return None
     return top_k(task.names, votes, k=sum(share > 0 for share in votes))
