@@ -17,7 +17,7 @@ def compare(parser):
         nargs="+",
         metavar="PATH",
         help="a study of `auxformer experiment`, or output folders of runs; "
-        "a single run is compared with its linear baseline",
+        "the first one's linear baseline is compared too",
     )
     add(
         "--reference",

@@ -43,7 +43,11 @@ class Results:
             raise UserError("no finished cell: train first")
         self.metrics = {cell.name: cell.run.metrics() for cell in self.cells}
         self.task = task_of(self.metrics[self.cells[0].name]["task"])
-        self.systems = {}  # condition → system → CellScores
+        self.systems = {}  # condition → system → list of CellScores
+        # In the order of the study, whatever is finished so far.
+        self._names = dict.fromkeys(
+            [*(c.system for c in cells), *(c.baseline for c in cells)]
+        )
         for cell in self.cells:
             self._add(cell)
 
@@ -59,19 +63,22 @@ class Results:
         for condition, made in read_predictions(
             cell.run.predictions_file, task
         ).items():
-            of_condition = self.systems.setdefault(condition, {})
-            of_condition.setdefault(cell.system, []).append(
+            systems = self.systems.setdefault(
+                condition, {name: [] for name in self._names}
+            )
+            systems[cell.system].append(
                 CellScores.of(made, task, cell.partition, cell.seed)
             )
             fitted = metrics.get("linear_baseline", {}).get(condition)
-            others = of_condition.setdefault(cell.baseline, [])
-            known = {scores.partition for scores in others}
-            if fitted and cell.partition not in known:
+            others = systems[cell.baseline]
+            # It has no seed: one a partition is all.
+            if fitted and cell.partition not in {s.partition for s in others}:
                 own = task_of(metrics["task"], fitted["fitted"])
-                scores = CellScores.of(
-                    made, own, cell.partition, None, "linear_baseline"
+                others.append(
+                    CellScores.of(
+                        made, own, cell.partition, None, "linear_baseline"
+                    )
                 )
-                others.append(scores)
 
     def pooled(self):
         """Metrics of each system over its cells.
