@@ -213,7 +213,7 @@ def write_results(study, results):
                 "b": b,
                 "condition": condition,
                 **asdict(each),
-                "sentence": describe_comparison(a, b, each, task),
+                "sentence": describe_comparison(a, b, each, task, condition),
             }
             for condition in results.systems
             for (a, b), each in results.compare(condition).items()

@@ -17,7 +17,7 @@ BRACKETS = {
 }
 
 
-def describe_comparison(a, b, comparison, task):
+def describe_comparison(a, b, comparison, task, condition=None):
     """A comparison in one sentence.
 
     Arguments
@@ -30,6 +30,8 @@ def describe_comparison(a, b, comparison, task):
         Their comparison.
     task : Task
         What was predicted.
+    condition : str, optional
+        Name of the condition, to be told with the metric.
 
     Returns
     -------
@@ -76,6 +78,8 @@ def describe_comparison(a, b, comparison, task):
     if comparison.kind == "range":
         favour += f" ({low} to {high} by speaker)"
     title = METRIC_TITLES.get(comparison.metric, comparison.metric)
+    if condition is not None:
+        title += f" ({title_of(condition)})"
     if comparison.is_shown:
         result = f"{a} is better than {b} by {amount}"
     else:

@@ -59,7 +59,12 @@ def run_report(run, task, predictions, entries):
     settings, versions = read_settings(yaml), versions_of()
     name = run.folder.resolve().name
     clips = worst_clips(task, next(iter(predictions.values())), entries)
-    evaluated = {k: metrics[k] for k in ("run", "manifest") if k in metrics}
+    # What `auxformer evaluate` says of itself.
+    evaluated = {
+        key: metrics[key]
+        for key in ("run", "manifest", "excluded")
+        if metrics.get(key)
+    }
     page = Page(
         title=f"{settings.get('network', 'Evaluation')}, {name}",
         summary=[

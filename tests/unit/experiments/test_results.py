@@ -116,7 +116,9 @@ def test_results_are_in_study_json_and_in_the_report(study):
     assert content["vary"] == ["partition", "seed", "network"]
     assert len(content["systems"]) == 3 * 3
     assert len(content["comparisons"]) == 2 * 3
-    assert content["comparisons"][0]["sentence"].startswith("In F1-macro, ")
+    assert content["comparisons"][0]["sentence"].startswith(
+        "In F1-macro (audio + visual), "
+    )
     page = unescape(study.report_file.read_text("utf-8"))
     assert content["comparisons"][0]["sentence"] in page
 
