@@ -43,11 +43,11 @@ class Run:
         self.folder = Path(folder)
         self.hyperparams = self.folder / "hyperparams.yaml"
         self.prepare_report = self.folder / "prepare_report.json"
+        self.audit_file = self.folder / "audit.json"
         self.metrics_file = self.folder / "metrics.json"
         self.predictions_file = self.folder / "predictions.csv"
         self.history_file = self.folder / "history.json"
         self.report_file = self.folder / "report.html"
-        self.audit_file = self.folder / "audit.json"
         self.checkpoints = self.folder / "save"
         self.trained_on = self.checkpoints / "trained_on.json"
 

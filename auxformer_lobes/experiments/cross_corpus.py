@@ -19,6 +19,7 @@ from auxformer_lobes.dataio.dataset import (
 )
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.recipe import (
+    logged_failure,
     save_figures,
     stores_of,
     write_report,
@@ -159,12 +160,13 @@ def evaluate_run(
         output.write_metrics(metrics)
         write_predictions(output.predictions_file, predictions, task)
         save_figures(output, figures_of_test(task, predictions))
-        write_report(output, task, predictions, entries)
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "
             "another --output_folder"
         )
+    with logged_failure("report.html"):
+        write_report(output, task, predictions, entries)
     print_table(metrics, task)
     if excluded:
         counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())
