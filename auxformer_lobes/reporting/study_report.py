@@ -76,9 +76,7 @@ def study_report(data):
 def _describe_cells(cells):
     states = [cell["state"] for cell in cells]
     counts = ", ".join(
-        f"{states.count(state):,} {state}"
-        for state in ("finished", "failed", "waiting")
-        if state in states
+        f"{states.count(state):,} {state}" for state in dict.fromkeys(states)
     )
     varied = {}
     for cell in cells:
