@@ -48,7 +48,6 @@ class Run:
         self.predictions_file = self.folder / "predictions.csv"
         self.history_file = self.folder / "history.json"
         self.report_file = self.folder / "report.html"
-        self.audit_file = self.folder / "audit.json"
         self.checkpoints = self.folder / "save"
         self.trained_on = self.checkpoints / "trained_on.json"
         self.output_log = self.folder / "output.log"

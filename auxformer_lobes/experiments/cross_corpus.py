@@ -18,7 +18,12 @@ from auxformer_lobes.dataio.dataset import (
     load_manifests,
 )
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.collection import (
+    collect_details,
+    collect_metrics,
+)
 from auxformer_lobes.experiments.recipe import (
+    logged_failure,
     save_figures,
     stores_of,
     write_report,
@@ -27,12 +32,8 @@ from auxformer_lobes.reporting.figures import (
     figures_of_details,
     figures_of_test,
 )
-from auxformer_lobes.reporting.tables import (
-    collect_details,
-    collect_metrics,
-    print_table,
-    write_predictions,
-)
+from auxformer_lobes.reporting.predictions_csv import write_predictions
+from auxformer_lobes.reporting.tables import print_table
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
 
@@ -172,12 +173,13 @@ def evaluate_run(
                 **figures_of_details(task, metrics),
             },
         )
-        write_report(output, task, predictions, entries)
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "
             "another --output_folder"
         )
+    with logged_failure("report.html"):
+        write_report(output, task, predictions, entries)
     print_table(metrics, task)
     if excluded:
         counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())

@@ -12,17 +12,16 @@ from auxformer_lobes.dataio.dataset import (
     load_manifests,
 )
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.collection import (
+    collect_details,
+    collect_metrics,
+)
 from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
+from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.run_report import run_report
-from auxformer_lobes.reporting.tables import (
-    collect_details,
-    collect_metrics,
-    print_prediction,
-    print_table,
-    write_predictions,
-)
+from auxformer_lobes.reporting.tables import print_prediction, print_table
 from auxformer_lobes.utils.errors import (
     UserError,
     is_debugging,

@@ -13,9 +13,9 @@ from auxformer_lobes.reporting.comparisons import (
     print_comparisons,
     print_pooled_metrics,
 )
+from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.run_report import versions_of
 from auxformer_lobes.reporting.study_report import study_report
-from auxformer_lobes.reporting.tables import read_predictions
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write

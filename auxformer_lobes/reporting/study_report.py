@@ -16,7 +16,9 @@ from auxformer_lobes.reporting.html import (
 from auxformer_lobes.reporting.sections import count_of, titles_of, verdict
 from auxformer_lobes.reporting.tables import format_metric, title_of
 
-MAX_SENTENCES = 12  # that are shown without being asked for
+# That are shown without being asked for.
+MAX_SENTENCES = 12
+MAX_CELLS = 60
 
 
 def study_report(data):
@@ -74,9 +76,7 @@ def study_report(data):
 def _describe_cells(cells):
     states = [cell["state"] for cell in cells]
     counts = ", ".join(
-        f"{states.count(state):,} {state}"
-        for state in ("finished", "failed", "waiting")
-        if state in states
+        f"{states.count(state):,} {state}" for state in dict.fromkeys(states)
     )
     varied = {}
     for cell in cells:
@@ -223,7 +223,8 @@ def _cells(data, first):
         )
     columns = ["cell", *keys, "state", *map(title_of, conditions)]
     title = f"{_title(first, data)} of each cell"
-    return [Table(columns, rows, title, text=len(keys) + 2)]
+    folded = len(rows) > MAX_CELLS
+    return [Table(columns, rows, title, text=len(keys) + 2, folded=folded)]
 
 
 def _title(metric, data):

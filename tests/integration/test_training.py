@@ -127,6 +127,13 @@ def test_a_table_is_printed_and_the_last_line_names_the_folder(work, finished):
     assert any("(linear baseline)" in line for line in lines)
 
 
+def test_a_page_shows_the_run(work, finished):
+    page = (work / "run" / "report.html").read_text()
+    assert "<title>AuxFormer, run</title>" in page
+    for section in ("Results", "Clips it gets most wrong", "Training"):
+        assert f">{section}</h2>" in page
+
+
 def test_network_and_linear_baseline_are_scored_on_the_same_clips(
     work, finished
 ):
@@ -164,6 +171,7 @@ def test_evaluate_tests_the_clips_that_training_did(work, finished, tmp_path):
     )
     # A run does not keep its linear baseline.
     assert [*evaluated] == [k for k in trained if k[2] != "linear_baseline"]
+    assert (tmp_path / "report.html").exists()
     for key, shares in evaluated.items():
         assert shares == pytest.approx(trained[key], abs=1e-5)
     for condition, heads in metrics_of(work / "run")["test"].items():

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.collection import collect_metrics
 from auxformer_lobes.reporting.run_report import run_report
-from auxformer_lobes.reporting.tables import collect_metrics
 from tests.unit.small_tasks import make_task, random_predictions
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}

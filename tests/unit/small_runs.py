@@ -8,7 +8,10 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.core import AuxFormerBrain
-from auxformer_lobes.reporting.tables import collect_details, collect_metrics
+from auxformer_lobes.evaluation.collection import (
+    collect_details,
+    collect_metrics,
+)
 from tests.unit.small_tasks import EMOTIONS, SCALES, random_predictions
 
 TASKS = {

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from auxformer_lobes.augment.missing import AUDIO_VISUAL, Condition, Stream
+from auxformer_lobes.evaluation.collection import collect_metrics
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.reporting.figures import learning_curves, prediction
-from auxformer_lobes.reporting.tables import collect_metrics, print_table
+from auxformer_lobes.reporting.tables import print_table
 from tests.unit.small_brains import build, clips, fit, history_of
 
 

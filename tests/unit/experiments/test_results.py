@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 
+from auxformer_lobes.evaluation.collection import collect_metrics
 from auxformer_lobes.experiments.results import (
     Results,
     cells_at,
@@ -13,7 +14,7 @@ from auxformer_lobes.experiments.results import (
     write_results,
 )
 from auxformer_lobes.experiments.study import Study, expand
-from auxformer_lobes.reporting.tables import collect_metrics, write_predictions
+from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import make_task, random_clips, random_predictions
 

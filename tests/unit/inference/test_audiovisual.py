@@ -19,7 +19,7 @@ from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.processing import media as processing
 from auxformer_lobes.processing.media import read_frames
-from auxformer_lobes.reporting.tables import write_predictions
+from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.tasks import (
     CategoricalEmotion,

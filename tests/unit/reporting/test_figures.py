@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.dataio.labels import class_names
+from auxformer_lobes.evaluation.collection import collect_details
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.reporting import figures as plots
-from auxformer_lobes.reporting.tables import collect_details
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,

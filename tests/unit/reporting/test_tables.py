@@ -16,23 +16,27 @@ from hypothesis import (
 )
 
 from auxformer_lobes.augment.missing import CONDITIONS
-from auxformer_lobes.evaluation.predictions import Predictions
-from auxformer_lobes.reporting import figures as plots
-from auxformer_lobes.reporting.tables import (
+from auxformer_lobes.evaluation.collection import (
     collect_details,
     collect_metrics,
+)
+from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.reporting import figures as plots
+from auxformer_lobes.reporting.predictions_csv import (
     csv_header,
     csv_row,
+    read_predictions,
+    write_predictions,
+)
+from auxformer_lobes.reporting.tables import (
     explain_brackets,
     format_label,
     format_metric,
     format_prediction,
     print_prediction,
     print_table,
-    read_predictions,
     summarise_details,
     title_of,
-    write_predictions,
 )
 from auxformer_lobes.tasks import DimensionalEmotion, MultiLabelEmotion, task_of
 from auxformer_lobes.utils.errors import UserError

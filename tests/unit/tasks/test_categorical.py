@@ -16,12 +16,8 @@ from auxformer_lobes.evaluation.linear_baseline import (
     linear_outputs,
 )
 from auxformer_lobes.reporting.figures import figures_of_test
-from auxformer_lobes.reporting.tables import (
-    csv_header,
-    csv_row,
-    format_label,
-    format_prediction,
-)
+from auxformer_lobes.reporting.predictions_csv import csv_header, csv_row
+from auxformer_lobes.reporting.tables import format_label, format_prediction
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.tasks.categorical import confusion_metrics
 from auxformer_lobes.utils.errors import UserError

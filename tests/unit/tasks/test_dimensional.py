@@ -17,12 +17,8 @@ from auxformer_lobes.evaluation.linear_baseline import (
 )
 from auxformer_lobes.nnet.losses import ConcordanceLoss
 from auxformer_lobes.reporting.figures import figures_of_test
-from auxformer_lobes.reporting.tables import (
-    csv_header,
-    csv_row,
-    format_label,
-    format_prediction,
-)
+from auxformer_lobes.reporting.predictions_csv import csv_header, csv_row
+from auxformer_lobes.reporting.tables import format_label, format_prediction
 from auxformer_lobes.tasks import DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_tasks import random_clips, random_predictions
