@@ -1,4 +1,4 @@
-"""Metrics, predictions and tables of a run."""
+"""Tables of a run on the terminal, and numbers as text."""
 
 from functools import singledispatch
 
@@ -120,6 +120,7 @@ def print_prediction(clip, predictions, task):
 
     Example
     -------
+    >>> from auxformer_lobes.evaluation.predictions import Predictions
     >>> made = Predictions(["x"], ["1001"], [[1]], {"combined": [[0.25, 0.75]]})
     >>> task = CategoricalEmotion(["angry", "happy"])
     >>> print_prediction("x", {"audio_only": made}, task)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from auxformer_lobes.augment.missing import CONDITIONS
+from auxformer_lobes.evaluation.collection import collect_metrics
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.tasks import (
@@ -95,3 +96,13 @@ def random_predictions(task, count=12, num_speakers=3):
         )
         for place, condition in enumerate(CONDITIONS, start=1)
     }
+
+
+def random_metrics(task):
+    """Returns the metrics of `random_predictions`, with a linear baseline."""
+    made = random_predictions(task)
+    baseline = {
+        name: of.scores(task, num_samples=50) for name, of in made.items()
+    }
+    metrics = collect_metrics(made, task, num_samples=50)
+    return {**metrics, "linear_baseline": baseline}
