@@ -199,10 +199,11 @@ class _OtherJob:
         self.run = run
 
     def poll(self):
+        """See `LocalJob.poll`; whether it failed, the run tells."""
         return None if self.run.is_locked() else 0
 
     def stop(self):
-        pass
+        """Leaves it alone."""
 
 
 def shell(command):

@@ -380,6 +380,7 @@ def test_a_network_on_one_modality_is_tested_under_each_condition(work, start):
     test = metrics_of(work / "audio")["test"]
     assert [[*heads] for heads in test.values()] == [["combined"]] * 3
     for condition in ("audio_visual", "audio_only", "visual_only"):
-        rows = predictions_of(work / "audio", condition=condition)
+        chosen = {"condition": condition, "head": "combined"}
+        rows = predictions_of(work / "audio", **chosen)
         shares = {tuple(row[f"p_{c}"] for c in class_names(6)) for row in rows}
         assert (len(shares) == 1) == (condition == "visual_only")
