@@ -159,7 +159,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
         p_holm=p,
         lowest_p=lowest_p,
         comparisons=1,
-        improvement=float(np.mean((np.sign(of_cells) + 1) / 2)),
+        # Where a cell's metric is undefined, neither is better.
+        improvement=float(np.nanmean((np.sign(of_cells) + 1) / 2)),
         cells=len(pairs),
         speakers=totals.shape[1],
         clips=len(clips),

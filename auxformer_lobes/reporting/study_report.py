@@ -38,13 +38,14 @@ def study_report(data):
     ---------
     data : dict
         `name`; `settings` that all cells share, and `versions`; `cells`, each
-        with its `name`, `settings`, `state` ("finished", "failed" or
-        "waiting"), `reason`, relative `folder` and `metrics` (condition →
+        with its `name`, `settings`, `state` ("finished", "failed",
+        "running" or "waiting"), `reason`, relative `folder` and `metrics` (condition →
         metric → value); `systems`, each with its `name`, `condition`, `cells`
         and `speakers` (how many) and metrics `{value, sd, low, high, kind}`;
         `comparisons`, each with `a`, `b`, `condition`, `metric`,
         `difference`, `low`, `high`, `kind`, `p`, `p_holm`, `improvement`,
-        `cells` and `sentence`; `audits`, partition → the content of `audit.json`;
+        `cells` and `sentence`; `not_compared`, condition → why its systems
+        are not; `audits`, partition → the content of `audit.json`;
         `metric_names`, and the `scale` of tables.
 
     Returns
@@ -160,8 +161,12 @@ def _systems(data, first):
 
 def _comparisons(data):
     comparisons, scale = data["comparisons"], data["scale"]
+    blocks = [
+        Text(f"Not compared, {title_of(condition)}: {reason}.")
+        for condition, reason in data["not_compared"].items()
+    ]
     if not comparisons:
-        return []
+        return blocks
     rows = [
         [
             of["a"],
@@ -178,6 +183,7 @@ def _comparisons(data):
     columns = ["A", "B", "condition", "metric", "A − B", "p", "p after Holm"]
     columns += ["probability of improvement", "cells"]
     return [
+        *blocks,
         Table(
             ["comparison"],
             [[of["sentence"]] for of in comparisons],

@@ -209,6 +209,7 @@ def make_study(name="study", system="AuxFormer", reason="no memory"):
                 "sentence": f"{system} is better by 4.1 points",
             }
         ],
+        "not_compared": {},
         "audits": {"1": AUDIT, "2": {**AUDIT, "findings": []}},
         "metric_names": ["uar"],
         "scale": 100,
