@@ -144,7 +144,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
     (pooled,) = pool(totals, partitions, _difference, num_samples, level, seed)
     if pooled["value"] is None:
         raise UserError(
-            f"{metric} is undefined: no test clip of both systems has a label"
+            f"{metric} is undefined: the test clips of both systems have no "
+            "label, or a single one"
         )
     of_cells = _difference(totals.sum(1)).round(DIGITS)
     p, lowest_p = _permutation_p(totals, _difference, seed)
