@@ -144,7 +144,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
     (pooled,) = pool(totals, partitions, _difference, num_samples, level, seed)
     if pooled["value"] is None:
         raise UserError(
-            f"{metric} is undefined: no test clip of both systems has a label"
+            f"{metric} is undefined: the test clips of both systems have no "
+            "label, or a single one"
         )
     of_cells = _difference(totals.sum(1)).round(DIGITS)
     p, lowest_p = _permutation_p(totals, _difference, seed)
@@ -159,7 +160,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
         p_holm=p,
         lowest_p=lowest_p,
         comparisons=1,
-        improvement=float(np.mean((np.sign(of_cells) + 1) / 2)),
+        # Where a cell's metric is undefined, neither is better.
+        improvement=float(np.nanmean((np.sign(of_cells) + 1) / 2)),
         cells=len(pairs),
         speakers=totals.shape[1],
         clips=len(clips),

@@ -71,8 +71,8 @@ def compare_votes(votes, outputs):
     -------
     dict of float
         Means over the clips, in bits: `jensen_shannon`, the Jensen-Shannon
-        divergence, and `kl`, the Kullback-Leibler divergence of predictions
-        from votes; `entropy_correlation`, Pearson's correlation of their
+        divergence, and `kl`, the Kullback-Leibler divergence KL(votes ‖
+        predictions); `entropy_correlation`, Pearson's correlation of their
         entropies, None if one of them does not vary.
 
     Example

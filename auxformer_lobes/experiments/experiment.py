@@ -1,6 +1,7 @@
 """What `auxformer experiment` does: plan a study, run it, show its results."""
 
 import shlex
+import shutil
 import sys
 import time
 
@@ -62,8 +63,19 @@ def plan_study(script, hparams, words, vary, output_folder, launcher=None):
         "cells": cells,
     }
     plan = study.planned(plan)
-    python = shlex.split(launcher) if launcher else [sys.executable]
+    python = _split_launcher(launcher) if launcher else [sys.executable]
     return study, Grid(plan, study.cells_of(plan["cells"]), python)
+
+
+def _split_launcher(launcher):
+    """The words of a command that exists."""
+    try:
+        words = shlex.split(launcher)
+    except ValueError as error:
+        raise UserError(f"--launcher {launcher}: {error}")
+    if not words or shutil.which(words[0]) is None:
+        raise UserError(f"--launcher {launcher}: no such command")
+    return words
 
 
 def run_study(study, grid, jobs=None, slurm=None):
@@ -82,8 +94,14 @@ def run_study(study, grid, jobs=None, slurm=None):
 
     Returns
     -------
-    int
+    int or None
         Exit code: 1 if a cell failed.
+
+    Raises
+    ------
+    UserError
+        If an option is wrong, no cell finished, or, once the report is
+        written, if systems cannot be compared.
     """
     can_prepare = grid.check()
     if slurm is None:
@@ -129,8 +147,8 @@ def run_study(study, grid, jobs=None, slurm=None):
         )
     results = Results(grid.cells)
     write_results(study, results)
-    show_results(results)
     print(f"report: {study.report_file.resolve()}")
+    show_results(results)
     return 1 if failed else None
 
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.comparison import compare_all
@@ -122,7 +121,7 @@ class Results:
             If there is no such condition, metric or system, or systems cannot
             be paired.
         """
-        _check_name("condition", condition, self.systems)
+        self.check_names(condition, metric)
         systems = {k: v for k, v in self.systems[condition].items() if v}
         reference = reference or next(iter(systems))
         _check_name("reference", reference, [*systems, ALL])
@@ -132,6 +131,25 @@ class Results:
             metric,
             reference=None if reference == ALL else reference,
         )
+
+    def check_names(self, condition, metric=None):
+        """Checks that there is such a condition, and such a metric.
+
+        Arguments
+        ---------
+        condition : str
+            Name of the condition.
+        metric : str, optional
+            One of the task's metrics.
+
+        Raises
+        ------
+        UserError
+            Otherwise.
+        """
+        _check_name("condition", condition, self.systems)
+        if metric is not None:
+            _check_name("metric", metric, self.task.metrics)
 
 
 def _check_name(option, name, known):
@@ -164,7 +182,8 @@ def cells_at(paths):
         raise UserError(f"{min(twice)}: given twice")
     for path in paths:
         Run(path).metrics()  # an error tells what is missing
-    return [Cell(Path(p).name, {"run": str(p)}, Run(p)) for p in paths]
+    # Runs of different studies may have the same name.
+    return [Cell(str(path), {"run": str(path)}, Run(path)) for path in paths]
 
 
 def show_results(results, condition=None, metric=None, reference=None):
@@ -180,16 +199,25 @@ def show_results(results, condition=None, metric=None, reference=None):
         One of the task's metrics; the first one by default.
     reference : str, optional
         See `Results.compare`.
+
+    Raises
+    ------
+    UserError
+        If there is no such condition, metric or system, or, after the pooled
+        metrics, if systems cannot be paired.
     """
     condition = condition or next(iter(results.systems))
-    comparisons = results.compare(condition, metric, reference)
+    results.check_names(condition, metric)
     print_pooled_metrics(results.pooled(), results.task, metric)
+    comparisons = results.compare(condition, metric, reference)
     if comparisons:
         print_comparisons(comparisons, results.task, condition)
 
 
 def write_results(study, results):
     """Writes all results of a study into `study.json` and `report.html`.
+
+    Where systems cannot be paired, the reason is written.
 
     Arguments
     ---------
@@ -199,6 +227,24 @@ def write_results(study, results):
         Its scores.
     """
     task, plan = results.task, study.read()
+    comparisons, not_compared = [], {}
+    for condition in results.systems:
+        try:
+            found = results.compare(condition)
+        except UserError as error:
+            not_compared[condition] = str(error)
+            continue
+        for (a, b), each in found.items():
+            sentence = describe_comparison(a, b, each, task, condition)
+            comparisons.append(
+                {
+                    "a": a,
+                    "b": b,
+                    "condition": condition,
+                    **asdict(each),
+                    "sentence": sentence,
+                }
+            )
     content = {
         **plan,
         "versions": versions_of(),
@@ -207,17 +253,8 @@ def write_results(study, results):
             for name, of_system in results.pooled().items()
             for condition, metrics in of_system.items()
         ],
-        "comparisons": [
-            {
-                "a": a,
-                "b": b,
-                "condition": condition,
-                **asdict(each),
-                "sentence": describe_comparison(a, b, each, task, condition),
-            }
-            for condition in results.systems
-            for (a, b), each in results.compare(condition).items()
-        ],
+        "comparisons": comparisons,
+        "not_compared": not_compared,
         "metric_names": list(task.metrics),
         "scale": task.scale,
     }

@@ -122,17 +122,22 @@ class Study:
         Raises
         ------
         UserError
-            If the folder is not a study.
+            If the folder is not a study, or its file is damaged.
         """
         try:
-            return json.loads(self.file.read_text("utf-8"))
+            content = json.loads(self.file.read_text("utf-8"))
+            if not isinstance(content["cells"], dict):
+                raise TypeError
+            return content
         except OSError as error:
             raise UserError(
                 f"{self.file}: {error.strerror}: name the output folder of "
                 "`auxformer experiment`"
             )
-        except ValueError:
-            raise UserError(f"{self.file}: not JSON, or damaged")
+        except (LookupError, TypeError, ValueError):
+            raise UserError(
+                f"{self.file}: not of a study, or damaged: name another folder"
+            )
 
     def write(self, content):
         """Writes `study.json`.
@@ -141,6 +146,11 @@ class Study:
         ---------
         content : dict
             See `read`.
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -158,6 +168,11 @@ class Study:
         Returns
         -------
         list of Cell
+
+        Raises
+        ------
+        UserError
+            If the folder is not a study.
         """
         return self.cells_of(self.read()["cells"])
 

@@ -11,19 +11,12 @@ import torch
 import torch.nn as nn
 
 from auxformer_lobes.models.published import read_published
-from auxformer_lobes.models.streams import StreamNetwork
+from auxformer_lobes.models.streams import SCHEMA, StreamNetwork
 from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.head import Head
-from auxformer_lobes.nnet.pooling import POOLING, pooling_of
+from auxformer_lobes.nnet.pooling import pooling_of
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.schema import (
-    CHANNELS,
-    FLAG,
-    SHARE,
-    integer,
-    one_of,
-    optional,
-)
+from auxformer_lobes.utils.schema import FLAG, SHARE, integer, optional
 
 
 class AuxFormer(StreamNetwork):
@@ -102,28 +95,13 @@ class AuxFormer(StreamNetwork):
     }
     cross_attention = "audio_from_visual"
     schema = {
-        "audio_dim": CHANNELS,
-        "visual_dim": CHANNELS,
-        "model_dim": CHANNELS,
-        "num_heads": CHANNELS,
-        "num_layers": integer(1, 200),
-        "num_classes": CHANNELS,
-        "audio_layers": integer(1, 1000),
-        "visual_layers": integer(1, 1000),
+        **SCHEMA,
         "audio_projection": optional(FLAG),
         "visual_projection": optional(FLAG),
         "auxiliary_networks": FLAG,
         "shared_auxiliary_head": FLAG,
-        "causal": FLAG,
-        "pooling": one_of(*POOLING),
         "auxiliary_passes": integer(0, 100),
-        "missing": one_of("mask", "zero_fill"),
-        "embedding_dropout": SHARE,
-        "attention_dropout": SHARE,
         "cross_attention_dropout": SHARE,
-        "relu_dropout": SHARE,
-        "residual_dropout": SHARE,
-        "head_dropout": SHARE,
     }
 
     def __init__(
@@ -241,38 +219,13 @@ class AuxFormer(StreamNetwork):
         """The layer that is given the fused embedding, `[batch, 2 * dim]`."""
         return self.main_head.output
 
-    def forward(
-        self,
-        audio,
-        visual,
-        audio_lens=None,
-        visual_lens=None,
-        present=None,
-        audio_mask=None,
-        visual_mask=None,
-        return_attention=False,
-    ):
-        """Recognises the emotion of each sample.
+    def score(self, streams, return_attention=False):
+        """Scores each class.
 
         Arguments
         ---------
-        audio : torch.Tensor
-            Audio features, `[batch, time, audio_dim]`.
-        visual : torch.Tensor
-            Visual features, `[batch, time, visual_dim]`.
-        audio_lens : torch.Tensor
-            Relative lengths of the audio, `[batch]`; whole without.
-        visual_lens : torch.Tensor
-            Relative lengths of the visual features, `[batch]`.
-        present : torch.Tensor
-            Whether each sample has (audio, visual), boolean `[batch, 2]`; by
-            default, what has a length. A modality may be missing, and both
-            may: the logits are finite.
-        audio_mask : torch.Tensor
-            Frames that were not lost, boolean `[batch, time]`; all by
-            default. A lost frame keeps its place in time.
-        visual_mask : torch.Tensor
-            Likewise.
+        streams : dict of tuple
+            What `project_streams` returns.
         return_attention : bool
             Whether to return the attention weights too, which otherwise are
             not materialised.
@@ -287,14 +240,8 @@ class AuxFormer(StreamNetwork):
             weights `[layers, batch, heads, queries, keys]`; the name of an
             auxiliary one ends in the number of the pass.
         """
-        streams = self.project_streams(
-            {"audio": audio, "visual": visual},
-            {"audio": audio_lens, "visual": visual_lens},
-            present,
-            {"audio": audio_mask, "visual": visual_mask},
-        )
-        (audio, audio_frames, audio_mask) = streams["audio"]
-        (visual, visual_frames, visual_mask) = streams["visual"]
+        audio, audio_frames, audio_mask = streams["audio"]
+        visual, visual_frames, visual_mask = streams["visual"]
 
         wanted = {"return_weights": return_attention}
         seen = {}

@@ -15,8 +15,8 @@ class AudioVisualNetwork(Configurable, nn.Module):
 
     - `heads`: a mapping head → modalities that it reads.
     - `forward(audio, visual, audio_lens, visual_lens, present, audio_mask,
-      visual_mask)`, see `AuxFormer.forward`: returns logits `[batch, classes]`
-      by head, in the order of `heads`.
+      visual_mask)`, see `StreamNetwork.forward`: returns logits
+      `[batch, classes]` by head, in the order of `heads`.
     - `dims`: a mapping modality → channels of its features.
     - `num_classes`: outputs of each head.
     - `missing`: "mask", where a missing modality is masked and heads that read

@@ -9,37 +9,17 @@ from functools import partial
 import torch
 import torch.nn as nn
 
-from auxformer_lobes.models.streams import StreamNetwork
+from auxformer_lobes.models.streams import SCHEMA, StreamNetwork
 from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.head import Head
-from auxformer_lobes.nnet.pooling import POOLING, pooling_of
-from auxformer_lobes.utils.schema import CHANNELS, FLAG, SHARE, integer, one_of
-
-SCHEMA = {
-    "audio_dim": CHANNELS,
-    "visual_dim": CHANNELS,
-    "model_dim": CHANNELS,
-    "num_heads": CHANNELS,
-    "num_layers": integer(1, 200),
-    "num_classes": CHANNELS,
-    "audio_layers": integer(1, 1000),
-    "visual_layers": integer(1, 1000),
-    "causal": FLAG,
-    "pooling": one_of(*POOLING),
-    "missing": one_of("mask", "zero_fill"),
-    "embedding_dropout": SHARE,
-    "attention_dropout": SHARE,
-    "relu_dropout": SHARE,
-    "residual_dropout": SHARE,
-    "head_dropout": SHARE,
-}
+from auxformer_lobes.nnet.pooling import pooling_of
 
 
 class Baseline(StreamNetwork):
-    """What the baselines share: their arguments, and how they are called.
+    """What the baselines share: their arguments, and parts of their sizes.
 
-    A subclass declares `heads`, makes its modules in `build`, and computes
-    logits in `score`.
+    A subclass declares `heads`, makes its modules in `build`, and scores
+    streams in `score`.
 
     Arguments
     ---------
@@ -141,68 +121,6 @@ class Baseline(StreamNetwork):
         """
         raise NotImplementedError
 
-    def score(self, streams):
-        """Scores each class.
-
-        Arguments
-        ---------
-        streams : dict of tuple
-            What `project_streams` returns.
-
-        Returns
-        -------
-        dict of torch.Tensor
-            Head → `[batch, classes]`.
-        """
-        raise NotImplementedError
-
-    def forward(
-        self,
-        audio,
-        visual,
-        audio_lens=None,
-        visual_lens=None,
-        present=None,
-        audio_mask=None,
-        visual_mask=None,
-        **options,
-    ):
-        """Recognises the emotion of each sample.
-
-        Arguments
-        ---------
-        audio : torch.Tensor
-            Audio features, `[batch, time, audio_dim]`.
-        visual : torch.Tensor
-            Visual features, `[batch, time, visual_dim]`.
-        audio_lens : torch.Tensor
-            Relative lengths of the audio, `[batch]`; whole without.
-        visual_lens : torch.Tensor
-            Relative lengths of the visual features, `[batch]`.
-        present : torch.Tensor
-            Whether each sample has (audio, visual), boolean `[batch, 2]`; by
-            default, what has a length.
-        audio_mask : torch.Tensor
-            Frames that were not lost, boolean `[batch, time]`; all by
-            default.
-        visual_mask : torch.Tensor
-            Likewise.
-        **options
-            Further arguments of `score`.
-
-        Returns
-        -------
-        dict of torch.Tensor
-            Logits: head → `[batch, classes]`.
-        """
-        streams = self.project_streams(
-            {"audio": audio, "visual": visual},
-            {"audio": audio_lens, "visual": visual_lens},
-            present,
-            {"audio": audio_mask, "visual": visual_mask},
-        )
-        return self.score(streams, **options)
-
     @property
     def embedding_layer(self):
         """The layer that is given the embedding, `[batch, channels]`."""
@@ -233,7 +151,7 @@ class LateFusion(Baseline):
         self.outputs = nn.ModuleDict({m: head(dim) for m in self.modalities})
 
     def score(self, streams):
-        """Scores each class, see `Baseline.score`."""
+        """Scores each class, see `StreamNetwork.score`."""
         pooled = [self.encoders[m](*streams[m]) for m in self.modalities]
         parts = self.embedding(torch.cat(pooled, 1)).chunk(len(pooled), 1)
         return {
@@ -305,7 +223,7 @@ class LateTransformer(Baseline):
         self.main_head = head(dim)
 
     def score(self, streams):
-        """Scores each class, see `Baseline.score`."""
+        """Scores each class, see `StreamNetwork.score`."""
         pooled = [self.encoders[m](*streams[m]) for m in self.modalities]
         has = [_has_frames(*streams[m][1:]) for m in self.modalities]
         tokens = torch.stack([torch.zeros_like(pooled[0]), *pooled], 1)
@@ -344,7 +262,7 @@ class EarlyFusion(Baseline):
         self.main_head = head(dim)
 
     def score(self, streams):
-        """Scores each class, see `Baseline.score`."""
+        """Scores each class, see `StreamNetwork.score`."""
         x, frames, mask = _aligned(streams["audio"], streams["visual"])
         x, _ = self.fusion(x, frames, key_mask=mask)
         return {"main": self.main_head(self.pooling(x, frames, mask))}
@@ -401,7 +319,7 @@ class MulT(Baseline):
         logits : dict of torch.Tensor
             "main" → `[batch, classes]`.
         attention : dict of torch.Tensor
-            Only with `return_attention`, see `AuxFormer.forward`.
+            Only with `return_attention`, see `AuxFormer.score`.
         """
         wanted = {"return_weights": return_attention}
         seen, pooled = {}, []

@@ -5,14 +5,37 @@ import torch.nn as nn
 
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
+from auxformer_lobes.nnet.pooling import POOLING
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.schema import CHANNELS, FLAG, SHARE, integer, one_of
+
+# Arguments that networks share, see `Configurable`.
+SCHEMA = {
+    "audio_dim": CHANNELS,
+    "visual_dim": CHANNELS,
+    "model_dim": CHANNELS,
+    "num_heads": CHANNELS,
+    "num_layers": integer(1, 200),
+    "num_classes": CHANNELS,
+    "audio_layers": integer(1, 1000),
+    "visual_layers": integer(1, 1000),
+    "causal": FLAG,
+    "pooling": one_of(*POOLING),
+    "missing": one_of("mask", "zero_fill"),
+    "embedding_dropout": SHARE,
+    "attention_dropout": SHARE,
+    "relu_dropout": SHARE,
+    "residual_dropout": SHARE,
+    "head_dropout": SHARE,
+}
 
 
 class StreamNetwork(AudioVisualNetwork):
     """A network that brings the streams that it reads to one width first.
 
     Its modules are `<modality>_layer_sum` and `<modality>_projection`, for each
-    of its `modalities`.
+    of its `modalities`. A subclass declares `heads`, and scores streams in
+    `score`.
 
     Arguments
     ---------
@@ -63,6 +86,70 @@ class StreamNetwork(AudioVisualNetwork):
                 f"{name}_projection",
                 _projection(name, width, model_dim, projections[name]),
             )
+
+    def forward(
+        self,
+        audio,
+        visual,
+        audio_lens=None,
+        visual_lens=None,
+        present=None,
+        audio_mask=None,
+        visual_mask=None,
+        **options,
+    ):
+        """Recognises the emotion of each sample.
+
+        Arguments
+        ---------
+        audio : torch.Tensor
+            Audio features, `[batch, time, audio_dim]`.
+        visual : torch.Tensor
+            Visual features, `[batch, time, visual_dim]`.
+        audio_lens : torch.Tensor
+            Relative lengths of the audio, `[batch]`; whole without.
+        visual_lens : torch.Tensor
+            Relative lengths of the visual features, `[batch]`.
+        present : torch.Tensor
+            Whether each sample has (audio, visual), boolean `[batch, 2]`; by
+            default, what has a length. A modality may be missing, and both
+            may: the logits are finite.
+        audio_mask : torch.Tensor
+            Frames that were not lost, boolean `[batch, time]`; all by
+            default. A lost frame keeps its place in time.
+        visual_mask : torch.Tensor
+            Likewise.
+        **options
+            Further arguments of `score`.
+
+        Returns
+        -------
+        dict of torch.Tensor
+            Logits: head → `[batch, classes]`; or what `score` returns with
+            the options.
+        """
+        streams = self.project_streams(
+            {"audio": audio, "visual": visual},
+            {"audio": audio_lens, "visual": visual_lens},
+            present,
+            {"audio": audio_mask, "visual": visual_mask},
+        )
+        return self.score(streams, **options)
+
+    def score(self, streams):
+        """Scores each class.
+
+        Arguments
+        ---------
+        streams : dict of tuple
+            What `project_streams` returns.
+
+        Returns
+        -------
+        dict of torch.Tensor
+            Head → `[batch, classes]`.
+        """
+        raise NotImplementedError
 
     def project_streams(self, features, lens=None, present=None, masks=None):
         """Masks, mixes and projects the streams that the network reads.

@@ -155,7 +155,9 @@ class GradientBlending(SharedLoss):
     fallen than that.
 
     What differs from the paper: both come from the joint training, while the
-    paper trains a copy of the network on each head alone for them; the
+    paper trains a copy of the network on each head alone for them; the training
+    loss is the mean over an epoch, with dropout, not that of its last network;
+    the
     development set, which also selects the epoch, stands for its held-out part
     of the training set; weights are equal until the end of the first
     super-epoch, which starts with the losses of epoch 1; a head whose

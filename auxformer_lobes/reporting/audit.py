@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auxformer_lobes.dataio.split_audit import LEVELS, TITLES
+from auxformer_lobes.reporting.tables import count_of
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -32,9 +33,7 @@ def summarize_audit(findings):
     """
     counts = Counter(found["level"] for found in findings)
     texts = [
-        f"{counts[level]} {level}{'s' if counts[level] > 1 else ''}"
-        for level in LEVELS
-        if counts[level]
+        count_of(counts[level], level) for level in LEVELS if counts[level]
     ]
     return ", ".join(texts if counts["error"] else ["no leak found", *texts])
 

@@ -1,11 +1,15 @@
 """Comparisons of systems, in words and as tables on the terminal."""
 
+from dataclasses import asdict
+
 from rich.markup import escape
 from rich.table import Table
 
 from auxformer_lobes.evaluation.comparison import ALPHA
 from auxformer_lobes.reporting.tables import (
     METRIC_TITLES,
+    count_of,
+    format_decimal,
     format_metric,
     print_on_terminal,
     title_of,
@@ -67,12 +71,12 @@ def describe_comparison(a, b, comparison, task, condition=None):
         a, b = b, a
         if low is not None:
             low, high = -high, -low
-    amount = format_difference(abs(comparison.difference), task.scale)
+    amount = format_decimal(abs(comparison.difference), task.scale)
     favour = f" in favour of {a}" if amount.strip("0.") else ""
     if task.scale == 100:
         amount += " points"
     if comparison.kind is not None:
-        low, high = (format_difference(x, task.scale) for x in (low, high))
+        low, high = (format_decimal(x, task.scale) for x in (low, high))
     if comparison.kind == "interval":
         amount += f" [{low}, {high}]"
     if comparison.kind == "range":
@@ -84,12 +88,13 @@ def describe_comparison(a, b, comparison, task, condition=None):
         result = f"{a} is better than {b} by {amount}"
     else:
         result = f"no difference is shown between {a} and {b}: {amount}{favour}"
-    chance = format_p(comparison.p_holm)
+    p = format_p(comparison.p_holm)
+    chance = f"p {p}" if p.startswith("<") else f"p = {p}"
     if comparison.comparisons > 1:
         chance += f" after Holm over {comparison.comparisons} comparisons"
     if comparison.lowest_p >= ALPHA:
         chance += f" ({_too_few(comparison)})"
-    cells = f"{comparison.cells} cell{'s' * (comparison.cells > 1)}"
+    cells = count_of(comparison.cells, "cell")
     return f"In {title}, {result}, {chance}, {cells}"
 
 
@@ -127,11 +132,10 @@ def print_comparisons(comparisons, task, condition):
         table.add_row(
             escape(a),
             escape(b),
-            _with_bounds(each, task.scale),
-            *(
-                format_p(p).removeprefix("p ").removeprefix("= ")
-                for p in (each.p, each.p_holm)
-            ),
+            format_decimal(each.difference, task.scale)
+            + format_bounds(asdict(each), task.scale),
+            format_p(each.p),
+            format_p(each.p_holm),
             f"{each.improvement:.2f}",
             str(each.cells),
             str(each.clips),
@@ -144,16 +148,6 @@ def print_comparisons(comparisons, task, condition):
                 print(f"  One test clip is left out: {other} lacks it.")
             elif count:
                 print(f"  {count} test clips are left out: {other} lacks them.")
-
-
-def _with_bounds(comparison, scale):
-    """A difference with its bounds, for a table."""
-    value, low, high = (
-        None if x is None else format_difference(x, scale)
-        for x in (comparison.difference, comparison.low, comparison.high)
-    )
-    bounds = {"interval": f" [{low}, {high}]", "range": f" ({low} to {high})"}
-    return value + bounds.get(comparison.kind, "")
 
 
 def print_pooled_metrics(pooled, task, metric=None):
@@ -222,31 +216,38 @@ def format_pooled(metric, scale):
     """
     value, *bounds = format_metric(metric, scale).split(maxsplit=1)
     if metric["sd"] is not None:
-        value += f" ± {format_difference(metric['sd'], scale)}"
+        value += f" ± {format_decimal(metric['sd'], scale)}"
     return " ".join([value, *bounds])
 
 
-def format_difference(difference, scale):
-    """A difference, in points or plain.
+def format_bounds(comparison, scale):
+    """Bounds of a difference, with a space before them.
 
     Arguments
     ---------
-    difference : float
-        Of two values of a metric.
+    comparison : dict
+        `low`, `high` and `kind` of a `Comparison`.
     scale : float
-        By which it is multiplied.
+        By which they are multiplied.
 
     Returns
     -------
     str
+        Empty if there are none.
 
     Example
     -------
-    >>> format_difference(-0.0412, scale=100), format_difference(-0.0412, 1)
-    ('-4.1', '-0.041')
+    >>> bounds = {"low": -0.012, "high": 0.05, "kind": "interval"}
+    >>> format_bounds(bounds, scale=100)
+    ' [-1.2, 5.0]'
+    >>> format_bounds({**bounds, "kind": "range"}, scale=100)
+    ' (-1.2 to 5.0)'
     """
-    digits = 1 if scale == 100 else 3
-    return f"{difference * scale:z.{digits}f}"
+    if comparison["kind"] is None:
+        return ""
+    low, high = (format_decimal(comparison[x], scale) for x in ("low", "high"))
+    is_range = comparison["kind"] == "range"
+    return f" ({low} to {high})" if is_range else f" [{low}, {high}]"
 
 
 def format_p(p):
@@ -264,11 +265,11 @@ def format_p(p):
     Example
     -------
     >>> format_p(0.0002), format_p(0.012), format_p(0.34)
-    ('p < 0.001', 'p = 0.012', 'p = 0.34')
+    ('< 0.001', '0.012', '0.34')
     """
     if p < 0.001:
-        return "p < 0.001"
-    return f"p = {p:.{2 if p >= 0.1 else 3}f}"
+        return "< 0.001"
+    return f"{p:.{2 if p >= 0.1 else 3}f}"
 
 
 def _explain_brackets(kinds):

@@ -7,7 +7,11 @@ from platform import python_version
 from ruamel.yaml import YAML
 
 from auxformer_lobes import __version__
-from auxformer_lobes.reporting import sections
+from auxformer_lobes.reporting import (
+    clip_sections,
+    metric_sections,
+    run_sections,
+)
 from auxformer_lobes.reporting.html import (
     Code,
     Page,
@@ -15,8 +19,12 @@ from auxformer_lobes.reporting.html import (
     render,
     shareable,
 )
-from auxformer_lobes.reporting.sections import count_of, titles_of, verdict
-from auxformer_lobes.reporting.tables import format_metric, title_of
+from auxformer_lobes.reporting.tables import (
+    count_of,
+    format_metric,
+    title_of,
+    titles_of,
+)
 from auxformer_lobes.reporting.worst_clips import worst_clips
 
 KINDS = {
@@ -57,6 +65,9 @@ def run_report(run, task, predictions, entries):
         # Its first lines say where the recipe lay.
         yaml = re.sub(r"\A# Generated .*\n#.*\n", "", yaml)
     settings, versions = read_settings(yaml), versions_of()
+    verdicts = []
+    if audit:
+        verdicts = [run_sections.verdict("Split audit", audit["findings"])]
     name = run.folder.resolve().name
     clips = worst_clips(task, next(iter(predictions.values())), entries)
     # What `auxformer evaluate` says of itself.
@@ -73,22 +84,22 @@ def run_report(run, task, predictions, entries):
             _describe_test(metrics),
         ],
         headlines=_headlines(metrics, task),
-        verdicts=[verdict("Split audit", audit["findings"])] if audit else [],
+        verdicts=verdicts,
         sections=[
-            Section("Results", sections.results(metrics, task)),
-            Section("Outputs", sections.outputs(metrics, task)),
-            Section("Confusion", sections.confusion(task, predictions)),
-            Section("Attributes", sections.attributes(task, predictions)),
-            Section("Calibration", sections.calibration(metrics)),
-            Section("Raters", sections.disagreement(metrics, task)),
-            Section("Subgroups", sections.subgroups(metrics, task)),
-            Section("Clips it gets most wrong", sections.worst(clips)),
-            Section("Training", sections.training(metrics, history, task)),
-            Section("Split audit", sections.audit(audit)),
+            Section("Results", metric_sections.results(metrics, task)),
+            Section("Outputs", metric_sections.outputs(metrics, task)),
+            Section("Confusion", clip_sections.confusion(task, predictions)),
+            Section("Attributes", clip_sections.attributes(task, predictions)),
+            Section("Calibration", metric_sections.calibration(metrics)),
+            Section("Raters", metric_sections.disagreement(metrics, task)),
+            Section("Subgroups", metric_sections.subgroups(metrics, task)),
+            Section("Clips it gets most wrong", clip_sections.worst(clips)),
+            Section("Training", run_sections.training(metrics, history, task)),
+            Section("Split audit", run_sections.audit(audit)),
             Section(
                 "Settings and versions",
                 [
-                    *sections.settings({**settings, **evaluated}, versions),
+                    *run_sections.settings({**settings, **evaluated}, versions),
                     *([Code("hyperparams.yaml", yaml)] if yaml else []),
                 ],
             ),
@@ -98,7 +109,7 @@ def run_report(run, task, predictions, entries):
             "history": history,
             "audit": audit,
             "worst_clips": clips,
-            "points": sections.points(task, predictions),
+            "points": clip_sections.points(task, predictions),
             "settings": settings,
             "versions": versions,
         },

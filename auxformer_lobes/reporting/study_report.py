@@ -2,7 +2,12 @@
 
 from urllib.parse import quote
 
-from auxformer_lobes.reporting import charts, sections
+from auxformer_lobes.reporting import charts, metric_sections, run_sections
+from auxformer_lobes.reporting.comparisons import (
+    format_bounds,
+    format_p,
+    format_pooled,
+)
 from auxformer_lobes.reporting.html import (
     Chart,
     Link,
@@ -13,8 +18,13 @@ from auxformer_lobes.reporting.html import (
     render,
     shareable,
 )
-from auxformer_lobes.reporting.sections import count_of, titles_of, verdict
-from auxformer_lobes.reporting.tables import format_metric, title_of
+from auxformer_lobes.reporting.tables import (
+    count_of,
+    format_decimal,
+    format_metric,
+    title_of,
+    titles_of,
+)
 
 # That are shown without being asked for.
 MAX_SENTENCES = 12
@@ -28,13 +38,14 @@ def study_report(data):
     ---------
     data : dict
         `name`; `settings` that all cells share, and `versions`; `cells`, each
-        with its `name`, `settings`, `state` ("finished", "failed" or
-        "waiting"), `reason`, relative `folder` and `metrics` (condition →
+        with its `name`, `settings`, `state` ("finished", "failed",
+        "running" or "waiting"), `reason`, relative `folder` and `metrics` (condition →
         metric → value); `systems`, each with its `name`, `condition`, `cells`
         and `speakers` (how many) and metrics `{value, sd, low, high, kind}`;
         `comparisons`, each with `a`, `b`, `condition`, `metric`,
-        `difference`, `low`, `high`, `p`, `p_holm`, `improvement`, `cells` and
-        `sentence`; `audits`, partition → the content of `audit.json`;
+        `difference`, `low`, `high`, `kind`, `p`, `p_holm`, `improvement`,
+        `cells` and `sentence`; `not_compared`, condition → why its systems
+        are not; `audits`, partition → the content of `audit.json`;
         `metric_names`, and the `scale` of tables.
 
     Returns
@@ -49,7 +60,9 @@ def study_report(data):
         summary=[_describe_cells(data["cells"])],
         headlines=_headlines(data, first),
         verdicts=[
-            verdict(f"Split audit, partition {partition}", audit["findings"])
+            run_sections.verdict(
+                f"Split audit, partition {partition}", audit["findings"]
+            )
             for partition, audit in data["audits"].items()
         ],
         sections=[
@@ -59,13 +72,14 @@ def study_report(data):
             Section("Cells", _cells(data, first)),
             *(
                 Section(
-                    f"Split audit, partition {partition}", sections.audit(audit)
+                    f"Split audit, partition {partition}",
+                    run_sections.audit(audit),
                 )
                 for partition, audit in data["audits"].items()
             ),
             Section(
                 "Settings and versions",
-                sections.settings(data["settings"], data["versions"]),
+                run_sections.settings(data["settings"], data["versions"]),
             ),
         ],
         data=data,
@@ -127,7 +141,7 @@ def _systems(data, first):
         [
             title_of(system["condition"]),
             system["name"],
-            *(_mean_and_deviation(system[m], data["scale"]) for m in names),
+            *(format_pooled(system[m], data["scale"]) for m in names),
             system["cells"],
             system["speakers"],
         ]
@@ -142,33 +156,26 @@ def _systems(data, first):
         row[system["name"]] = system[first]
     figure = charts.intervals(values, first, data["scale"])
     shown = [system[name] for system in systems for name in names]
-    return [*sections.explain(shown), Chart(figure, table)]
-
-
-def _mean_and_deviation(metric, scale):
-    text = format_metric(metric, scale)
-    if metric["sd"] is None:
-        return text
-    value, _, brackets = text.partition(" ")
-    digits = 1 if scale == 100 else 3
-    return f"{value} ± {scale * metric['sd']:.{digits}f} {brackets}".strip()
+    return [*metric_sections.explain(shown), Chart(figure, table)]
 
 
 def _comparisons(data):
     comparisons, scale = data["comparisons"], data["scale"]
+    blocks = [
+        Text(f"Not compared, {title_of(condition)}: {reason}.")
+        for condition, reason in data["not_compared"].items()
+    ]
     if not comparisons:
-        return []
+        return blocks
     rows = [
         [
             of["a"],
             of["b"],
             title_of(of["condition"]),
             *titles_of([of["metric"]]),
-            format_metric({**of, "value": of["difference"]}, scale),
-            *(
-                _significant(of[name])
-                for name in ("p", "p_holm", "improvement")
-            ),
+            format_decimal(of["difference"], scale) + format_bounds(of, scale),
+            *(format_p(of[name]) for name in ("p", "p_holm")),
+            f"{of['improvement']:.2f}",
             of["cells"],
         ]
         for of in comparisons
@@ -176,6 +183,7 @@ def _comparisons(data):
     columns = ["A", "B", "condition", "metric", "A − B", "p", "p after Holm"]
     columns += ["probability of improvement", "cells"]
     return [
+        *blocks,
         Table(
             ["comparison"],
             [[of["sentence"]] for of in comparisons],
@@ -184,10 +192,6 @@ def _comparisons(data):
         ),
         Table(columns, rows, "Differences, paired by cell and clip", text=4),
     ]
-
-
-def _significant(value):
-    return "–" if value is None else f"{value:.3g}"
 
 
 def _failed(cells):
@@ -203,7 +207,6 @@ def _cells(data, first):
     cells = data["cells"]
     keys = [*dict.fromkeys(key for cell in cells for key in cell["settings"])]
     conditions = [*dict.fromkeys(c for cell in cells for c in cell["metrics"])]
-    digits = 1 if data["scale"] == 100 else 3
     rows = []
     for cell in cells:
         name = cell["name"]
@@ -215,10 +218,7 @@ def _cells(data, first):
                 name,
                 *(str(cell["settings"].get(key, "–")) for key in keys),
                 cell["state"],
-                *(
-                    "–" if v is None else f"{v * data['scale']:.{digits}f}"
-                    for v in values
-                ),
+                *(format_decimal(value, data["scale"]) for value in values),
             ]
         )
     columns = ["cell", *keys, "state", *map(title_of, conditions)]

@@ -20,8 +20,6 @@ METRIC_TITLES = {
     "ccc": "CCC",
     "rmse": "RMSE",
 }
-
-
 CALIBRATION_TITLES = {
     "ece": "ECE",
     "adaptive_ece": "adaptive ECE",
@@ -49,6 +47,75 @@ def title_of(condition):
     """
     title = condition.replace("audio_visual", "audio + visual")
     return title.replace("_", " ")
+
+
+def titles_of(names):
+    """Titles of metrics.
+
+    Arguments
+    ---------
+    names : iterable of str
+        Their names.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> titles_of(["uar", "accuracy"])
+    ['UAR', 'accuracy']
+    """
+    return [METRIC_TITLES.get(name, name) for name in names]
+
+
+def count_of(number, noun):
+    """A number of things, in words.
+
+    Arguments
+    ---------
+    number : int
+        How many.
+    noun : str
+        One of them.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> count_of(1, "clip"), count_of(2000, "clip")
+    ('1 clip', '2,000 clips')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def format_decimal(value, scale=1):
+    """A number, or a difference of two: in points, or plain.
+
+    Arguments
+    ---------
+    value : float or None
+        The number.
+    scale : float
+        By which it is multiplied.
+
+    Returns
+    -------
+    str
+        "–" if undefined.
+
+    Example
+    -------
+    >>> format_decimal(-0.0412, scale=100), format_decimal(-0.0412)
+    ('-4.1', '-0.041')
+    >>> format_decimal(None)
+    '–'
+    """
+    if value is None:
+        return "–"
+    return f"{scale * value:z.{1 if scale == 100 else 3}f}"
 
 
 def print_table(metrics, task):

@@ -56,6 +56,16 @@ def test_a_failed_cell_is_named_and_the_others_go_on(plan):
     assert reason.endswith("partition-1_network-broken/output.log)")
 
 
+@pytest.mark.parametrize(
+    "launcher, message",
+    [("torchrum --standalone", "no such command"), ("'run", "No closing")],
+)
+def test_a_launcher_that_does_not_exist_is_refused(tmp_path, launcher, message):
+    recipe = make_recipe(tmp_path)
+    with pytest.raises(UserError, match=f"--launcher {launcher}: {message}"):
+        plan_study(*recipe, [], VARY, tmp_path / "study", launcher)
+
+
 def test_options_go_to_all_cells_and_varied_keys_to_their_own(plan):
     _, grid = plan(words=["--lr", "0.5"])
     run(grid)

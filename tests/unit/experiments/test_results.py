@@ -124,6 +124,36 @@ def test_results_are_in_study_json_and_in_the_report(study):
     assert content["comparisons"][0]["sentence"] in page
 
 
+def test_a_study_of_several_labels_has_results_and_says_what_is_missing(
+    study, capsys
+):
+    """Hours of training are not lost to what cannot be paired."""
+    task = make_task("categories")
+    for cell in study.cells():
+        if cell.system == "late_fusion":
+            finish(cell.run, task, 1, cell.partition, renamed="other_")
+    results = Results(study.cells())
+    write_results(study, results)
+    content = study.read()
+    assert len(content["systems"]) == 3 * 3 and not content["comparisons"]
+    assert "no test clip" in content["not_compared"]["audio_visual"]
+    page = unescape(study.report_file.read_text("utf-8"))
+    assert "Not compared, audio + visual: mult and late_fusion" in page
+    with pytest.raises(UserError, match="mult and late_fusion cannot be"):
+        show_results(results)
+    assert "late_fusion" in capsys.readouterr().out  # what there is
+
+
+def test_runs_may_have_the_same_name(tmp_path):
+    task = make_task("attributes")
+    paths = [tmp_path / study / "seed-1" for study in "ab"]
+    for seed, path in enumerate(paths):
+        finish(cells_at_new(path), task, seed)
+    results = Results(cells_at([*map(str, paths)]))
+    first, second = (results.metrics[str(path)] for path in paths)
+    assert first["test"] != second["test"]
+
+
 def test_runs_are_systems(tmp_path, capsys):
     task = make_task("attributes")
     paths = [tmp_path / "first", tmp_path / "second"]
@@ -160,7 +190,7 @@ def test_runs_that_cannot_be_paired_are_refused_with_the_reason(tmp_path):
     "options, message",
     [
         ({"condition": "audio"}, "--condition audio: unknown: choose one of"),
-        ({"metric": "accurracy"}, "accurracy"),
+        ({"metric": "accurracy"}, "--metric accurracy: unknown: choose one"),
         ({"reference": "multi"}, "--reference multi: unknown: .* all"),
     ],
 )

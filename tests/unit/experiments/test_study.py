@@ -116,6 +116,7 @@ def test_other_folders_are_no_studies(tmp_path):
         study.planned(PLAN)
     with pytest.raises(UserError, match="output folder of `auxformer exp"):
         study.read()
-    study.file.write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        study.read()
+    for content in ("{", "[]", "{}", '{"cells": []}'):
+        study.file.write_text(content)
+        with pytest.raises(UserError, match="damaged"):
+            study.read()

@@ -67,7 +67,7 @@ def test_a_failed_cell_is_there_with_its_reason(page):
 
 def test_comparisons_are_in_words_and_in_numbers(page):
     assert "AuxFormer is better by 4.1 points" in page.text["th"]
-    assert {"4.1 [1, 7]", "0.002", "0.01"} <= {*page.text["td"]}
+    assert {"4.1 [1.0, 7.3]", "0.002", "0.010"} <= {*page.text["td"]}
 
 
 def test_a_study_without_a_finished_cell_has_a_page():
