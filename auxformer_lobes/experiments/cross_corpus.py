@@ -161,11 +161,13 @@ def evaluate_run(
         "excluded": dict(excluded),
         **collect_metrics(predictions, task, **bootstrap),
         **collect_details(raw, predictions, task, entries, **bootstrap),
+        "complete": True,
     }
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
-        output.write_metrics(metrics)
         write_predictions(output.predictions_file, predictions, task)
+        # Then: it marks the evaluation as finished.
+        output.write_metrics(metrics)
         save_figures(
             output,
             {
