@@ -28,10 +28,8 @@ from auxformer_lobes.experiments.recipe import (
     stores_of,
     write_report,
 )
-from auxformer_lobes.reporting.figures import (
-    figures_of_details,
-    figures_of_test,
-)
+from auxformer_lobes.reporting.detail_figures import figures_of_details
+from auxformer_lobes.reporting.figures import figures_of_test
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.tables import print_table
 from auxformer_lobes.tasks import CategoricalEmotion
