@@ -18,7 +18,6 @@ import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
 from auxformer_lobes.core import AuxFormerBrain
-from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.dataio.manifests import is_prepared, write_manifests
 from auxformer_lobes.dataio.run import SPLITS, Run
 from auxformer_lobes.experiments.hparams import load_hparams, parse_arguments
@@ -26,7 +25,6 @@ from auxformer_lobes.experiments.recipe import train_and_evaluate
 from auxformer_lobes.experiments.resume import prepared_run
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
-CLASSES = class_names(6)
 FOLDS = 3
 ACTORS = 12
 DIM = 35  # action units of OpenFace, their means over the clip
@@ -126,7 +124,8 @@ def prepare_ravdess(data_folder, save_folder, partition):
             "video": f"{{data_root}}/video/{clip}.mp4",
             "duration": soundfile.info(Path(data_folder) / wav).duration,
             "emotion": row["emotion"],
-            "votes": [float(name == row["emotion"]) for name in CLASSES],
+            # The emotion is the intended one: these clips have no votes here.
+            "votes": None,
             "spk_id": f"{actor:02}",
             "gender": "male" if actor % 2 else "female",
             "sentence": clip.split("-")[4],

@@ -28,10 +28,8 @@ from auxformer_lobes.experiments.recipe import (
     stores_of,
     write_report,
 )
-from auxformer_lobes.reporting.figures import (
-    figures_of_details,
-    figures_of_test,
-)
+from auxformer_lobes.reporting.detail_figures import figures_of_details
+from auxformer_lobes.reporting.figures import figures_of_test
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.tables import print_table
 from auxformer_lobes.tasks import CategoricalEmotion
@@ -161,11 +159,13 @@ def evaluate_run(
         "excluded": dict(excluded),
         **collect_metrics(predictions, task, **bootstrap),
         **collect_details(raw, predictions, task, entries, **bootstrap),
+        "complete": True,
     }
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
-        output.write_metrics(metrics)
         write_predictions(output.predictions_file, predictions, task)
+        # Then: it marks the evaluation as finished.
+        output.write_metrics(metrics)
         save_figures(
             output,
             {

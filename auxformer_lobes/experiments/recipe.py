@@ -19,6 +19,7 @@ from auxformer_lobes.evaluation.collection import (
 from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
+from auxformer_lobes.reporting.detail_figures import figures_of_details
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.run_report import run_report
 from auxformer_lobes.reporting.tables import print_prediction, print_table
@@ -261,7 +262,7 @@ def report(hparams, brain, datasets, predictions):
             run,
             {
                 **figures.figures_of_test(task, predictions),
-                **figures.figures_of_details(task, metrics),
+                **figures_of_details(task, metrics),
                 "learning_curves": figures.learning_curves(
                     run.history(),
                     hparams["select_by"],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.cross_corpus import evaluate_run
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.utils.errors import UserError
@@ -116,6 +117,7 @@ def test_a_manifest_of_the_same_classes_changes_no_probability(
     out = tmp_path / "out"
     metrics = evaluate_run(run, tmp_path / "test.json", corpus, out, 0)
     assert metrics["excluded"] == {}
+    assert Run(out).is_complete()  # so that `auxformer compare` takes it
     recognizer = AudioVisualEmotionRecognizer.from_hparams(
         export(run, tmp_path / "model"), run_opts={"device": "cpu"}
     )

@@ -12,6 +12,7 @@ from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.evaluation.collection import collect_details
 from auxformer_lobes.evaluation.predictions import Predictions
 from auxformer_lobes.reporting import figures as plots
+from auxformer_lobes.reporting.detail_figures import figures_of_details
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -75,7 +76,7 @@ def figures_of(task, truth):
     details = collect_details(made, made, task, people, num_samples=9)
     return [
         *plots.figures_of_test(task, made).values(),
-        *plots.figures_of_details(task, details).values(),
+        *figures_of_details(task, details).values(),
         plots.learning_curves(history, task.metrics[0], 3, task),
         plots.prediction(CLIP, made, task, torch.rand(60, 90)),
     ]
@@ -130,7 +131,7 @@ def test_details_have_figures_where_there_are_any(kind):
     made = random_predictions(task)
     entries = {f"clip{i}": {"gender": "fm"[i % 2]} for i in range(12)}
     details = collect_details(made, made, task, entries, num_samples=9)
-    figures = plots.figures_of_details(task, details)
+    figures = figures_of_details(task, details)
     is_classes = kind in ("categories", "votes")
     assert ("reliability" in figures) == is_classes
     labels = figures["subgroups"].axes[0].get_yticklabels()
@@ -139,7 +140,7 @@ def test_details_have_figures_where_there_are_any(kind):
         f"gender {name}: {labelled[i::2].sum()} clips"
         for i, name in enumerate("fm")
     ]
-    assert plots.figures_of_details(task, {}) == {}
+    assert figures_of_details(task, {}) == {}
 
 
 def test_a_network_without_cross_attention_has_no_panel_for_it():
