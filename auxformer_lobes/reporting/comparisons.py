@@ -127,7 +127,9 @@ def print_comparisons(comparisons, task, condition):
         table.add_row(
             escape(a),
             escape(b),
-            _with_bounds(each, task.scale),
+            format_with_bounds(
+                each.difference, each.low, each.high, each.kind, task.scale
+            ),
             *(
                 format_p(p).removeprefix("p ").removeprefix("= ")
                 for p in (each.p, each.p_holm)
@@ -146,14 +148,39 @@ def print_comparisons(comparisons, task, condition):
                 print(f"  {count} test clips are left out: {other} lacks them.")
 
 
-def _with_bounds(comparison, scale):
-    """A difference with its bounds, for a table."""
+def format_with_bounds(difference, low, high, kind, scale):
+    """A difference with its bounds, for a table.
+
+    Arguments
+    ---------
+    difference : float
+        Of two values of a metric.
+    low : float or None
+        Lower bound.
+    high : float or None
+        Upper bound.
+    kind : str or None
+        "interval", "range", or None without bounds.
+    scale : float
+        By which they are multiplied.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> format_with_bounds(-0.6, -0.7, -0.58, "range", scale=100)
+    '-60.0 (-70.0 to -58.0)'
+    >>> format_with_bounds(0.6, 0.58, 0.7, "interval", scale=1)
+    '0.600 [0.580, 0.700]'
+    """
     value, low, high = (
         None if x is None else format_difference(x, scale)
-        for x in (comparison.difference, comparison.low, comparison.high)
+        for x in (difference, low, high)
     )
     bounds = {"interval": f" [{low}, {high}]", "range": f" ({low} to {high})"}
-    return value + bounds.get(comparison.kind, "")
+    return value + bounds.get(kind, "")
 
 
 def print_pooled_metrics(pooled, task, metric=None):

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from auxformer_lobes.reporting import charts, sections
+from auxformer_lobes.reporting.comparisons import format_with_bounds
 from auxformer_lobes.reporting.html import (
     Chart,
     Link,
@@ -33,8 +34,9 @@ def study_report(data):
         metric → value); `systems`, each with its `name`, `condition`, `cells`
         and `speakers` (how many) and metrics `{value, sd, low, high, kind}`;
         `comparisons`, each with `a`, `b`, `condition`, `metric`,
-        `difference`, `low`, `high`, `p`, `p_holm`, `improvement`, `cells` and
-        `sentence`; `audits`, partition → the content of `audit.json`;
+        `difference`, `low`, `high`, `kind`, `p`, `p_holm`, `improvement`,
+        `cells` and `sentence`; `audits`, partition ("partition 1", or empty)
+        → the content of `audit.json`;
         `metric_names`, and the `scale` of tables.
 
     Returns
@@ -49,7 +51,7 @@ def study_report(data):
         summary=[_describe_cells(data["cells"])],
         headlines=_headlines(data, first),
         verdicts=[
-            verdict(f"Split audit, partition {partition}", audit["findings"])
+            verdict(_audit_title(partition), audit["findings"])
             for partition, audit in data["audits"].items()
         ],
         sections=[
@@ -58,9 +60,7 @@ def study_report(data):
             Section("Failed cells", _failed(data["cells"])),
             Section("Cells", _cells(data, first)),
             *(
-                Section(
-                    f"Split audit, partition {partition}", sections.audit(audit)
-                )
+                Section(_audit_title(partition), sections.audit(audit))
                 for partition, audit in data["audits"].items()
             ),
             Section(
@@ -71,6 +71,11 @@ def study_report(data):
         data=data,
     )
     return render(page)
+
+
+def _audit_title(partition):
+    """The partition is empty where none is varied."""
+    return f"Split audit, {partition}" if partition else "Split audit"
 
 
 def _describe_cells(cells):
@@ -164,7 +169,9 @@ def _comparisons(data):
             of["b"],
             title_of(of["condition"]),
             *titles_of([of["metric"]]),
-            format_metric({**of, "value": of["difference"]}, scale),
+            format_with_bounds(
+                of["difference"], of["low"], of["high"], of["kind"], scale
+            ),
             *(
                 _significant(of[name])
                 for name in ("p", "p_holm", "improvement")

@@ -201,6 +201,7 @@ def make_study(name="study", system="AuxFormer", reason="no memory"):
                 "difference": 0.041,
                 "low": 0.01,
                 "high": 0.073,
+                "kind": "interval",
                 "p": 0.002,
                 "p_holm": 0.01,
                 "improvement": 1.0,
@@ -208,7 +209,10 @@ def make_study(name="study", system="AuxFormer", reason="no memory"):
                 "sentence": f"{system} is better by 4.1 points",
             }
         ],
-        "audits": {"1": AUDIT, "2": {**AUDIT, "findings": []}},
+        "audits": {
+            "partition 1": AUDIT,
+            "partition 2": {**AUDIT, "findings": []},
+        },
         "metric_names": ["uar"],
         "scale": 100,
     }
