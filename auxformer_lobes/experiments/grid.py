@@ -69,6 +69,22 @@ class Grid:
             for key, text in options.items()
         ]
 
+    def state(self, cell):
+        """How far a cell is.
+
+        Arguments
+        ---------
+        cell : Cell
+            The cell.
+
+        Returns
+        -------
+        str
+            "finished", "running", "failed" or "waiting".
+        """
+        failed = cell.state == "waiting" and cell.name in self.plan["failed"]
+        return "failed" if failed else cell.state
+
     def check(self):
         """Checks all options, and that no folder holds another run.
 
