@@ -56,6 +56,15 @@ def test_a_failed_cell_is_named_and_the_others_go_on(plan):
     assert reason.endswith("partition-1_network-broken/output.log)")
 
 
+def test_a_cell_that_is_killed_tells_so_rather_than_its_last_line(plan):
+    _, grid = plan(["network=killed"])
+    ((_, failure),) = run(grid)
+    assert failure.startswith("killed by SIGKILL, perhaps for want of memory")
+    grid.python = ["sh", "-c", '"$@"; exit $?', "sh", *grid.python]
+    ((_, failure),) = run(grid)  # by a shell, as on Slurm
+    assert failure.startswith("killed by SIGKILL")
+
+
 def test_a_cell_that_failed_is_listed_as_failed_when_planned_again(plan):
     vary = ["network=mult,broken,late_fusion"]
     study, grid = plan(vary)
