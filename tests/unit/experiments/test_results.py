@@ -147,6 +147,15 @@ def test_runs_are_named_by_the_ends_of_their_paths(tmp_path):
     assert [cell.system for cell in cells_at(paths[1:])] == ["P6", "P4"]
 
 
+def test_long_names_are_not_cut_in_tables(tmp_path, capsys):
+    paths = [tmp_path / f"{'x' * 40}{letter}" for letter in "ab"]
+    for path in paths:
+        finish(cells_at_new(path), make_task("categories"), 1)
+    show_results(Results(cells_at(paths)))
+    shown = capsys.readouterr().out
+    assert "…" not in shown.partition("\nIn F1-macro")[0]
+
+
 def test_a_run_that_is_not_complete_is_not_left_out_in_silence(tmp_path):
     for name in "ab":
         finish(cells_at_new(tmp_path / name), make_task("categories"), 1)
