@@ -77,7 +77,7 @@ def _experiment(options):
     if options.dry_run:
         grid.check()
         for cell in grid.cells:
-            print(f"{cell.state:<9} {cell.name}")
+            print(f"{grid.state(cell):<9} {cell.name}")
     elif options.print_commands:
         grid.check()
         for cell in grid.cells:

@@ -16,6 +16,7 @@ from auxformer_lobes.experiments.results import (
     write_results,
 )
 from auxformer_lobes.experiments.study import Study, expand
+from auxformer_lobes.reporting.tables import count_of
 from auxformer_lobes.utils.errors import UserError
 
 
@@ -67,14 +68,16 @@ def plan_study(script, hparams, words, vary, output_folder, launcher=None):
     return study, Grid(plan, study.cells_of(plan["cells"]), python)
 
 
-def _split_launcher(launcher):
-    """The words of a command that exists."""
+def _split_launcher(text):
     try:
-        words = shlex.split(launcher)
+        words = shlex.split(text)
     except ValueError as error:
-        raise UserError(f"--launcher {launcher}: {error}")
+        raise UserError(f"--launcher {text}: {error}")
     if not words or shutil.which(words[0]) is None:
-        raise UserError(f"--launcher {launcher}: no such command")
+        raise UserError(
+            f"--launcher {text}: no such command: name one, such as "
+            "'torchrun --standalone --nproc_per_node=2'"
+        )
     return words
 
 
@@ -120,7 +123,7 @@ def run_study(study, grid, jobs=None, slurm=None):
 
     unfinished = [c for c in grid.cells if not c.run.is_complete()]
     print(
-        f"{study.folder}: {len(grid.cells)} cells, "
+        f"{study.folder}: {count_of(len(grid.cells), 'cell')}, "
         f"{len(grid.cells) - len(unfinished)} finished before, "
         f"{launcher.jobs} at once",
         flush=True,

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections import deque
@@ -68,6 +69,22 @@ class Grid:
             f"--{key}={text}" if text != "" else f"--{key}"
             for key, text in options.items()
         ]
+
+    def state(self, cell):
+        """How far a cell is.
+
+        Arguments
+        ---------
+        cell : Cell
+            The cell.
+
+        Returns
+        -------
+        str
+            "finished", "running", "failed" or "waiting".
+        """
+        failed = cell.state == "waiting" and cell.name in self.plan["failed"]
+        return "failed" if failed else cell.state
 
     def check(self):
         """Checks all options, and that no folder holds another run.
@@ -262,11 +279,22 @@ def _open_log(cell):
     return cell.run.output_log, cell.run.output_log.stat().st_size
 
 
+def _signal_of(code):
+    """What killed a process; a shell adds 128 to the signal's number."""
+    number = -code if code < 0 else code - 128
+    if number not in {*signal.Signals}:
+        return None
+    memory = ", perhaps for want of memory" if number == signal.SIGKILL else ""
+    return f"killed by {signal.Signals(number).name}{memory}"
+
+
 def _reason(cell, start, code):
-    """The error line of a run's output, or its last one."""
+    """The error line of a run's output, or its last one, or a signal."""
     with open(cell.run.output_log, errors="replace") as file:
         file.seek(start)
         lines = [line.strip() for line in file if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
+    if killed := _signal_of(code):
+        errors.append(killed)  # the last line is of a run that went well
     last = (errors or lines or [f"exit code {code}"])[-1]
     return f"{last.removeprefix('error: ')} (see {cell.run.output_log})"

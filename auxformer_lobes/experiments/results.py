@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.comparison import compare_all
@@ -15,6 +16,7 @@ from auxformer_lobes.reporting.comparisons import (
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.run_report import versions_of
 from auxformer_lobes.reporting.study_report import study_report
+from auxformer_lobes.reporting.tables import count_of
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
@@ -38,6 +40,7 @@ class Results:
 
     def __init__(self, cells):
         self.cells = [cell for cell in cells if cell.run.is_complete()]
+        self.unfinished = len(cells) - len(self.cells)
         if not self.cells:
             raise UserError("no finished cell: train first")
         self.metrics = {cell.name: cell.run.metrics() for cell in self.cells}
@@ -171,19 +174,38 @@ def cells_at(paths):
     -------
     list of Cell
     """
-    first = Study(paths[0])
-    if first.file.exists():
-        if len(paths) > 1:
+    studies = [path for path in paths if Study(path).file.exists()]
+    if studies and len(paths) > 1:
+        raise UserError(
+            f"{studies[0]}: is a study: name it alone, or name runs"
+        )
+    if studies:
+        return Study(paths[0]).cells()
+    folders = [Path(path).resolve() for path in paths]
+    for i, folder in enumerate(folders):
+        if folder in folders[:i]:
+            raise UserError(f"{paths[i]}: given twice")
+    cells = [
+        Cell(name, {"run": name}, Run(path))
+        for name, path in zip(_short_names(folders), paths)
+    ]
+    for cell in cells:
+        cell.run.metrics()  # an error tells what is missing
+        if not cell.run.is_complete():
             raise UserError(
-                f"{paths[0]}: is a study: name it alone, or name runs"
+                f"{cell.run.folder}: not finished, or of an older version: "
+                "start train.py with this output_folder again"
             )
-        return first.cells()
-    if twice := {path for path in paths if paths.count(path) > 1}:
-        raise UserError(f"{min(twice)}: given twice")
-    for path in paths:
-        Run(path).metrics()  # an error tells what is missing
-    # Runs of different studies may have the same name.
-    return [Cell(str(path), {"run": str(path)}, Run(path)) for path in paths]
+    return cells
+
+
+def _short_names(folders):
+    """The ends of paths, as short as they are still distinct."""
+    for length in range(1, max(len(f.parts) for f in folders)):
+        names = ["/".join(f.parts[-length:]) for f in folders]
+        if len({*names}) == len(names):
+            return names
+    return [str(folder) for folder in folders]
 
 
 def show_results(results, condition=None, metric=None, reference=None):
@@ -212,6 +234,9 @@ def show_results(results, condition=None, metric=None, reference=None):
     comparisons = results.compare(condition, metric, reference)
     if comparisons:
         print_comparisons(comparisons, results.task, condition)
+    if results.unfinished:
+        left_out = count_of(results.unfinished, "cell")
+        print(f"{left_out} not finished, left out")
 
 
 def write_results(study, results):

@@ -21,6 +21,8 @@ PARTITION_KEYS = (
     "valid_sessions",
     "test_sessions",
 )
+# Keys whose value says enough: mult, in place of network mult.
+UNNAMED = {"network", "run"}
 FIXED = {
     "output_folder": "each cell has a folder of its own",
     "data_folder": "a study is of one corpus",
@@ -59,7 +61,7 @@ class Cell(NamedTuple):
     def system(self):
         """All other settings: what a study compares."""
         others = self._of(lambda key: key not in (*PARTITION_KEYS, "seed"))
-        if len(others) == 1:  # it needs no name
+        if len(others) == 1 and {*others} <= UNNAMED:
             return next(iter(others.values()))
         return _join(others) or "model"
 

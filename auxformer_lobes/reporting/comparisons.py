@@ -124,8 +124,8 @@ def print_comparisons(comparisons, task, condition):
         f"{title_of(condition)}: A − B{unit}{brackets}; p by permuting speakers",
         caption="positive: A is better; P(A > B): share of cells where it is",
     )
-    table.add_column("A")
-    table.add_column("B")
+    table.add_column("A", overflow="fold")  # a name that is cut is none
+    table.add_column("B", overflow="fold")
     for title in ("A − B", "p", "p (Holm)", "P(A > B)", "cells", "clips"):
         table.add_column(title, justify="right", no_wrap=True)
     for (a, b), each in comparisons.items():
@@ -172,7 +172,7 @@ def print_pooled_metrics(pooled, task, metric=None):
         title=f"{METRIC_TITLES.get(metric, metric)}{unit}: mean ± standard "
         f"deviation over cells{_explain_brackets(kinds)}"
     )
-    table.add_column("system")
+    table.add_column("system", overflow="fold")
     table.add_column("cells", justify="right")
     table.add_column("speakers", justify="right")
     for condition in conditions:

@@ -45,7 +45,8 @@ def study_report(data):
         `comparisons`, each with `a`, `b`, `condition`, `metric`,
         `difference`, `low`, `high`, `kind`, `p`, `p_holm`, `improvement`,
         `cells` and `sentence`; `not_compared`, condition → why its systems
-        are not; `audits`, partition → the content of `audit.json`;
+        are not; `audits`, partition ("partition 1", or empty) → the content of
+        `audit.json`;
         `metric_names`, and the `scale` of tables.
 
     Returns
@@ -60,9 +61,7 @@ def study_report(data):
         summary=[_describe_cells(data["cells"])],
         headlines=_headlines(data, first),
         verdicts=[
-            run_sections.verdict(
-                f"Split audit, partition {partition}", audit["findings"]
-            )
+            run_sections.verdict(_audit_title(partition), audit["findings"])
             for partition, audit in data["audits"].items()
         ],
         sections=[
@@ -71,10 +70,7 @@ def study_report(data):
             Section("Failed cells", _failed(data["cells"])),
             Section("Cells", _cells(data, first)),
             *(
-                Section(
-                    f"Split audit, partition {partition}",
-                    run_sections.audit(audit),
-                )
+                Section(_audit_title(partition), run_sections.audit(audit))
                 for partition, audit in data["audits"].items()
             ),
             Section(
@@ -85,6 +81,11 @@ def study_report(data):
         data=data,
     )
     return render(page)
+
+
+def _audit_title(partition):
+    """The partition is empty where none is varied."""
+    return f"Split audit, {partition}" if partition else "Split audit"
 
 
 def _describe_cells(cells):

@@ -229,6 +229,8 @@ def format_metric(metric, scale):
     '50.0 [41, 58]'
     >>> format_metric({**metric, "kind": "range"}, scale=100)
     '50.0 (41–58)'
+    >>> format_metric({**metric, "low": -0.41, "kind": "range"}, scale=100)
+    '50.0 (-41 to 58)'
     """
     numbers = [metric[key] for key in ("value", "low", "high")]
     # Of a stranger's file: a string times a number could fill the memory.
@@ -241,7 +243,10 @@ def format_metric(metric, scale):
     if low is None:
         return f"{value:.{digits}f}"
     low, high = (f"{x:.{digits - 1}f}" for x in (low, high))
-    ends = f"({low}–{high})" if _kind(metric) == "range" else f"[{low}, {high}]"
+    to = " to " if low.startswith("-") else "–"
+    ends = (
+        f"({low}{to}{high})" if _kind(metric) == "range" else f"[{low}, {high}]"
+    )
     return f"{value:.{digits}f} {ends}"
 
 

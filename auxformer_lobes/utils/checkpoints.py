@@ -2,6 +2,7 @@
 
 import shutil
 
+import torch
 from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
@@ -22,7 +23,7 @@ class AtomicCheckpointer(Checkpointer):
     checkpoints_dir : str
         Folder of the checkpoints.
     recoverables : dict
-        What is saved, by name.
+        What is saved, by name; modules without a state are not.
     **options
         Further arguments of `speechbrain.utils.checkpoints.Checkpointer`.
 
@@ -37,6 +38,12 @@ class AtomicCheckpointer(Checkpointer):
     """
 
     def __init__(self, checkpoints_dir, recoverables=None, **options):
+        # SpeechBrain would warn of a module without state at each save.
+        recoverables = {
+            name: each
+            for name, each in (recoverables or {}).items()
+            if not isinstance(each, torch.nn.Module) or each.state_dict()
+        }
         super().__init__(checkpoints_dir, recoverables, **options)
         self.saving = self.checkpoints_dir / "saving.txt"
 

@@ -210,7 +210,10 @@ def make_study(name="study", system="AuxFormer", reason="no memory"):
             }
         ],
         "not_compared": {},
-        "audits": {"1": AUDIT, "2": {**AUDIT, "findings": []}},
+        "audits": {
+            "partition 1": AUDIT,
+            "partition 2": {**AUDIT, "findings": []},
+        },
         "metric_names": ["uar"],
         "scale": 100,
     }

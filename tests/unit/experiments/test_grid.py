@@ -56,14 +56,41 @@ def test_a_failed_cell_is_named_and_the_others_go_on(plan):
     assert reason.endswith("partition-1_network-broken/output.log)")
 
 
+def test_a_cell_that_is_killed_tells_so_rather_than_its_last_line(plan):
+    _, grid = plan(["network=killed"])
+    ((_, failure),) = run(grid)
+    assert failure.startswith("killed by SIGKILL, perhaps for want of memory")
+    grid.python = ["sh", "-c", '"$@"; exit $?', "sh", *grid.python]
+    ((_, failure),) = run(grid)  # by a shell, as on Slurm
+    assert failure.startswith("killed by SIGKILL")
+
+
+def test_a_cell_that_failed_is_listed_as_failed_when_planned_again(plan):
+    vary = ["network=mult,broken,late_fusion"]
+    study, grid = plan(vary)
+    for name, failure in run(grid, cells=grid.cells[:2]):
+        grid.plan["failed"].update({name: failure} if failure else {})
+    study.write(grid.plan)
+    _, grid = plan(vary)
+    states = [grid.state(cell) for cell in grid.cells]
+    assert states == ["finished", "failed", "waiting"]
+
+
 @pytest.mark.parametrize(
     "launcher, message",
-    [("torchrum --standalone", "no such command"), ("'run", "No closing")],
+    [
+        ("torchrunn --standalone", "torchrunn --standalone: no such command"),
+        ("torchrun '", "No closing quotation"),
+        (" ", "no such command"),
+    ],
 )
-def test_a_launcher_that_does_not_exist_is_refused(tmp_path, launcher, message):
-    recipe = make_recipe(tmp_path)
-    with pytest.raises(UserError, match=f"--launcher {launcher}: {message}"):
-        plan_study(*recipe, [], VARY, tmp_path / "study", launcher)
+def test_a_launcher_that_is_no_command_is_refused_before_anything_is_written(
+    tmp_path, launcher, message
+):
+    folder = tmp_path / "study"
+    with pytest.raises(UserError, match=f"--launcher.*{message}"):
+        plan_study(*make_recipe(tmp_path), [], VARY, folder, launcher)
+    assert not folder.exists()
 
 
 def test_options_go_to_all_cells_and_varied_keys_to_their_own(plan):

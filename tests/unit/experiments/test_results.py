@@ -150,7 +150,7 @@ def test_runs_may_have_the_same_name(tmp_path):
     for seed, path in enumerate(paths):
         finish(cells_at_new(path), task, seed)
     results = Results(cells_at([*map(str, paths)]))
-    first, second = (results.metrics[str(path)] for path in paths)
+    first, second = (results.metrics[name] for name in ("a/seed-1", "b/seed-1"))
     assert first["test"] != second["test"]
 
 
@@ -166,6 +166,42 @@ def test_runs_are_systems(tmp_path, capsys):
     show_results(Results(cells_at([str(paths[0])])))
     shown = " ".join(capsys.readouterr().out.split())
     assert "linear baseline" in shown and "second" not in shown
+
+
+def test_runs_are_named_by_the_ends_of_their_paths(tmp_path):
+    paths = [tmp_path / name for name in ("mult/P6", "late/P6", "late/P4")]
+    for path in paths:
+        finish(cells_at_new(path), make_task("categories"), 1)
+    names = [cell.name for cell in cells_at([f"{path}/" for path in paths])]
+    assert names == ["mult/P6", "late/P6", "late/P4"]
+    assert [cell.system for cell in cells_at(paths[1:])] == ["P6", "P4"]
+
+
+def test_long_names_are_not_cut_in_tables(tmp_path, capsys):
+    paths = [tmp_path / f"{'x' * 40}{letter}" for letter in "ab"]
+    for path in paths:
+        finish(cells_at_new(path), make_task("categories"), 1)
+    show_results(Results(cells_at(paths)))
+    shown = capsys.readouterr().out
+    assert "…" not in shown.partition("\nIn F1-macro")[0]
+
+
+def test_a_run_that_is_not_complete_is_not_left_out_in_silence(tmp_path):
+    for name in "ab":
+        finish(cells_at_new(tmp_path / name), make_task("categories"), 1)
+    run = cells_at_new(tmp_path / "b")
+    metrics = run.metrics()
+    for key in ("complete", "task"):  # as an older version wrote them
+        del metrics[key]
+    run.write_metrics(metrics)
+    with pytest.raises(UserError, match="b: not finished.*start train.py"):
+        cells_at([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_cells_that_are_not_finished_are_counted(study, capsys):
+    study.cells()[0].run.metrics_file.unlink()
+    show_results(Results(study.cells()))
+    assert "1 cell not finished, left out" in capsys.readouterr().out
 
 
 def cells_at_new(path):
@@ -190,7 +226,7 @@ def test_runs_that_cannot_be_paired_are_refused_with_the_reason(tmp_path):
     "options, message",
     [
         ({"condition": "audio"}, "--condition audio: unknown: choose one of"),
-        ({"metric": "accurracy"}, "--metric accurracy: unknown: choose one"),
+        ({"metric": "f1"}, "--metric f1: unknown: choose one of f1_macro"),
         ({"reference": "multi"}, "--reference multi: unknown: .* all"),
     ],
 )
@@ -206,8 +242,10 @@ def test_folders_that_are_no_runs_are_one_line(study, tmp_path):
         cells_at([str(tmp_path / "nothing")])
     with pytest.raises(UserError, match="is a study: name it alone"):
         cells_at([str(study.folder), "run"])
+    with pytest.raises(UserError, match="is a study: name it alone"):
+        cells_at(["run", str(study.folder)])
     with pytest.raises(UserError, match="given twice"):
-        cells_at(["run", "run"])
+        cells_at(["run", "./run/"])
 
 
 def test_predictions_of_a_run_need_not_be_in_order(study):

@@ -81,6 +81,8 @@ def test_a_cell_knows_its_partition_its_seed_and_its_system(tmp_path):
     assert cell.baseline == "linear baseline (audio_features fbank)"
     (cell,) = study.cells_of(expand(["network=mult"]))
     assert (cell.system, cell.baseline) == ("mult", "linear baseline")
+    (cell,) = study.cells_of(expand(["lr=0.001"]))
+    assert cell.system == "lr 0.001"  # a number alone would say nothing
     (cell,) = study.cells_of(expand(["seed=5"]))
     assert (cell.partition, cell.system) == ("", "model")
 

@@ -4,7 +4,7 @@ import pytest
 
 from auxformer_lobes.reporting import charts
 from auxformer_lobes.reporting.study_report import study_report
-from tests.unit.small_reports import make_study, read
+from tests.unit.small_reports import AUDIT, make_study, read
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -32,6 +32,20 @@ def test_all_parts_have_a_section(page):
         *("Split audit, partition 1", "Split audit, partition 2"),
         "Settings and versions",
     ]
+
+
+def test_the_audit_of_a_study_on_one_partition_has_a_plain_title(undrawn):
+    page, _ = read(study_report({**make_study(), "audits": {"": AUDIT}}))
+    assert "Split audit" in page.text["h2"]
+
+
+def test_bounds_of_negative_differences_are_told_apart(undrawn):
+    study = make_study()
+    study["comparisons"][0].update(
+        difference=-0.6, low=-0.7, high=-0.58, kind="range"
+    )
+    page, _ = read(study_report(study))
+    assert "-60.0 (-70.0 to -58.0)" in page.text["td"]
 
 
 def test_finished_cells_are_linked_by_relative_addresses(page):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
+from auxformer_lobes.nnet.losses import GradientBlending, SharedLoss
 from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 
 
@@ -72,3 +73,15 @@ def test_the_best_and_the_last_are_kept(tmp_path, model):
         )
     assert {p.name for p in tmp_path.iterdir()} == {"CKPT+b", "CKPT+c"}
     assert checkpointer.find_checkpoint(max_key="score").path.name == "CKPT+b"
+
+
+def test_a_module_without_state_is_no_part_of_a_checkpoint(
+    tmp_path, model, caplog
+):
+    parts = {"model": model, "loss": SharedLoss()}
+    AtomicCheckpointer(tmp_path, parts).save_checkpoint(name="plain")
+    assert "empty state_dict" not in caplog.text
+    assert not (tmp_path / "CKPT+plain" / "loss.ckpt").exists()
+    parts["loss"] = GradientBlending(torch.nn.Identity())
+    AtomicCheckpointer(tmp_path, parts).save_checkpoint(name="blending")
+    assert (tmp_path / "CKPT+blending" / "loss.ckpt").exists()
