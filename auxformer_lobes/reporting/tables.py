@@ -271,13 +271,15 @@ def explain_brackets(metrics):
     Example
     -------
     >>> explain_brackets([{"value": 0.5, "low": 0, "high": 1, "kind": "range"}])
-    '(a–b): lowest and highest of a single speaker, fewer than six'
+    '(a–b): lowest and highest of a single speaker, fewer than six; the value
+    itself is of all clips'
     """
     kinds = [_kind(metric) for metric in metrics]
     meanings = {
         "interval": "[a, b]: 95 % interval over speakers",
+        # It may lie outside: F1 of all clips is no mean over speakers.
         "range": "(a–b): lowest and highest of a single speaker, fewer than "
-        "six",
+        "six; the value itself is of all clips",
     }
     return "; ".join(text for kind, text in meanings.items() if kind in kinds)
 

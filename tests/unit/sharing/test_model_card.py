@@ -102,7 +102,10 @@ def test_each_emotion_has_a_row(config):
         assert re.search(rf"^\| {name} \| \d+ \| .*\(", card_of(config), re.M)
 
 
-RANGES = "(a–b): lowest and highest of a single speaker, fewer than six"
+RANGES = (
+    "(a–b): lowest and highest of a single speaker, fewer than six; "
+    "the value itself is of all clips"
+)
 
 
 def test_it_says_what_brackets_are(config):
