@@ -156,13 +156,12 @@ class GradientBlending(SharedLoss):
 
     What differs from the paper: both come from the joint training, while the
     paper trains a copy of the network on each head alone for them; the training
-    loss is the mean over an epoch, with dropout, not that of its last network;
-    the
-    development set, which also selects the epoch, stands for its held-out part
-    of the training set; weights are equal until the end of the first
-    super-epoch, which starts with the losses of epoch 1; a head whose
-    development loss has risen counts as ΔG = 0; ΔO below 0.01 counts as 0.01;
-    and a share of the weight is spread equally, so that no head is given up.
+    loss is the mean over an epoch, with dropout; the development set, which
+    also selects the epoch, stands for its held-out part of the training set;
+    weights are equal until the end of the first super-epoch, which starts with
+    the losses of epoch 1; a head whose development loss has risen counts as
+    ΔG = 0; ΔO below 0.01 counts as 0.01; and a share of the weight is spread
+    equally, so that no head is given up.
 
     In evaluation mode all weights are equal, so that losses of different
     epochs can be compared. Processes that train together average their losses,
