@@ -132,16 +132,12 @@ class Grid:
         failure : str or None
             Why it could not be.
         """
-        prepared, relevant = [], ()
+        prepared = [cell for cell in self.cells if cell.run.is_complete()]
         for cell in self.cells:
-            if cell.run.is_complete():
+            if cell in prepared:
                 continue
             model = next(
-                (
-                    p.run
-                    for p in prepared
-                    if all(p.settings[k] == cell.settings[k] for k in relevant)
-                ),
+                (p.run for p in prepared if _prepared_alike(p, cell)),
                 None,
             )
             if model is not None:
@@ -162,7 +158,6 @@ class Grid:
             if failure:
                 continue
             prepared.append(cell)
-            relevant = [k for k in cell.settings if _matters(k, cell.run)]
 
     def run(self, launcher, cells):
         """Runs cells, several at a time.
@@ -258,18 +253,27 @@ def _check_same(cell, before, now):
         )
 
 
-def _matters(key, run):
-    """Whether a varied key decides what is prepared or extracted."""
-    options = run.read_json(run.prepare_report, "prepare again")["options"]
-    return key in options or key in PARTITION_KEYS or key.endswith("_features")
+def _prepared_alike(one, other):
+    """Whether cells agree in all that decides what is prepared or extracted."""
+    run, options = one.run, {}
+    if run.prepare_report.exists():  # not with manifests of one's own
+        report = run.read_json(run.prepare_report, "delete it: prepare again")
+        options = report["options"]
+    return all(
+        other.settings[key] == text
+        for key, text in one.settings.items()
+        if key in options or key in PARTITION_KEYS or key.endswith("_features")
+    )
 
 
 def _copy_manifests(source, target):
     target.folder.mkdir(parents=True, exist_ok=True)
     # The report last: it marks the manifests as complete.
-    for name in (*map("{}.json".format, SPLITS), source.prepare_report.name):
-        if not (target.folder / name).exists():
-            shutil.copyfile(source.folder / name, target.folder / name)
+    paths = [*map(source.manifest, SPLITS), source.prepare_report]
+    for path in paths:
+        copy = target.folder / path.name
+        if path.exists() and not copy.exists():
+            shutil.copyfile(path, copy)
 
 
 def _open_log(cell):

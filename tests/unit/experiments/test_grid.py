@@ -114,6 +114,27 @@ def test_the_corpus_is_prepared_once_a_partition(plan):
     assert [*map(starts_of, grid.cells)] == [["True"], [], ["True"], []]
 
 
+def test_a_finished_cell_serves_those_that_are_not(plan):
+    _, grid = plan(["partition=1,2", "network=mult,late_fusion"])
+    list(grid.prepare(LocalLauncher(1)))
+    run(grid, cells=[grid.cells[1]])
+    for cell in (grid.cells[0], *grid.cells[2:]):
+        cell.run.prepare_report.unlink()
+    prepared = [cell.name for cell, _ in grid.prepare(LocalLauncher(1))]
+    assert prepared == ["partition-2_network-mult"]
+    assert grid.cells[0].run.prepare_report.exists()
+
+
+def test_manifests_of_ones_own_need_no_preparation_report(plan):
+    _, grid = plan(["network=mult,late_fusion,audio_only"])
+    prepared = []
+    for cell, _ in grid.prepare(LocalLauncher(1)):
+        cell.run.prepare_report.unlink()
+        prepared.append(cell)
+    assert prepared == grid.cells[:1]
+    assert all(cell.run.manifest("test").exists() for cell in grid.cells)
+
+
 def test_jobs_run_side_by_side_and_share_the_threads(
     plan, tmp_path, monkeypatch
 ):
