@@ -259,7 +259,7 @@ def test_training_ends_with_its_result_where_no_face_is_usable(
                 entry["video"] = None
         manifests[f"{split}_annotation"] = tmp_path / f"{split}.json"
         manifests[f"{split}_annotation"].write_text(json.dumps(entries))
-    result = start("faceless", figures=True, skip_prep=True, **manifests)
+    result = start("faceless", skip_prep=True, **manifests)
     assert result.returncode == 0, result.stderr
     metrics = metrics_of(work / "faceless")
     rows = predictions_of(
