@@ -24,10 +24,11 @@ class CellScores:
 
     Arguments
     ---------
-    partition : str or int
-        Partition of the cell.
+    partition : str
+        Partition of the cell, as errors name it: "partition 1"; empty for a run
+        that is of no study.
     seed : str, int or None
-        Seed of the cell; None of a system that has none: its predictions are
+        Seed of the cell, empty likewise; None of a system that has none: its predictions are
         those of every seed.
     outputs : tuple of str
         Names of the task's outputs.
@@ -50,8 +51,9 @@ class CellScores:
     statistics: np.ndarray
 
     def __str__(self):
-        seed = "" if self.seed is None else f", seed {self.seed}"
-        return f"partition {self.partition}{seed}"
+        seed = f"seed {self.seed}" if self.seed not in (None, "") else ""
+        named = ", ".join(filter(None, [str(self.partition), seed]))
+        return f"the cell of {named}" if named else "the run"
 
     @classmethod
     def of(cls, predictions, task, partition, seed, head="combined"):

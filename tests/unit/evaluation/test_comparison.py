@@ -295,11 +295,11 @@ def test_only_clips_that_both_predict_count(kind):
             lambda cell: replace(
                 cell, clips=[f"other {c}" for c in cell.clips]
             ),
-            "partition 0, seed 0: no test clip is in both",
+            "the cell of 0, seed 0: no test clip is in both",
         ),
         (
             lambda cell: replace(cell, truth=(cell.truth + 1) % 3),
-            "partition 0, seed 0: clip0_0 has another label",
+            "the cell of 0, seed 0: clip0_0 has another label",
         ),
         (
             lambda cell: replace(cell, truth=np.repeat(cell.truth, 3, 1)),

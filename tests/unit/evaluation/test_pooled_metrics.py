@@ -217,7 +217,7 @@ def test_what_is_no_experiment_is_refused():
     cells = make_cells(task)
     with pytest.raises(UserError, match="no finished cell"):
         pooled_metrics(task, [])
-    with pytest.raises(UserError, match="partition 1, seed 0 occurs twice"):
+    with pytest.raises(UserError, match="the cell of 1, seed 0 occurs twice"):
         pooled_metrics(task, [*cells, cells[2]])
     other = CategoricalEmotion(["angry", "happy", "fear"])
     with pytest.raises(UserError, match="predicts angry, happy, sad, not"):
