@@ -80,6 +80,8 @@ def _experiment(options):
             print(f"{grid.state(cell):<9} {cell.name}")
     elif options.print_commands:
         grid.check()
+        # So that the cells can be collected, wherever they run.
+        study.write(grid.plan)
         for cell in grid.cells:
             if cell.state != "finished":
                 print(shell(grid.command(cell)))
