@@ -25,7 +25,7 @@ class AuxFormerBrain(sb.Brain):
     A recipe's own Brain computes the loss in `compute_objectives`, and calls
     `record` there. Its modules are those of the recipes' YAML files:
     `network` (an `AudioVisualNetwork`), `audio_norm`, `visual_norm`,
-    `train_condition`, `shared_loss` (which is told the losses of each epoch,
+    `train_condition`, `shared_loss` (updated with the losses of each epoch,
     if it is there) and, where encoders are trained too, `audio_encoder` or
     `visual_encoder`, with learning rates `hparams.lr` and
     `hparams.encoder_lr`. It needs `hparams.network`, `hparams.task`,
@@ -245,7 +245,7 @@ class AuxFormerBrain(sb.Brain):
                 [self.optimizer], epoch, stats["loss"]
             )
             set_rate(self.optimizer, lr)
-        self._tell_loss(self.train_stats, stats)
+        self._update_loss(self.train_stats, stats)
         self._write_epoch({**meta, "train": self.train_stats, "valid": stats})
         direction = self.hparams.task.direction(self.hparams.select_by)
         self.checkpointer.save_and_keep_only(
@@ -253,8 +253,8 @@ class AuxFormerBrain(sb.Brain):
             **{f"{direction}_keys": [self.hparams.select_by]},
         )
 
-    def _tell_loss(self, *stats):
-        """Tells a loss with weights of its own what the heads lost."""
+    def _update_loss(self, *stats):
+        """Updates a loss whose weights follow the losses of the heads."""
         if "shared_loss" in self.modules:
             heads = self.hparams.network.heads
             losses = ({h: part[f"loss_{h}"] for h in heads} for part in stats)

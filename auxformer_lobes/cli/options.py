@@ -2,7 +2,8 @@
 
 import argparse
 import math
-import os
+
+from auxformer_lobes.utils.cpus import cpus
 
 
 def add_model(parser):
@@ -137,20 +138,6 @@ def load_model(options):
         options.revision,
         options.trust_source,
     )
-
-
-def cpus():
-    """CPUs of this process; its share of them under torchrun.
-
-    Returns
-    -------
-    int
-    """
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count()
-    return cpus // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def number_from(minimum, kind=int):

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import torch
 
+from auxformer_lobes.utils.cpus import cpus
 from auxformer_lobes.utils.errors import UserError
 
 GRACE = 20  # seconds in which a run that is stopped may end by itself
@@ -49,9 +50,8 @@ class LocalLauncher:
             With the job's share of threads, unless OMP_NUM_THREADS is set, and
             of GPUs.
         """
-        cores = len(os.sched_getaffinity(0))
         environment = {
-            "OMP_NUM_THREADS": str(max(1, cores // self.jobs)),
+            "OMP_NUM_THREADS": str(max(1, cpus() // self.jobs)),
             **os.environ,
         }
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -192,4 +192,4 @@ class SlurmJob:
         return 1 if self.job.exception() else self.job.result()
 
     def stop(self):
-        """Leaves it to the cluster: a study that is started again finds it."""
+        """Leaves it to the cluster; started again, a study waits for what runs."""

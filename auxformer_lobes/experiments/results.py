@@ -1,6 +1,5 @@
 """Results of a study, or of a few runs: pooled metrics and comparisons."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -321,9 +320,9 @@ def _describe_cell(cell, failure, task):
 
 def _audits(cells):
     """Partition → the audit of its split."""
-    files = {cell.partition: cell.run.audit_file for cell in reversed(cells)}
+    runs = {cell.partition: cell.run for cell in reversed(cells)}
     return {
-        partition: json.loads(path.read_text("utf-8"))
-        for partition, path in sorted(files.items())
-        if path.exists()
+        partition: run.read_json(run.audit_file, "start train.py there again")
+        for partition, run in sorted(runs.items())
+        if run.audit_file.exists()
     }

@@ -111,7 +111,7 @@ class SharedLoss(nn.Module):
         return self.weights or _equal_weights(heads)
 
     def end_epoch(self, train, valid):
-        """Is told the losses of an epoch; weights stay as they are.
+        """Does nothing at the end of an epoch: the weights are fixed.
 
         Arguments
         ---------

@@ -35,7 +35,7 @@ def describe_comparison(a, b, comparison, task, condition=None):
     task : Task
         What was predicted.
     condition : str, optional
-        Name of the condition, to be told with the metric.
+        Name of the condition, named after the metric.
 
     Returns
     -------

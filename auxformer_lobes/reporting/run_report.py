@@ -70,7 +70,7 @@ def run_report(run, task, predictions, entries):
         verdicts = [run_sections.verdict("Split audit", audit["findings"])]
     name = run.folder.resolve().name
     clips = worst_clips(task, next(iter(predictions.values())), entries)
-    # What `auxformer evaluate` says of itself.
+    # Fields that only `auxformer evaluate` writes.
     evaluated = {
         key: metrics[key]
         for key in ("run", "manifest", "excluded")

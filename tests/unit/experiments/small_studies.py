@@ -12,7 +12,7 @@ lr: 0.1
 output_folder: results
 prepare_only: False
 """
-# It waits until it may end, fails where it is told to, and tells its settings.
+# It waits while there is a gate, fails for some networks, and writes its options.
 SCRIPT = """\
 import json, os, sys, time
 from pathlib import Path

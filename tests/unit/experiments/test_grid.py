@@ -163,6 +163,13 @@ def test_jobs_run_side_by_side_and_share_the_threads(
     assert launcher.environment(3)["CUDA_VISIBLE_DEVICES"] == "4"
 
 
+def test_threads_are_shared_out_where_there_is_no_affinity(monkeypatch):
+    monkeypatch.delattr("os.sched_getaffinity")  # as on macOS
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert LocalLauncher(2).environment(0)["OMP_NUM_THREADS"] == "4"
+
+
 def test_an_interrupted_study_stops_its_cells_and_goes_on(plan, tmp_path):
     study, grid = plan(["partition=1,2"])
     gate = tmp_path / "gate"

@@ -154,6 +154,12 @@ def test_runs_may_have_the_same_name(tmp_path):
     assert first["test"] != second["test"]
 
 
+def test_a_damaged_audit_is_one_line(study):
+    study.cells()[0].run.audit_file.write_text("{")
+    with pytest.raises(UserError, match="audit.json: not JSON, or damaged"):
+        write_results(study, Results(study.cells()))
+
+
 def test_runs_are_systems(tmp_path, capsys):
     task = make_task("attributes")
     paths = [tmp_path / "first", tmp_path / "second"]

@@ -342,7 +342,7 @@ BLENDED = {"main": 0.2133333, "audio": 0.7533333, "visual": 0.0333333}
 
 
 def after(*epochs, **options):
-    """A blending that was told the losses of these epochs."""
+    """A blending that was given the losses of these epochs."""
     loss = GradientBlending(CrossEntropy(), **options)
     for train, valid in epochs:
         loss.end_epoch(dict(zip(HEADS, train)), dict(zip(HEADS, valid)))
@@ -424,7 +424,7 @@ def test_the_weights_are_part_of_the_state(tmp_path):
 
 
 def test_processes_that_train_together_have_the_same_weights(monkeypatch):
-    """Each is told the losses of its own training batches."""
+    """Each is given the losses of its own training batches."""
     monkeypatch.setattr(losses.dist, "is_initialized", lambda: True)
     monkeypatch.setattr(losses.dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(losses.dist, "get_rank", lambda: 1)
