@@ -125,9 +125,9 @@ def _table(dataset, conditions):
             modality: Stream(
                 clip[modality][None],
                 torch.ones(1),
-                there.expand(1, len(clip[modality])),
+                clip[f"{modality}_mask"][None],
             )
-            for modality, there in zip(MODALITIES, clip["present"])
+            for modality in MODALITIES
         }
         pooled.append({})
         for condition in conditions:
