@@ -154,6 +154,29 @@ def test_clips_without_a_face_are_no_trouble(finished):
     )
 
 
+def test_what_a_lost_frame_holds_reaches_neither_network_nor_gradients(
+    make_brain,
+):
+    """Not even through a norm that is trained, as fine-tuning has it."""
+    brain = make_brain()
+    brain.modules["visual_norm"] = norm = torch.nn.LayerNorm(3)
+    batch = list(clips("test"))[:2]
+    found = []
+    for content in (0.0, float("nan")):
+        for clip in batch:
+            torch.manual_seed(0)
+            clip["visual"] = torch.randn(4, 3)
+            clip["visual"][1] = content
+            clip["visual_mask"] = torch.tensor([True, False, True, True])
+        brain.modules.eval()
+        norm.zero_grad()
+        logits, _ = brain.compute_forward(PaddedBatch(batch), sb.Stage.VALID)
+        sum(x.square().sum() for x in logits.values()).backward()
+        found.append([*logits.values(), norm.weight.grad.clone()])
+    assert found[0][-1].abs().max() > 0
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=0)
+
+
 def test_a_recorded_output_is_what_the_task_makes_of_the_logits(make_brain):
     brain = make_brain(kind="attributes")
     brain.on_stage_start(sb.Stage.VALID)

@@ -222,6 +222,25 @@ def test_all_test_clips_count_under_each_condition(task, datasets):
     assert [sum(supports(scores)) for scores in results.values()] == [60] * 3
 
 
+def test_a_lost_frame_is_not_pooled_whatever_it_holds(task):
+    """The figures are those of clips without it."""
+    shorter, with_holes = datasets_of(task), datasets_of(task)
+    for split in with_holes.values():
+        for clip in split:
+            x, mask = clip["visual"], clip["visual_mask"]
+            hole = torch.full((2, 4), float("nan"))
+            clip["visual"] = torch.cat([x[:2], hole, x[2:]])
+            lost = torch.zeros(2, dtype=torch.bool)
+            clip["visual_mask"] = torch.cat([mask[:2], lost, mask[2:]])
+    one, other = (
+        linear_baseline(datasets, task, num_samples=9)[1]["audio_visual"]
+        for datasets in (shorter, with_holes)
+    )
+    np.testing.assert_allclose(
+        *(made.outputs["linear_baseline"] for made in (one, other)), atol=1e-6
+    )
+
+
 @kinds
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_a_split_without_any_face_still_has_a_baseline(kind, split):

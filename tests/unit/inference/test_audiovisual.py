@@ -15,9 +15,14 @@ from auxformer_lobes.experiments.cross_corpus import EvaluationBrain
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
+from auxformer_lobes.features.vision import (
+    ImageModelFeatures,
+    VideoModelFeatures,
+)
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.processing import media as processing
+from auxformer_lobes.processing.faces.tracker import Faces, FaceTracker
 from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.sharing.export import export
@@ -31,6 +36,10 @@ from tests.unit.media_files import astronaut, grey_images, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS, SCALES
 from tests.unit.speech_models import save_model, tiny_model
+from tests.unit.vision_models import (
+    save_model as save_vision_model,
+    smooth_crops,
+)
 
 RATE = 16000
 
@@ -87,7 +96,15 @@ class Given(Extractor):
         return ClipInput(values, self.quality)
 
 
-def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
+def build(
+    task,
+    audio=None,
+    visual=None,
+    encoder=None,
+    visual_encoder=None,
+    missing="mask",
+    **more,
+):
     """A model with these extractors."""
     torch.manual_seed(0)
     modules = {
@@ -105,6 +122,8 @@ def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
     }
     if encoder:
         modules["audio_encoder"] = encoder
+    if visual_encoder:
+        modules["visual_encoder"] = visual_encoder
     hparams = {
         "task": task,
         "audio_features": audio,
@@ -465,6 +484,37 @@ def test_a_fine_tuned_encoder_is_used(media, tmp_path):
             assert isinstance(one, MediaError) and reason in str(one)
         else:
             assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "kind, features",
+    [("vit", ImageModelFeatures), ("videomae", VideoModelFeatures)],
+)
+def test_a_fine_tuned_encoder_gives_what_an_extraction_gives(
+    media, tmp_path, monkeypatch, kind, features
+):
+    """With the same windows lost, where it makes one vector of several."""
+    save_vision_model(tmp_path / kind, kind)
+    visual = features(tmp_path / kind, tmp_path, device="cpu")
+    length = getattr(visual.config, "num_frames", 2)
+    quality = np.repeat([2, 0, 1], length).astype(np.uint8)
+    crops = smooth_crops(len(quality)).numpy()
+    faces = Faces(crops, np.zeros((len(quality), 4)), quality)
+    monkeypatch.setattr(FaceTracker, "__call__", lambda *_: faces)
+    (one, other) = (
+        build(
+            CategoricalEmotion(EMOTIONS),
+            visual=visual,
+            feature_dtype={"visual": dtype},
+            **encoder,
+        ).classify_file(media / "mute.flv")
+        for dtype, encoder in (
+            ("uint8", {"visual_encoder": FineTunedEncoder(visual)}),
+            ("float32", {}),
+        )
+    )
+    assert one.outputs == pytest.approx(other.outputs, abs=1e-5)
+    assert 0 < one.valid_share["visual"] < 1
 
 
 def test_precomputed_features_cannot_be_extracted(media):
