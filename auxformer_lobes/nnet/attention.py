@@ -322,8 +322,8 @@ class TransformerStack(nn.Module):
     num_layers : int
         Number of layers.
     positions : bool
-        Whether sinusoidal positions are added. A frame that is exactly zero
-        has none: a modality that was zeroed out stays zero.
+        Whether sinusoidal positions are added. A frame whose first channel
+        is exactly zero has none: a modality that was zeroed out stays zero.
     causal : bool
         Whether query i sees only keys j <= i + |T_q - T_k|.
     embedding_dropout : float
@@ -384,7 +384,7 @@ class TransformerStack(nn.Module):
         embedded = x * math.sqrt(x.shape[-1])
         if self.positions:
             positions = sinusoidal_positions(*x.shape[1:], device=x.device)
-            embedded = embedded + positions * (x != 0).any(-1, keepdim=True)
+            embedded = embedded + positions * (x[..., :1] != 0)
         return self.dropout(embedded)
 
     def forward(

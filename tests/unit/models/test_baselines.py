@@ -234,19 +234,6 @@ def test_the_place_of_a_hole_matters(model, modality):
             assert not torch.allclose(one, other, atol=1e-4), head
 
 
-def test_a_frame_with_a_channel_of_zero_has_its_place():
-    """Features may be constant; projected ones hardly are."""
-    options = {"causal": False, "pooling": "attentive"}
-    model = AuxFormer(20, 20, 20, 2, num_layers=1, **options).eval()
-    audio = torch.randn(1, 6, 20)
-    visual = torch.randn(1, 6, 20)
-    audio[..., 0], visual[..., 0] = 0, 0
-    assert not torch.allclose(
-        model(audio, visual)["main"],
-        model(audio, visual.flip(1))["main"],
-        atol=1e-4,
-    )
-
 
 def test_a_modality_without_a_frame_is_missing(model):
     (audio, _), nothing = draw(2, 6, 4), torch.zeros(2, 0, 7)
