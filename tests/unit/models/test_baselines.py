@@ -234,7 +234,6 @@ def test_the_place_of_a_hole_matters(model, modality):
             assert not torch.allclose(one, other, atol=1e-4), head
 
 
-
 def test_a_modality_without_a_frame_is_missing(model):
     (audio, _), nothing = draw(2, 6, 4), torch.zeros(2, 0, 7)
     zero = torch.zeros(2)
