@@ -45,6 +45,11 @@ class AuxFormer(StreamNetwork):
         learnable weights (see `WeightedLayerSum`).
     visual_layers : int
         Likewise in the visual features.
+    audio_stack : int
+        Neighbouring frames of the audio features that are stacked into one: a
+        transformer over fewer frames is faster.
+    visual_stack : int
+        Likewise of the visual features.
     audio_projection : bool
         Whether the audio features are projected to `model_dim`. By default,
         where their width differs from it.
@@ -63,6 +68,9 @@ class AuxFormer(StreamNetwork):
         by attentive statistics.
     auxiliary_passes : int
         How often each auxiliary stack is applied in a row.
+    shortcut : bool
+        Whether each head has a linear path from the mean and the standard
+        deviation of its features over time (see `StatisticsShortcut`).
     missing : str
         How a missing modality or a lost frame is treated. "mask": no stream
         attends to it. "zero_fill": its frames are zeros, as published.
@@ -77,7 +85,7 @@ class AuxFormer(StreamNetwork):
     residual_dropout : float
         Dropout of each residual branch.
     head_dropout : float
-        Dropout inside the heads.
+        Dropout inside the heads, and of their shortcuts.
 
     Example
     -------
@@ -114,6 +122,8 @@ class AuxFormer(StreamNetwork):
         num_classes=6,
         audio_layers=1,
         visual_layers=1,
+        audio_stack=1,
+        visual_stack=1,
         audio_projection=None,
         visual_projection=None,
         auxiliary_networks=True,
@@ -121,6 +131,7 @@ class AuxFormer(StreamNetwork):
         causal=True,
         pooling="last",
         auxiliary_passes=3,
+        shortcut=False,
         missing="mask",
         embedding_dropout=0.25,
         attention_dropout=0.1,
@@ -129,6 +140,8 @@ class AuxFormer(StreamNetwork):
         residual_dropout=0.1,
         head_dropout=0.2,
     ):
+        if not auxiliary_networks:
+            self.heads = {"main": self.heads["main"]}
         super().__init__(
             {"audio": audio_dim, "visual": visual_dim},
             {"audio": audio_layers, "visual": visual_layers},
@@ -136,10 +149,11 @@ class AuxFormer(StreamNetwork):
             model_dim,
             num_classes,
             missing,
+            {"audio": audio_stack, "visual": visual_stack},
+            shortcut,
+            head_dropout,
         )
         self.auxiliary_passes = auxiliary_passes
-        if not auxiliary_networks:
-            self.heads = {"main": self.heads["main"]}
 
         stack = partial(
             TransformerStack,

@@ -40,6 +40,13 @@ class Baseline(StreamNetwork):
         learnable weights (see `WeightedLayerSum`).
     visual_layers : int
         Likewise in the visual features.
+    audio_stack : int
+        Neighbouring frames of the audio features that are stacked into one.
+    visual_stack : int
+        Likewise of the visual features.
+    shortcut : bool
+        Whether each head has a linear path from the mean and the standard
+        deviation of its features over time (see `StatisticsShortcut`).
     causal : bool
         Whether frames attend only to earlier ones.
     pooling : str
@@ -57,7 +64,7 @@ class Baseline(StreamNetwork):
     residual_dropout : float
         Dropout of each residual branch.
     head_dropout : float
-        Dropout inside the heads.
+        Dropout inside the heads, and of their shortcuts.
     """
 
     def __init__(
@@ -70,6 +77,9 @@ class Baseline(StreamNetwork):
         num_classes=6,
         audio_layers=1,
         visual_layers=1,
+        audio_stack=1,
+        visual_stack=1,
+        shortcut=False,
         causal=False,
         pooling="attentive",
         missing="mask",
@@ -86,6 +96,9 @@ class Baseline(StreamNetwork):
             model_dim,
             num_classes,
             missing,
+            {"audio": audio_stack, "visual": visual_stack},
+            shortcut,
+            head_dropout,
         )
         self.build(
             model_dim,

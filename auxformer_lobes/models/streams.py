@@ -2,10 +2,12 @@
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
 from auxformer_lobes.nnet.pooling import POOLING
+from auxformer_lobes.nnet.shortcut import StatisticsShortcut
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import CHANNELS, FLAG, SHARE, integer, one_of
 
@@ -19,6 +21,9 @@ SCHEMA = {
     "num_classes": CHANNELS,
     "audio_layers": integer(1, 1000),
     "visual_layers": integer(1, 1000),
+    "audio_stack": integer(1, 1000),
+    "visual_stack": integer(1, 1000),
+    "shortcut": FLAG,
     "causal": FLAG,
     "pooling": one_of(*POOLING),
     "missing": one_of("mask", "zero_fill"),
@@ -54,6 +59,12 @@ class StreamNetwork(AudioVisualNetwork):
     missing : str
         How a missing modality or a lost frame is treated. "mask": no stream
         attends to it. "zero_fill": its frames are zeros.
+    stacks : dict of int
+        Modality → neighbouring frames that are stacked into one.
+    shortcut : bool
+        Whether each head has a `StatisticsShortcut`.
+    shortcut_dropout : float
+        Dropout of its statistics.
 
     Example
     -------
@@ -61,13 +72,23 @@ class StreamNetwork(AudioVisualNetwork):
     ...     heads = {"audio": ("audio",)}
     >>> dims = {"audio": 40, "visual": 30}
     >>> network = AudioMean(dims, dict(audio=2), dict(audio=True), 8, 6)
-    >>> streams = network.project_streams({"audio": torch.rand(1, 9, 40)})
+    >>> features = network.admit_features({"audio": torch.rand(1, 9, 40)})
+    >>> streams = network.project_streams(features)
     >>> {modality: x.shape for modality, (x, _, _) in streams.items()}
     {'audio': torch.Size([1, 9, 8])}
     """
 
     def __init__(
-        self, dims, layers, projections, model_dim, num_classes, missing="mask"
+        self,
+        dims,
+        layers,
+        projections,
+        model_dim,
+        num_classes,
+        missing="mask",
+        stacks=None,
+        shortcut=False,
+        shortcut_dropout=0.0,
     ):
         super().__init__()
         if missing not in ("mask", "zero_fill"):
@@ -77,6 +98,7 @@ class StreamNetwork(AudioVisualNetwork):
         self.dims = dims
         self.num_classes = num_classes
         self.missing = missing
+        self.stacks = stacks or dict.fromkeys(MODALITIES, 1)
         widths = {}
         for name in self.modalities:
             widths[name], layer_sum = _layer_sum(name, dims[name], layers[name])
@@ -84,7 +106,17 @@ class StreamNetwork(AudioVisualNetwork):
         for name, width in widths.items():
             self.add_module(
                 f"{name}_projection",
-                _projection(name, width, model_dim, projections[name]),
+                _projection(
+                    name,
+                    width * self.stacks[name],
+                    model_dim,
+                    projections[name],
+                ),
+            )
+        self.shortcut = None
+        if shortcut:
+            self.shortcut = StatisticsShortcut(
+                widths, self.heads, num_classes, shortcut_dropout
             )
 
     def forward(
@@ -128,13 +160,18 @@ class StreamNetwork(AudioVisualNetwork):
             Logits: head → `[batch, classes]`; or what `score` returns with
             the options.
         """
-        streams = self.project_streams(
+        features = self.admit_features(
             {"audio": audio, "visual": visual},
             {"audio": audio_lens, "visual": visual_lens},
             present,
             {"audio": audio_mask, "visual": visual_mask},
         )
-        return self.score(streams, **options)
+        scores = self.score(self.project_streams(features), **options)
+        if self.shortcut is not None:
+            logits = scores if isinstance(scores, dict) else scores[0]
+            for head, added in self.shortcut(features).items():
+                logits[head] = logits[head] + added
+        return scores
 
     def score(self, streams):
         """Scores each class.
@@ -151,8 +188,8 @@ class StreamNetwork(AudioVisualNetwork):
         """
         raise NotImplementedError
 
-    def project_streams(self, features, lens=None, present=None, masks=None):
-        """Masks, mixes and projects the streams that the network reads.
+    def admit_features(self, features, lens=None, present=None, masks=None):
+        """Masks the features that the network reads, and mixes their layers.
 
         Arguments
         ---------
@@ -171,11 +208,12 @@ class StreamNetwork(AudioVisualNetwork):
         Returns
         -------
         dict of tuple
-            Modality → its stream `[batch, time, model_dim]`; the valid frames
-            of each sample, `[batch]`; and which of them were not lost, boolean
-            `[batch, time]`, or None where all are to be attended to.
+            Modality → its features `[batch, time, channels]`, zero where they
+            are not valid; the valid frames of each sample, `[batch]`; and which
+            of them were not lost, boolean `[batch, time]`, or None where all
+            are to be attended to.
         """
-        streams = {}
+        admitted = {}
         for name in self.modalities:
             x = features[name]
             there = x.new_ones(len(x), dtype=torch.bool)
@@ -185,6 +223,25 @@ class StreamNetwork(AudioVisualNetwork):
                 x, lens and lens[name], there, masks and masks[name]
             )
             x = self.get_submodule(f"{name}_layer_sum")(x)
+            admitted[name] = x, frames, mask
+        return admitted
+
+    def project_streams(self, features):
+        """Stacks frames, and projects them to the width of the model.
+
+        Arguments
+        ---------
+        features : dict of tuple
+            What `admit_features` returns.
+
+        Returns
+        -------
+        dict of tuple
+            The same with streams `[batch, time, model_dim]`.
+        """
+        streams = {}
+        for name, stream in features.items():
+            x, frames, mask = stack_frames(*stream, self.stacks[name])
             x = self.get_submodule(f"{name}_projection")(x)
             streams[name] = x, frames, mask
         return streams
@@ -207,6 +264,45 @@ class StreamNetwork(AudioVisualNetwork):
         if self.missing == "zero_fill":
             return x, frames, None
         return x, seen, mask if mask is None else valid
+
+
+def stack_frames(x, frames, mask, count):
+    """Puts the channels of neighbouring frames side by side.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        `[batch, time, channels]`, zero where it is not valid.
+    frames : torch.Tensor
+        Valid frames of each sample, `[batch]`.
+    mask : torch.Tensor
+        Frames that were not lost, boolean `[batch, time]`; None for all.
+    count : int
+        Frames that become one; it is lost if all of them are.
+
+    Returns
+    -------
+    x : torch.Tensor
+        `[batch, time / count, count * channels]`, rounded up.
+    frames : torch.Tensor
+        `[batch]`.
+    mask : torch.Tensor
+        Boolean `[batch, time / count]`, or None.
+
+    Example
+    -------
+    >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
+    >>> stack_frames(x, torch.tensor([3]), None, 2)
+    (tensor([[[1., 2.],
+             [3., 0.]]]), tensor([2]), None)
+    """
+    if count == 1:
+        return x, frames, mask
+    missing = -x.shape[1] % count
+    x = F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, count)).flatten(2)
+    if mask is not None:
+        mask = F.pad(mask, (0, missing)).unflatten(1, (-1, count)).any(2)
+    return x, -(-frames // count), mask
 
 
 def _layer_sum(name, dim, layers):

@@ -1,0 +1,138 @@
+"""A linear path from statistics over time to the logits."""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+CLIP = 4.0  # standard deviations; of few frames, statistics are far off
+
+
+class StatisticsShortcut(nn.Module):
+    """Adds to each head a linear model of its modalities' statistics.
+
+    Wide and deep learning (Cheng et al., 2016): what a linear model can learn
+    from the mean and the standard deviation of each channel over time, the
+    network need not learn anew, which on a small corpus it does badly. The
+    statistics are those of the frames that are there, standardised over clips
+    by batch normalisation and clipped. The linear layers start from zero.
+
+    Arguments
+    ---------
+    dims : dict of int
+        Modality → channels of its features.
+    heads : dict of tuple
+        Head → modalities that it reads.
+    num_classes : int
+        Outputs of each head.
+    dropout : float
+        Dropout of the statistics.
+
+    Example
+    -------
+    >>> heads = {"main": ("audio", "visual"), "audio": ("audio",)}
+    >>> shortcut = StatisticsShortcut({"audio": 8, "visual": 5}, heads, 6)
+    >>> frames = torch.tensor([9, 4])
+    >>> logits = shortcut(
+    ...     {
+    ...         "audio": (torch.rand(2, 9, 8), frames, None),
+    ...         "visual": (torch.rand(2, 9, 5), frames, None),
+    ...     }
+    ... )
+    >>> {head: scores.shape for head, scores in logits.items()}
+    {'main': torch.Size([2, 6]), 'audio': torch.Size([2, 6])}
+    """
+
+    def __init__(self, dims, heads, num_classes, dropout=0.0):
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleDict(
+            {
+                modality: nn.BatchNorm1d(2 * dim, affine=False)
+                for modality, dim in dims.items()
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.outputs = nn.ModuleDict(
+            {
+                head: nn.Linear(2 * sum(dims[m] for m in reads), num_classes)
+                for head, reads in heads.items()
+            }
+        )
+        for output in self.outputs.values():
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+
+    def forward(self, streams):
+        """Scores each class.
+
+        Arguments
+        ---------
+        streams : dict of tuple
+            Modality → features `[batch, time, channels]`, zero where they are
+            not valid; the valid frames of each sample, `[batch]`; and which
+            of them are there, boolean `[batch, time]`, or None for all.
+
+        Returns
+        -------
+        dict of torch.Tensor
+            Head → `[batch, classes]`. A modality without a frame adds nothing.
+        """
+        statistics = {
+            modality: self._standardise(modality, *frame_statistics(*stream))
+            for modality, stream in streams.items()
+        }
+        return {
+            head: self.outputs[head](
+                self.dropout(torch.cat([statistics[m] for m in reads], 1))
+            )
+            for head, reads in self.heads.items()
+        }
+
+    def _standardise(self, modality, x, has):
+        """Standardised and clipped; zero for clips without a frame."""
+        norm = self.norms[modality]
+        if self.training and has.sum() > 1:
+            norm(x[has].detach())  # updates its running statistics
+            mean, var = x[has].mean(0), x[has].var(0, correction=0)
+        else:
+            mean, var = norm.running_mean, norm.running_var
+        x = F.batch_norm(x, mean, var, eps=norm.eps).clamp(-CLIP, CLIP)
+        return x * has.unsqueeze(1)
+
+
+def frame_statistics(x, frames, mask=None):
+    """Mean and standard deviation over the frames that are there.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        `[batch, time, channels]`.
+    frames : torch.Tensor
+        Valid frames of each sample, `[batch]`.
+    mask : torch.Tensor
+        Frames that are there, boolean `[batch, time]`; all by default.
+
+    Returns
+    -------
+    statistics : torch.Tensor
+        `[batch, 2 * channels]`.
+    has_frames : torch.Tensor
+        Whether there is any frame, boolean `[batch]`.
+
+    Example
+    -------
+    >>> x = torch.tensor([[[1.0], [3.0], [9.0]]])
+    >>> frame_statistics(x, torch.tensor([2]))
+    (tensor([[2., 1.]]), tensor([True]))
+    """
+    valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
+    if mask is not None:
+        valid = valid & mask
+    weights = valid.unsqueeze(-1).to(x)
+    count = weights.sum(1).clamp(min=1)
+    # [batch, 1]
+    mean = (weights * x).sum(1) / count
+    variance = (weights * (x - mean.unsqueeze(1)) ** 2).sum(1) / count
+    # The root has no gradient at zero, where a single frame is.
+    deviation = variance.clamp(min=1e-12).sqrt()
+    return torch.cat([mean, deviation], 1), valid.any(1)
