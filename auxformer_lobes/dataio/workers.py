@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from auxformer_lobes.utils.errors import UserError
 
-
 KILLED = (
     "killed the process that read it: damaged, or too little memory for "
     "num_workers"
