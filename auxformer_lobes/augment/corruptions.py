@@ -111,8 +111,8 @@ class Noise(Corruption):
 
     The ratio is that of the powers in the active part of the clip. SpeechBrain's
     `AddNoise` takes the power over the whole clip, so that pauses lower the
-    noise, and attenuates the speech by up to 9 dB at -5 dB, which would be a
-    second corruption; nothing of it is left once both are changed.
+    noise, and attenuates the speech by 9 dB at -5 dB, which would be a second
+    corruption; nothing of it is left once both are changed.
 
     Example
     -------

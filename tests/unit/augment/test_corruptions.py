@@ -174,7 +174,7 @@ def test_a_silent_clip_has_no_ratio(tmp_path):
 def test_darkness_is_the_gain_of_the_mean_luminance(tmp_path, face, gain):
     before, after, _ = corrupted_images(Dark(gain), face, tmp_path / "d.mp4")
     share = luminance(after).mean() / luminance(before).mean()
-    assert share == pytest.approx(gain, abs=0.01)
+    assert share == pytest.approx(gain, rel=0.02)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -217,8 +217,8 @@ def test_the_share_of_occluded_frames_is_what_was_asked(
         "without_face": 0,
     }
     # Other frames are as they were.
-    errors = np.abs(luminance(after - before)).mean((1, 2))
-    assert (errors[~occluded] < 2).all()
+    errors = np.abs(after - before).mean((1, 2, 3))
+    assert (errors[~occluded] < 3).all()
 
 
 @pytest.mark.parametrize("roll", [0, -20])

@@ -262,3 +262,11 @@ def test_a_manifest_may_name_its_files_without_data_root(work):
     (work / "test.json").write_text(text)
     report = corrupt_media(work / "test.json", "noise", 0, work / "out")
     assert len(report.measured) == 4
+
+
+def test_both_modalities_are_corrupted_one_after_the_other(work):
+    first = corrupt(work).manifest
+    both = corrupt_media(first, "dark", 0.5, work / "both", work / "corpus")
+    entry = json.loads(both.manifest.read_text())["x/a"]
+    assert entry["wav"] == json.loads(first.read_text())["x/a"]["wav"]
+    assert entry["video"] == str(work / "both" / "media" / "x%2Fa.mp4")
