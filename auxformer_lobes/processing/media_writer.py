@@ -1,5 +1,7 @@
 """Writes changed copies of media files, which are complete or absent."""
 
+import errno
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +19,8 @@ CODECS = {
 }
 # The clock of MPEG: exact for 24, 25, 29.97, 30, 50, 60 frames/s, and for ms.
 TIME_BASE = Fraction(1, 90000)
+# Errors of the disk; all others are those of a damaged source.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def write_wav(path, waveform, sample_rate):
@@ -62,6 +66,8 @@ def write_video(path, source, frames):
     ------
     MediaError
         If `source` cannot be decoded, or its images cannot be encoded.
+    OSError
+        If the disk is full.
 
     Example
     -------
@@ -82,11 +88,7 @@ def write_video(path, source, frames):
     """
     import av
 
-    with (
-        open_media(source) as original,
-        atomic_write(path, "wb") as file,
-        av.open(file, "w", format="mp4") as container,
-    ):
+    with open_media(source) as original, _open_output(path) as container:
         video = audio = None
         for time, image in frames:
             if video is None:
@@ -99,14 +101,43 @@ def write_video(path, source, frames):
                 np.ascontiguousarray(image), format="rgb24"
             )
             frame.pts, frame.time_base = pts, TIME_BASE
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
+            _write(container.mux, video.encode(frame))
+        _write(container.mux, video.encode())
         if audio is None:
             return
         for packet in original.demux(original.streams.audio[0]):
             if packet.dts is not None:
                 packet.stream = audio
-                container.mux(packet)
+                _write(container.mux, packet)
+
+
+@contextmanager
+def _open_output(path):
+    """Opens an MP4 file that takes its name when it is complete."""
+    import av
+
+    with atomic_write(path, "wb") as file:
+        # By name: FFmpeg does not pass errors of Python's files on.
+        container = av.open(file.name, "w", format="mp4")
+        try:
+            yield container
+        except BaseException:
+            with suppress(av.FFmpegError):
+                container.close()
+            raise
+        _write(container.close)
+
+
+def _write(action, *arguments):
+    """Calls what writes; a full disk is not taken for a damaged source."""
+    import av
+
+    try:
+        action(*arguments)
+    except av.FFmpegError as error:
+        if error.errno in DISK_ERRORS:
+            raise OSError(error.errno, error.strerror)
+        raise
 
 
 def _add_video(container, height, width):

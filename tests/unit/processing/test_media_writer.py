@@ -1,5 +1,8 @@
 """Changed copies keep times and audio, and are complete or absent."""
 
+import os
+from contextlib import contextmanager
+
 import av
 import numpy as np
 import pytest
@@ -108,6 +111,20 @@ def test_a_copy_is_complete_or_absent(tmp_path, source):
     with pytest.raises(MediaError, match="^damaged$"):
         write_video(tmp_path / "copy.mp4", source, _frames())
     assert [file.name for file in tmp_path.iterdir()] == ["face.flv"]
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="Linux has a device that is full"
+)
+def test_a_full_disk_is_no_damage_of_the_source(tmp_path, monkeypatch, source):
+    @contextmanager
+    def _full(path, mode):
+        with open("/dev/full", mode) as file:
+            yield file
+
+    monkeypatch.setattr(media_writer, "atomic_write", _full)
+    with pytest.raises(OSError, match="No space left on device"):
+        copy(tmp_path / "copy.mp4", source)
 
 
 def test_wav_files_hold_what_is_beyond_full_scale(tmp_path):
