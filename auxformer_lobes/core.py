@@ -75,14 +75,16 @@ class AuxFormerBrain(sb.Brain):
         Arguments
         ---------
         batch : PaddedBatch
-            The clips, with their `audio` and `visual` features, and whether
-            these are `present`.
+            The clips, with their `audio` and `visual` features, whether these
+            are `present`, and perhaps the `seconds` of the clips.
 
         Returns
         -------
         dict of Stream
             "audio" and "visual".
         """
+        unknown = torch.full(batch.present.data.shape[:1], torch.nan)
+        seconds = torch.as_tensor(getattr(batch, "seconds", unknown))
         streams = {}
         for modality, there in zip(MODALITIES, batch.present.data.T):
             x, lens = batch[modality]
@@ -91,7 +93,8 @@ class AuxFormerBrain(sb.Brain):
             frames = (lens * x.shape[1]).round()
             mask = length_to_mask(frames, x.shape[1], dtype=torch.bool)
             x = self.modules[f"{modality}_norm"](x)
-            streams[modality] = Stream(x, lens, mask & there[:, None])
+            rate = frames / seconds.to(frames)
+            streams[modality] = Stream(x, lens, mask & there[:, None], rate)
         return streams
 
     def logits(self, streams, **options):

@@ -1,5 +1,7 @@
 """From manifests and feature stores to the datasets of a recipe."""
 
+import math
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
@@ -94,8 +96,9 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     """Adds features and labels to a dataset.
 
     Each item has `audio` and `visual` `[time, channels]` (one frame of zeros
-    where a modality is missing), `present` `[2]`, and the `target` and `truth`
-    of the task. A clip with neither modality is excluded.
+    where a modality is missing), `present` `[2]`, the `seconds` that it lasts
+    (NaN where the manifest has no `duration`), and the `target` and `truth` of
+    the task. A clip with neither modality is excluded.
 
     Arguments
     ---------
@@ -144,11 +147,15 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
         dataset.add_dynamic_item(_reader(modality, store, min_face_quality))
     dataset.add_dynamic_item(_presence)
     dataset.add_dynamic_item(
+        lambda clip: usable[clip].get("duration") or math.nan,
+        takes="id",
+        provides="seconds",
+    )
+    dataset.add_dynamic_item(
         task.labels, takes=task.takes, provides=["target", "truth"]
     )
-    dataset.set_output_keys(
-        ["id", "audio", "visual", "present", "target", "truth", "spk_id"]
-    )
+    keys = ["audio", "visual", "present", "seconds", "target", "truth"]
+    dataset.set_output_keys(["id", *keys, "spk_id"])
     return dataset
 
 

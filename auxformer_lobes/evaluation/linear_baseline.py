@@ -126,6 +126,7 @@ def _table(dataset, conditions):
                 clip[modality][None],
                 torch.ones(1),
                 there.expand(1, len(clip[modality])),
+                torch.tensor([len(clip[modality]) / clip["seconds"]]),
             )
             for modality, there in zip(MODALITIES, clip["present"])
         }

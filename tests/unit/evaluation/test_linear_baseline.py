@@ -53,6 +53,7 @@ def clips(task, seed, count=60, shift=3.0):
                 "visual": torch.from_numpy(visual).float(),
                 "id": f"clip{i}",
                 "present": torch.tensor([True, True]),
+                "seconds": 0.5,
                 "truth": truth,
                 "spk_id": f"speaker{i % 4}",
             }
