@@ -1,8 +1,10 @@
 """Evaluates a trained run on another manifest, perhaps of another corpus."""
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ from auxformer_lobes.reporting.figures import figures_of_test
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.tables import print_table
 from auxformer_lobes.tasks import CategoricalEmotion
+from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
 
 
@@ -92,21 +95,137 @@ def evaluate_run(
         If the run is not finished, the manifest cannot be read, the corpora
         share fewer than two classes, or the output folder has other results.
     """
-    if not Path(data_folder).is_dir():
-        raise UserError(f"--data_root {data_folder}: no such folder")
-    run, manifest = Run(run), Path(manifest)
-    name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
-    output = Run(output_folder or run.folder / name)
-    _check_unused(output, manifest)
+    run = Run(run)
+    output = output_of(run, manifest, output_folder)
+    _check_unused(output, Path(manifest))
+    opened = open_run(
+        run, manifest, data_folder, num_workers, run_opts, feature_folder
+    )
+    hparams, task, common = opened.hparams, opened.task, opened.common
+    predictions = opened.brain.predict_conditions(
+        None,
+        opened.dataset,
+        hparams["test_conditions"],
+        hparams["test_dataloader_opts"],
+    )
+    entries = opened.dataset.data
+    if isinstance(task, CategoricalEmotion):
+        predictions = {
+            condition: _restrict(made, task, common)
+            for condition, made in predictions.items()
+        }
+        if common.names != task.names:
+            # What the votes are on is not known.
+            entries = {c: {**e, "votes": None} for c, e in entries.items()}
+        task = common
+    raw = predictions
+    predictions = {name: of.calibrated(task) for name, of in raw.items()}
+    bootstrap = {"num_samples": hparams["bootstrap_samples"]}
+    metrics = {
+        "run": str(run.folder.resolve()),
+        "manifest": str(Path(manifest).resolve()),
+        "excluded": dict(opened.excluded),
+        **collect_metrics(predictions, task, **bootstrap),
+        **collect_details(raw, predictions, task, entries, **bootstrap),
+        "complete": True,
+    }
+    with writing(output):
+        write_predictions(output.predictions_file, predictions, task)
+        # Then: it marks the evaluation as finished.
+        output.write_metrics(metrics)
+        save_figures(
+            output,
+            {
+                **figures_of_test(task, predictions),
+                **figures_of_details(task, metrics),
+            },
+        )
+    with logged_failure("report.html"):
+        write_report(output, task, predictions, entries)
+    print_table(metrics, task)
+    print_excluded(opened.excluded)
+    print(f"results: {output.folder.resolve()}")
+    return metrics
+
+
+class OpenedRun(NamedTuple):
+    """A run that is ready to predict the clips of a manifest.
+
+    Arguments
+    ---------
+    brain : EvaluationBrain
+        Predicts by the best checkpoint, see `predict_conditions`.
+    hparams : dict
+        The run's hyperparameters.
+    dataset : DynamicItemDataset
+        The clips.
+    task : Task
+        The run's, with what was fitted on its development set.
+    common : Task
+        The same, of the classes that the model and the manifest share.
+    excluded : Counter
+        Emotion → number of clips that are excluded for it.
+    """
+
+    brain: EvaluationBrain
+    hparams: dict
+    dataset: DynamicItemDataset
+    task: Task
+    common: Task
+    excluded: Counter
+
+
+def open_run(
+    run,
+    manifest=None,
+    data_folder=None,
+    num_workers=2,
+    run_opts=None,
+    feature_folder=None,
+    brain_class=EvaluationBrain,
+):
+    """Opens a run to predict the clips of a manifest.
+
+    Arguments
+    ---------
+    run : Run
+        The run. Its hyperparams.yaml is executed.
+    manifest : str, optional
+        See `evaluate_run`; by default the run's own test manifest, whose clips
+        are all kept.
+    data_folder : str, optional
+        What `{data_root}` in it stands for; by default the run's data folder.
+    num_workers : int
+        Processes that read media files.
+    run_opts : dict, optional
+        SpeechBrain's options, such as `device`.
+    feature_folder : str, optional
+        See `evaluate_run`.
+    brain_class : type
+        `EvaluationBrain`, or a subclass.
+
+    Returns
+    -------
+    OpenedRun
+
+    Raises
+    ------
+    UserError
+        See `evaluate_run`.
+    """
+    if data_folder is not None:
+        _check_folder(data_folder)
     hparams, fitted = _load(run, feature_folder)
     task = hparams["task"]
     run.evaluated_checkpoint(hparams["select_by"], task)
     for setting, value in fitted.items():
         setattr(task, setting, value)
-
-    dataset = _load_clips(manifest, data_folder)
-    excluded = Counter()
-    if isinstance(task, CategoricalEmotion):
+    if data_folder is None:
+        data_folder = hparams["data_folder"]
+        _check_folder(data_folder)
+    dataset = _load_clips(manifest or run.manifest("test"), data_folder)
+    excluded, common = Counter(), task
+    if manifest is not None and isinstance(task, CategoricalEmotion):
         common = CategoricalEmotion(
             _common_classes(task, dataset.data, manifest)
         )
@@ -128,64 +247,76 @@ def evaluate_run(
     dataset = add_features(
         dataset, stores, task, min_face_quality=hparams["min_face_quality"]
     )
-    brain = EvaluationBrain(
+    brain = brain_class(
         modules=hparams["modules"],
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    predictions = brain.predict_conditions(
-        None,
-        dataset,
-        hparams["test_conditions"],
-        hparams["test_dataloader_opts"],
-    )
-    entries = dataset.data
-    if isinstance(task, CategoricalEmotion):
-        predictions = {
-            condition: _restrict(made, task, common)
-            for condition, made in predictions.items()
-        }
-        if common.names != task.names:
-            # What the votes are on is not known.
-            entries = {c: {**e, "votes": None} for c, e in entries.items()}
-        task = common
-    raw = predictions
-    predictions = {name: of.calibrated(task) for name, of in raw.items()}
-    bootstrap = {"num_samples": hparams["bootstrap_samples"]}
-    metrics = {
-        "run": str(run.folder.resolve()),
-        "manifest": str(manifest.resolve()),
-        "excluded": dict(excluded),
-        **collect_metrics(predictions, task, **bootstrap),
-        **collect_details(raw, predictions, task, entries, **bootstrap),
-        "complete": True,
-    }
+    return OpenedRun(brain, hparams, dataset, task, common, excluded)
+
+
+def _check_folder(data_folder):
+    if not Path(data_folder).is_dir():
+        raise UserError(f"--data_root {data_folder}: no such folder")
+
+
+def output_of(run, manifest, output_folder=None):
+    """Where the results on a manifest go.
+
+    Arguments
+    ---------
+    run : Run
+        The run that is evaluated.
+    manifest : str
+        The manifest.
+    output_folder : str, optional
+        The folder that the user has named.
+
+    Returns
+    -------
+    Run
+    """
+    manifest = Path(manifest)
+    name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
+    return Run(output_folder or run.folder / name)
+
+
+@contextmanager
+def writing(output):
+    """Writes results; a failure is one line that names the folder.
+
+    Arguments
+    ---------
+    output : Run
+        The folder, which is made.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
-        write_predictions(output.predictions_file, predictions, task)
-        # Then: it marks the evaluation as finished.
-        output.write_metrics(metrics)
-        save_figures(
-            output,
-            {
-                **figures_of_test(task, predictions),
-                **figures_of_details(task, metrics),
-            },
-        )
+        yield
     except OSError as error:
         raise UserError(
             f"{output.folder}: cannot be written: {error.strerror}: name "
             "another --output_folder"
         )
-    with logged_failure("report.html"):
-        write_report(output, task, predictions, entries)
-    print_table(metrics, task)
+
+
+def print_excluded(excluded):
+    """Prints how many clips are excluded.
+
+    Arguments
+    ---------
+    excluded : Counter
+        Emotion → number of clips.
+    """
     if excluded:
         counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())
         print(f"excluded, as the model or the manifest lacks them: {counts}")
-    print(f"results: {output.folder.resolve()}")
-    return metrics
 
 
 def _check_unused(output, manifest):
@@ -257,11 +388,37 @@ def _common_classes(task, entries, manifest):
 
 
 def _restrict(made, task, common):
-    """Predictions among fewer classes, with renormalised probabilities."""
+    """Predictions among fewer classes."""
+    truth, outputs = restrict_outputs(made.truth, made.outputs, task, common)
+    outputs = {head: rows.tolist() for head, rows in outputs.items()}
+    return replace(made, truth=truth.tolist(), outputs=outputs)
+
+
+def restrict_outputs(truth, outputs, task, common):
+    """Labels and probabilities among fewer classes.
+
+    Arguments
+    ---------
+    truth : array_like
+        Index of the class, `[clips, 1]`; -1 if tied.
+    outputs : dict
+        Head → probabilities, `[..., classes]`.
+    task : CategoricalEmotion
+        All classes.
+    common : CategoricalEmotion
+        Those that are kept.
+
+    Returns
+    -------
+    truth : np.ndarray
+        `[clips, 1]`.
+    outputs : dict of np.ndarray
+        Head → renormalised probabilities, `[..., common classes]`.
+    """
     columns = [task.names.index(name) for name in common.names]
-    outputs = {}
-    for head, rows in made.outputs.items():
-        shares = np.array(rows)[:, columns]
-        outputs[head] = (shares / shares.sum(1, keepdims=True)).tolist()
-    truth = [[-1 if i < 0 else columns.index(i)] for (i,) in made.truth]
-    return replace(made, truth=truth, outputs=outputs)
+    kept = {}
+    for head, rows in outputs.items():
+        shares = np.asarray(rows)[..., columns]
+        kept[head] = shares / shares.sum(-1, keepdims=True)
+    truth = [[-1 if i < 0 else columns.index(i)] for i in np.ravel(truth)]
+    return np.array(truth), kept
