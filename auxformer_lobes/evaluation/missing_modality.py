@@ -6,6 +6,8 @@ what is lost, and the metric is averaged over draws. Draws and seeds are no
 independent observations, speakers are: those of a drawn speaker stay together.
 """
 
+from functools import partial
+
 import numpy as np
 
 from auxformer_lobes.evaluation.comparison import DIGITS, compare, compare_all
@@ -90,6 +92,30 @@ def effective_robustness(values, baseline):
     return (difference[..., 1:] - difference[..., :1]).mean(-1)
 
 
+def curve_values(task, cell):
+    """The curve of one cell.
+
+    Arguments
+    ---------
+    task : Task
+        What was predicted.
+    cell : CellScores
+        With statistics `[clips, draws, severities, ...]`.
+
+    Returns
+    -------
+    np.ndarray
+        The task's first metric, mean over draws, `[severities]`.
+    """
+    return _values(task, cell.statistics.sum(0))
+
+
+def _values(task, statistics):
+    """`[..., draws, severities, (one clip's)]` → `[..., severities]`."""
+    overall, _ = defined_metrics(task, statistics)
+    return overall[task.metrics[0]].mean(-2)
+
+
 def measure_curve(
     task, cells, severities, num_samples=2000, level=0.95, seed=0
 ):
@@ -127,13 +153,9 @@ def measure_curve(
     check_cells(task, cells)
     totals = sum_by_speaker(cells, [cell.statistics for cell in cells])
 
-    def _values(statistics):
-        """`[*, draws, severities, ...]` → `[*, severities]`."""
-        overall, _ = defined_metrics(task, statistics)
-        return overall[task.metrics[0]].mean(-2)
-
     partitions = [cell.partition for cell in cells]
-    points = pool(totals, partitions, _values, num_samples, level, seed)
+    measure = partial(_values, task)
+    points = pool(totals, partitions, measure, num_samples, level, seed)
     values = [point["value"] for point in points]
     kinds = {point["kind"] for point in points}
     defined = np.array(values, dtype=float)

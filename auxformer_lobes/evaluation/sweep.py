@@ -283,7 +283,7 @@ class Sweep:
             cells[head] = self._scores(task, statistics, partition, seed)
         return cells
 
-    def end(self, task, modality, head="combined", partition="", seed=""):
+    def end(self, task, modality, partition="", seed=""):
         """The statistics where a modality is wholly lost, or nothing is.
 
         Arguments
@@ -292,8 +292,6 @@ class Sweep:
             What was predicted, with what was fitted.
         modality : str or None
             The modality that is lost in all clips; None: none is.
-        head : str
-            A key of `outputs`.
         partition : str
             Partition of the cell.
         seed : str
@@ -302,10 +300,10 @@ class Sweep:
         Returns
         -------
         CellScores
-            With statistics `[clips, ...]`.
+            Of all heads combined, with statistics `[clips, ...]`.
         """
         loss = NOTHING if modality is None else Loss(ALL, modality, 1.0, 0)
-        rows = self.outputs[head][self._place[loss]]
+        rows = self.outputs["combined"][self._place[loss]]
         statistics = task.sufficient_statistics(self.truth, rows)
         return self._scores(task, statistics, partition, seed)
 
@@ -368,8 +366,7 @@ class Sweep:
             columns = ("kinds", "modalities", "severities", "seeds")
             rows = zip(*(data[name].tolist() for name in columns))
             return cls(
-                data["clips"].tolist(),
-                data["speakers"].tolist(),
+                *(data[name].tolist() for name in ("clips", "speakers")),
                 *(data[name] for name in ("truth", "present")),
                 int(data["draws"]),
                 [Loss(*row) for row in rows],
