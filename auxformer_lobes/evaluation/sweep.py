@@ -72,7 +72,7 @@ def lost_modalities(modalities):
     return (*modalities, BOTH)[: 3 if len(modalities) > 1 else 1]
 
 
-def plan_passes(modalities, draws):
+def plan_passes(modalities, draws, kinds=FRAME_LOSSES):
     """The forward passes of a sweep.
 
     Arguments
@@ -81,6 +81,8 @@ def plan_passes(modalities, draws):
         Those that the network reads.
     draws : int
         How often each loss of frames is drawn.
+    kinds : sequence of type
+        The kinds of loss of frames.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def plan_passes(modalities, draws):
     passes = {NOTHING: LostFrames(0.0)}
     for modality in lost_modalities(modalities):
         passes[Loss(ALL, modality, 1.0, 0)] = LostFrames(1.0, modality)
-        for kind in FRAME_LOSSES:
+        for kind in kinds:
             for severity in FRAME_SEVERITIES[1:-1]:
                 for draw in range(draws):
                     loss = Loss(kind.kind, modality, severity, draw)
@@ -186,13 +188,19 @@ class Sweep:
         """What is lost: of "audio", "visual" and "both"."""
         return [loss.modality for loss in self.passes if loss.severity == 1]
 
+    @property
+    def kinds(self):
+        """The kinds of loss, keys of `SEVERITIES`."""
+        found = {loss.kind for loss in self.passes}
+        return [kind for kind in SEVERITIES if kind in (WHOLE, *found)]
+
     def points(self, kind, modality):
         """The predictions along a curve.
 
         Arguments
         ---------
         kind : str
-            A key of `SEVERITIES`.
+            One of `kinds`.
         modality : str
             One of `modalities`.
 
@@ -219,7 +227,11 @@ class Sweep:
     def _predictions(self, loss):
         places, measured = self._places(loss)
         clips = np.arange(len(self.clips))
-        outputs = {h: rows[places, clips] for h, rows in self.outputs.items()}
+        outputs = {
+            # As precise as what a threshold was fitted to.
+            head: rows[places, clips].astype(float)
+            for head, rows in self.outputs.items()
+        }
         return float(measured), outputs
 
     def _places(self, loss):
@@ -256,7 +268,7 @@ class Sweep:
         task : Task
             What was predicted, with what was fitted.
         kind : str
-            A key of `SEVERITIES`.
+            One of `kinds`.
         modality : str
             One of `modalities`.
         partition : str
@@ -303,7 +315,7 @@ class Sweep:
             Of all heads combined, with statistics `[clips, ...]`.
         """
         loss = NOTHING if modality is None else Loss(ALL, modality, 1.0, 0)
-        rows = self.outputs["combined"][self._place[loss]]
+        rows = self.outputs["combined"][self._place[loss]].astype(float)
         statistics = task.sufficient_statistics(self.truth, rows)
         return self._scores(task, statistics, partition, seed)
 

@@ -2,12 +2,18 @@
 
 import json
 from dataclasses import asdict
+from itertools import chain
 
 from auxformer_lobes.evaluation.missing_modality import compare_areas
 from auxformer_lobes.evaluation.sweep import SEVERITIES
 from auxformer_lobes.experiments.missing_sweep import BURST, sweep_run
 from auxformer_lobes.experiments.study import Study
-from auxformer_lobes.experiments.swept import curves_of, read_swept, twins_of
+from auxformer_lobes.experiments.swept import (
+    curves_of,
+    read_swept,
+    shared_kinds,
+    twins_of,
+)
 from auxformer_lobes.reporting.comparisons import describe_comparison
 from auxformer_lobes.reporting.missing_tables import print_study
 from auxformer_lobes.reporting.tables import count_of
@@ -113,7 +119,8 @@ def collect_sweeps(systems):
         ]
     comparisons, not_compared = [], {}
     fused = {n: of for n, of in systems.items() if n not in alone}
-    for kind, severities in SEVERITIES.items():
+    for kind in shared_kinds([*chain(*fused.values())]):
+        severities = SEVERITIES[kind]
         for modality in first.sweep.modalities if len(fused) > 1 else ():
             cells = {
                 name: [run.cells(kind, modality)["combined"] for run in runs]

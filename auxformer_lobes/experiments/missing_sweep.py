@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from auxformer_lobes.augment.frame_loss import BOTH
+from auxformer_lobes.augment.frame_loss import BOTH, FRAME_LOSSES, LostBursts
 from auxformer_lobes.augment.missing import AUDIO_VISUAL, presence
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.linear_baseline import HEAD as BASELINE
 from auxformer_lobes.evaluation.metrics import defined_metrics
 from auxformer_lobes.evaluation.predictions import Predictions
-from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep, plan_passes
-from auxformer_lobes.experiments.cross_corpus import (
+from auxformer_lobes.evaluation.sweep import Sweep, plan_passes
+from auxformer_lobes.experiments.cross_corpus import output_of, print_excluded
+from auxformer_lobes.experiments.opened_run import (
     EvaluationBrain,
     open_run,
-    output_of,
-    print_excluded,
     restrict_outputs,
     writing,
 )
@@ -37,6 +36,7 @@ from auxformer_lobes.experiments.swept import (
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.reporting.missing_tables import print_sweep
 from auxformer_lobes.reporting.predictions_csv import read_predictions
+from auxformer_lobes.reporting.tables import count_of
 from auxformer_lobes.tasks import describe_task
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
@@ -87,7 +87,7 @@ class SweepBrain(EvaluationBrain):
     def compute_objectives(self, predictions, batch, stage):
         """Records late fusion too, where single heads can be averaged."""
         loss = super().compute_objectives(predictions, batch, stage)
-        logits, head_mask = predictions
+        logits, head_mask, *_ = predictions
         heads = self.hparams.network.heads.items()
         alone = {h: i for i, (h, reads) in enumerate(heads) if len(reads) == 1}
         if len(alone) > 1:
@@ -205,7 +205,8 @@ def sweep_run(
         "run": str(run.folder.resolve()),
         "manifest": str(Path(manifest or run.manifest("test")).resolve()),
     }
-    _check_unused(output, source)
+    if output.folder.resolve() != run.folder.resolve():
+        _check_unused(output, source)
     opened = open_run(
         run,
         manifest,
@@ -219,7 +220,12 @@ def sweep_run(
     for other in others:
         check_clips(other, opened.dataset.data, task)
     network, bootstrap = hparams["network"], hparams["bootstrap_samples"]
-    brain.plan = plan_passes(network.modalities, seeds)
+    unmeasured = sum(
+        not entry.get("duration") for entry in opened.dataset.data.values()
+    )
+    # Bursts are in seconds.
+    kinds = [k for k in FRAME_LOSSES if not unmeasured or k is not LostBursts]
+    brain.plan = plan_passes(network.modalities, seeds, kinds)
     brain.predict_conditions(
         None, opened.dataset, [AUDIO_VISUAL], hparams["test_dataloader_opts"]
     )
@@ -242,12 +248,9 @@ def sweep_run(
         "passes": len(sweep.passes),
     }
     swept = SweptRun(output, run.folder.resolve().name, content, sweep, task)
-    content["curves"] = curves_of(
-        [swept], {o.name: [o] for o in others}, bootstrap
-    )
-    content["twins"] = twins_of(
-        [swept], {o.name: [o] for o in others}, bootstrap
-    )
+    beside = {other.name: [other] for other in others}
+    content["curves"] = curves_of([swept], beside, bootstrap)
+    content["twins"] = twins_of([swept], beside, bootstrap)
     content["seconds"] = round(time.monotonic() - began, 1)
     with writing(output):
         with atomic_write(output.missing_table) as file:
@@ -266,6 +269,11 @@ def sweep_run(
     if not quiet:
         print_sweep(content, task)
         print_excluded(opened.excluded)
+        if unmeasured:
+            print(
+                f"bursts left out: {count_of(unmeasured, 'clip')} without a "
+                "duration in the manifest"
+            )
         print(f"results: {output.folder.resolve()}")
     return content
 
@@ -297,7 +305,7 @@ def write_table(file, sweep, task):
     """
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
-    for kind in SEVERITIES:
+    for kind in sweep.kinds:
         for modality in sweep.modalities:
             for point in sweep.points(kind, modality):
                 severity, draw, measured, outputs = point

@@ -1,5 +1,6 @@
 """Runs that were swept over what is missing: their curves, and their twins."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -170,7 +171,8 @@ def curves_of(runs, others, num_samples):
     baselines = {
         name: of for name, of in others.items() if len(of[0].modalities) > 1
     }
-    for kind, severities in SEVERITIES.items():
+    for kind in shared_kinds([*runs, *chain(*baselines.values())]):
+        severities = SEVERITIES[kind]
         for modality in first.sweep.modalities:
             cells = [run.cells(kind, modality) for run in runs]
             beside = {
@@ -200,6 +202,25 @@ def curves_of(runs, others, num_samples):
                     }
                 )
     return curves
+
+
+def shared_kinds(runs):
+    """The kinds of loss that all of some runs were swept over.
+
+    Arguments
+    ---------
+    runs : list of SweptRun
+        The runs.
+
+    Returns
+    -------
+    list of str
+    """
+    return [
+        kind
+        for kind in SEVERITIES
+        if all(kind in run.sweep.kinds for run in runs)
+    ]
 
 
 def _measured(runs, kind, modality):
