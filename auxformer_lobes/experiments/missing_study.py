@@ -135,6 +135,8 @@ def collect_sweeps(systems):
                 not_compared[f"{kind} {modality}"] = str(error)
                 continue
             for (a, b), each in found.items():
+                made = asdict(each)
+                made["band"] = made.pop("kind")  # as that of a curve
                 of = f"area under the curve of {kind}, {modality}"
                 comparisons.append(
                     {
@@ -142,7 +144,7 @@ def collect_sweeps(systems):
                         "b": b,
                         "kind": kind,
                         "modality": modality,
-                        **asdict(each),
+                        **made,
                         "sentence": describe_comparison(a, b, each, task, of),
                     }
                 )

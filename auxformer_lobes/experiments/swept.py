@@ -21,6 +21,7 @@ from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 LATE_FUSION = "late_fusion"  # the mean of the heads on one modality
+OWN = "own_late_fusion"  # as a baseline; others are named after their network
 
 
 class SweptRun(NamedTuple):
@@ -185,7 +186,7 @@ def curves_of(runs, others, num_samples):
                 against = beside
                 if head != LATE_FUSION and LATE_FUSION in cells[0]:
                     late = [of_run[LATE_FUSION] for of_run in cells]
-                    against = {LATE_FUSION: late, **beside}
+                    against = {OWN: late, **beside}
                 curves.append(
                     {
                         "kind": kind,

@@ -65,8 +65,8 @@ def print_curves(curves, task, title):
         name for curve in curves for name in curve["effective_robustness"]
     )
     for name in baselines:
-        of = "own late fusion" if name == "late_fusion" else name
-        table.add_column(escape(f"vs {of}"), justify="right", overflow="fold")
+        title = f"vs {name.replace('_', ' ')}"
+        table.add_column(escape(title), justify="right", overflow="fold")
     shown, kind = [], None
     for curve in curves:
         if kind not in (None, curve["kind"]):
