@@ -14,6 +14,7 @@ from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 BOTH = "both"
+BURST = 0.5  # mean length of a burst, seconds
 
 
 class FrameLoss(Condition):
@@ -148,7 +149,7 @@ class LostBursts(FrameLoss):
 
     kind = "bursts"
 
-    def __init__(self, severity, modality=BOTH, seed=0, burst=0.5):
+    def __init__(self, severity, modality=BOTH, seed=0, burst=BURST):
         super().__init__(severity, modality, seed)
         if not isinstance(burst, (int, float)) or not 0 < burst < math.inf:
             raise ValueError(f"burst {burst!r}: a number of seconds, above 0")

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict
 from itertools import chain
 
+from auxformer_lobes.augment.frame_loss import BOTH, BURST
 from auxformer_lobes.evaluation.missing_modality import compare_areas
 from auxformer_lobes.evaluation.sweep import SEVERITIES
-from auxformer_lobes.experiments.missing_sweep import BURST, sweep_run
+from auxformer_lobes.experiments.missing_sweep import sweep_run
 from auxformer_lobes.experiments.study import Study
 from auxformer_lobes.experiments.swept import (
     curves_of,
@@ -121,7 +122,7 @@ def collect_sweeps(systems):
     fused = {n: of for n, of in systems.items() if n not in alone}
     for kind in shared_kinds([*chain(*fused.values())]):
         severities = SEVERITIES[kind]
-        for modality in first.sweep.modalities if len(fused) > 1 else ():
+        for modality in (*MODALITIES, BOTH) if len(fused) > 1 else ():
             cells = {
                 name: [run.cells(kind, modality)["combined"] for run in runs]
                 for name, runs in fused.items()

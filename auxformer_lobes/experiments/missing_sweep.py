@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from auxformer_lobes.augment.frame_loss import BOTH, FRAME_LOSSES, LostBursts
+from auxformer_lobes.augment.frame_loss import (
+    BOTH,
+    BURST,
+    FRAME_LOSSES,
+    LostBursts,
+)
 from auxformer_lobes.augment.missing import AUDIO_VISUAL, presence
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.linear_baseline import HEAD as BASELINE
@@ -42,7 +47,6 @@ from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
 from auxformer_lobes.utils.modalities import MODALITIES
 
-BURST = 0.5  # seconds, the mean
 COLUMNS = (
     *("kind", "modality", "severity", "seed"),
     *("measured", "head", "metric", "value"),

@@ -35,7 +35,7 @@ def print_sweep(content, task):
     for twin in content["twins"]:
         print(f"{describe_twin(twin, task)}.")
     print(
-        f"{count_of(content['passes'], 'forward pass')[:-1]}es of each clip, "
+        f"{content['passes']} forward passes of each clip, "
         f"{content['seconds']:.0f} s"
     )
 
