@@ -130,7 +130,11 @@ def collect_sweeps(systems):
             reference = next(iter(cells))
             try:
                 found = compare_areas(
-                    task, cells, severities, reference=reference
+                    task,
+                    cells,
+                    severities,
+                    reference=reference,
+                    num_samples=NUM_SAMPLES,
                 )
             except UserError as error:
                 not_compared[f"{kind} {modality}"] = str(error)

@@ -10,13 +10,13 @@ import pytest
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.sweep import SEVERITIES
-from auxformer_lobes.experiments import missing_sweep
+from auxformer_lobes.experiments import missing_study, missing_sweep
 from auxformer_lobes.experiments.missing_study import sweep_study
 from auxformer_lobes.experiments.missing_sweep import sweep_run
 from auxformer_lobes.experiments.study import Study
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_runs import FBANK, HOG, make_run
-from tests.unit.small_tasks import EMOTIONS
+from tests.unit.small_tasks import EMOTIONS, SCALES
 
 AUXFORMER = "models.auxformer.AuxFormer\n"
 NETWORKS = {
@@ -40,7 +40,13 @@ train_logger: null
 SEEDS = 1
 
 
-def make_swept_run(folder, features, network="auxformer", durations=True):
+def make_small_run(
+    folder,
+    features,
+    network="auxformer",
+    task="CategoricalEmotion",
+    duration=2.0,
+):
     """A run on features of files, whose test has eight clips of four people."""
     texts = {
         modality: FEATURES.replace("MODALITY", modality)
@@ -50,6 +56,7 @@ def make_swept_run(folder, features, network="auxformer", durations=True):
     }
     make_run(
         folder,
+        task,
         changes=[
             (FBANK, texts["audio"]),
             (HOG, texts["visual"]),
@@ -71,7 +78,8 @@ def make_swept_run(folder, features, network="auxformer", durations=True):
             "spk_id": f"speaker{i % 4}",
             "emotion": EMOTIONS[i % 3],
             "votes": np.eye(3)[i % 3].tolist(),
-            "duration": 2.0 if durations else None,
+            "attributes": dict(zip(SCALES, (i / 2, 4 - i % 3, i % 2))),
+            "duration": duration,
         }
         for i in range(8)
     }
@@ -98,11 +106,12 @@ def study(features, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     cells = {name: {"network": name} for name in NETWORKS}
     for name in cells:
-        run = Run(make_swept_run(folder / name, features, name))
+        run = Run(make_small_run(folder / name, features, name))
         run.write_metrics({**run.metrics(), "complete": True})
     Study(folder).write({"cells": {**cells, "late": {"network": "mult"}}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(missing_sweep, "write_report", lambda *_: None)
+        patch.setattr(missing_study, "NUM_SAMPLES", 20)
         sweep_study(folder, seeds=SEEDS, num_workers=0)
     return folder
 
@@ -253,11 +262,8 @@ def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
         swept.append(run.name)
         shutil.copy(study / run.name / "missing.json", run)
 
-    monkeypatch.setattr(
-        "auxformer_lobes.experiments.missing_study.sweep_run", _sweep
-    )
-    sweep_study(folder, seeds=SEEDS)
-    assert swept == []
+    monkeypatch.setattr(missing_study, "sweep_run", _sweep)
+    monkeypatch.setattr(missing_study, "NUM_SAMPLES", 20)
     (folder / "audio_only" / "missing.json").write_text("{")
     other = Run(folder / "late_fusion")
     other.write_metrics({**other.metrics(), "epoch": 7})
@@ -265,11 +271,17 @@ def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
     assert swept == ["late_fusion", "audio_only"]
 
 
+@pytest.mark.parametrize(
+    "task, metric",
+    [("DimensionalEmotion", "ccc"), ("MultiLabelEmotion", "f1_macro")],
+)
 def test_bursts_are_left_out_where_durations_are_not_known(
-    features, tmp_path, capsys
+    features, tmp_path, capsys, task, metric
 ):
-    run = make_swept_run(tmp_path / "run", features, durations=False)
+    folder = tmp_path / "run"
+    run = make_small_run(folder, features, task=task, duration=None)
     content = sweep_run(run, num_workers=0, seeds=1)
+    assert content["metric"] == metric
     assert {c["kind"] for c in content["curves"]} == {*SEVERITIES} - {"bursts"}
     assert "bursts left out: 8 clips without a dur" in capsys.readouterr().out
 
