@@ -15,10 +15,10 @@ def evaluate(parser):
     The manifest may be of another corpus: predictions and metrics are then
     restricted to the classes that the model and the manifest share.
 
-    With --missing, it measures robustness instead: it loses whole modalities,
-    frames, bursts of frames and stretches of more and more severity, and writes
-    missing.csv and missing.json. RUN may be a study then: its finished cells are
-    swept, and its systems compared.
+    With --missing, it measures robustness instead: the test clips lose more and
+    more of their modalities, frames, bursts of frames and stretches of frames.
+    It writes missing.csv and missing.json. RUN may be a study then, whose
+    finished cells are measured, and whose systems are compared.
 
     The run's hyperparams.yaml is executed: evaluate only runs you trust.
     """
@@ -58,9 +58,8 @@ def evaluate(parser):
         nargs="+",
         default=[],
         metavar="RUN",
-        help="with --missing: other runs with the same test clips, after "
-        "--missing of their own: of both modalities, baselines; of one, what "
-        "is to be reached without the other",
+        help="with --missing: other runs, measured on the same test clips: "
+        "with both modalities, baselines; with one, twins",
     )
     add(
         "--output_folder",
