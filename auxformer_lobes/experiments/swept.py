@@ -15,13 +15,13 @@ from auxformer_lobes.evaluation.missing_modality import (
 )
 from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep
 from auxformer_lobes.experiments.results import cells_at
+from auxformer_lobes.reporting.missing_tables import OWN
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 LATE_FUSION = "late_fusion"  # the mean of the heads on one modality
-OWN = "own_late_fusion"  # as a baseline; others are named after their network
 
 
 class SweptRun(NamedTuple):

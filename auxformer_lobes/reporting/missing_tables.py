@@ -1,5 +1,8 @@
 """Tables of sweeps over what is missing, and the twin rule in words."""
 
+from os.path import commonprefix
+from pathlib import PurePath
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -14,6 +17,7 @@ from auxformer_lobes.reporting.tables import (
     print_on_terminal,
 )
 
+OWN = "own_late_fusion"  # the baseline that every network with such heads has
 MIDDLE = 0.4  # a severity of every curve
 
 
@@ -31,7 +35,12 @@ def print_sweep(content, task):
         f"{count_of(content['clips'], 'clip')} of "
         f"{count_of(content['speakers'], 'speaker')}"
     )
-    print_curves(content["curves"], task, title)
+    # Cells of a study begin alike: their settings are in their names.
+    own = PurePath(content["run"]).name
+    names = [of for c in content["curves"] for of in c["effective_robustness"]]
+    prefix = commonprefix([own, *(of for of in names if of != OWN)])
+    prefix = prefix if prefix != own else ""
+    print_curves(content["curves"], task, title, prefix)
     for twin in content["twins"]:
         print(f"{describe_twin(twin, task)}.")
     print(
@@ -40,7 +49,7 @@ def print_sweep(content, task):
     )
 
 
-def print_curves(curves, task, title):
+def print_curves(curves, task, title, prefix=""):
     """Prints a row for each curve of all heads combined.
 
     Arguments
@@ -51,6 +60,8 @@ def print_curves(curves, task, title):
         What was predicted.
     title : str
         What they are of.
+    prefix : str
+        What is left out of the names of baselines.
     """
     metric = METRIC_TITLES.get(task.metrics[0], task.metrics[0])
     unit = ", %" if task.scale == 100 else ""
@@ -65,7 +76,7 @@ def print_curves(curves, task, title):
         name for curve in curves for name in curve["effective_robustness"]
     )
     for name in baselines:
-        title = f"vs {name.replace('_', ' ')}"
+        title = f"vs {name.removeprefix(prefix).replace('_', ' ')}"
         table.add_column(escape(title), justify="right", overflow="fold")
     shown, kind = [], None
     for curve in curves:
