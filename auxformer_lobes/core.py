@@ -83,7 +83,7 @@ class AuxFormerBrain(sb.Brain):
         dict of Stream
             "audio" and "visual".
         """
-        unknown = torch.full(batch.present.data.shape[:1], torch.nan)
+        unknown = torch.full([len(batch)], torch.nan)
         seconds = torch.as_tensor(getattr(batch, "seconds", unknown))
         streams = {}
         for modality, there in zip(MODALITIES, batch.present.data.T):
