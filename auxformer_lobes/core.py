@@ -7,7 +7,6 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.dataio.dataio import length_to_mask
 
 from auxformer_lobes.augment.missing import AUDIO_VISUAL, Stream, presence
 from auxformer_lobes.dataio.run import Run
@@ -75,8 +74,9 @@ class AuxFormerBrain(sb.Brain):
         Arguments
         ---------
         batch : PaddedBatch
-            The clips, with their `audio` and `visual` features, whether these
-            are `present`, and perhaps the `seconds` of the clips.
+            The clips, with their `audio` and `visual` features, the masks
+            `audio_mask` and `visual_mask` of `add_features`, and perhaps the
+            `seconds` of the clips.
 
         Returns
         -------
@@ -86,15 +86,18 @@ class AuxFormerBrain(sb.Brain):
         unknown = torch.full([len(batch)], torch.nan)
         seconds = torch.as_tensor(getattr(batch, "seconds", unknown))
         streams = {}
-        for modality, there in zip(MODALITIES, batch.present.data.T):
+        for modality in MODALITIES:
             x, lens = batch[modality]
+            mask, _ = batch[f"{modality}_mask"]  # its padding is False
             if f"{modality}_encoder" in self.modules:
-                x, lens = self.modules[f"{modality}_encoder"](x, lens)
-            frames = (lens * x.shape[1]).round()
-            mask = length_to_mask(frames, x.shape[1], dtype=torch.bool)
+                encoder = self.modules[f"{modality}_encoder"]
+                x, lens, mask = encoder(x, lens, mask)
+            # Lost frames may hold anything; NaN would spoil gradients.
+            x = x.masked_fill(~mask.unsqueeze(-1), 0)
             x = self.modules[f"{modality}_norm"](x)
+            frames = (lens * x.shape[1]).round()
             rate = frames / seconds.to(frames)
-            streams[modality] = Stream(x, lens, mask & there[:, None], rate)
+            streams[modality] = Stream(x, lens, mask, rate)
         return streams
 
     def logits(self, streams, **options):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from auxformer_lobes.cli.audit import audit
 from auxformer_lobes.cli.compare import compare
+from auxformer_lobes.cli.corrupt import corrupt
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.experiment import experiment
 from auxformer_lobes.cli.extract import extract, merge
@@ -27,6 +28,7 @@ COMMANDS = (
     merge,
     predict,
     timeline,
+    corrupt,
     evaluate,
     experiment,
     compare,
@@ -37,7 +39,7 @@ COMMANDS = (
 
 
 # Options whose value may start with "-", as a regular expression does.
-LITERAL = ("--speaker",)
+LITERAL = ("--speaker", "--severity")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -95,10 +95,12 @@ def extract_features(datasets, stores, num_workers=0):
 def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     """Adds features and labels to a dataset.
 
-    Each item has `audio` and `visual` `[time, channels]` (one frame of zeros
-    where a modality is missing), `present` `[2]`, the `seconds` that it lasts
-    (NaN where the manifest has no `duration`), and the `target` and `truth` of
-    the task. A clip with neither modality is excluded.
+    Each item has `audio` and `visual` `[time, channels]`, `audio_mask` and
+    `visual_mask`, boolean `[time]`, which say which of their frames are there,
+    the `seconds` that the clip lasts (NaN where the manifest has no
+    `duration`), and the `target` and `truth` of the task. A missing modality is
+    one frame of zeros that is not there. A clip with neither modality is
+    excluded.
 
     Arguments
     ---------
@@ -111,8 +113,9 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     require_both : bool
         Whether a clip that lacks one modality is excluded too.
     min_face_quality : int
-        Frames of lower face quality are left out; a clip without any other
-        lacks the modality, but is not excluded for it.
+        Frames of lower face quality keep their place in time, but count as
+        lost; a clip without any other lacks the modality, but is not excluded
+        for it.
 
     Returns
     -------
@@ -145,7 +148,6 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     dataset = DynamicItemDataset(usable)
     for modality, store in stores.items():
         dataset.add_dynamic_item(_reader(modality, store, min_face_quality))
-    dataset.add_dynamic_item(_presence)
     dataset.add_dynamic_item(
         lambda clip: usable[clip].get("duration") or math.nan,
         takes="id",
@@ -154,8 +156,12 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     dataset.add_dynamic_item(
         task.labels, takes=task.takes, provides=["target", "truth"]
     )
-    keys = ["audio", "visual", "present", "seconds", "target", "truth"]
-    dataset.set_output_keys(["id", *keys, "spk_id"])
+    dataset.set_output_keys(
+        [
+            *("id", "audio", "visual", "audio_mask", "visual_mask"),
+            *("seconds", "target", "truth", "spk_id"),
+        ]
+    )
     return dataset
 
 
@@ -165,33 +171,26 @@ def _is_stored(store, clip, path):
 
 
 def _reader(modality, store, min_face_quality):
-    """Reads the valid frames, or a frame of zeros if there are none."""
+    """Reads all frames, and which of them are there."""
 
     @takes("id", MEDIA[modality])
-    @provides(modality, f"{modality}_is_present")
+    @provides(modality, f"{modality}_mask")
     def _read(clip, path):
-        if _is_stored(store, clip, path):
-            features, validity = store[clip], store.frame_validity(clip)
-            if validity is not None:
-                features = features[validity >= min_face_quality]
-            if len(features):
-                return features, True
-        # Pixels are bytes, and a batch has one dtype.
-        dtype = torch.uint8 if store.dtype == "uint8" else torch.float32
-        return torch.zeros(1, store.features.dim, dtype=dtype), False
+        if not _is_stored(store, clip, path):
+            # Pixels are bytes, and a batch has one dtype.
+            dtype = torch.uint8 if store.dtype == "uint8" else torch.float32
+            nothing = torch.zeros(1, store.features.dim, dtype=dtype)
+            return nothing, torch.zeros(1, dtype=torch.bool)
+        features, validity = store[clip], store.frame_validity(clip)
+        if validity is None:
+            return features, torch.ones(len(features), dtype=torch.bool)
+        return features, validity >= min_face_quality
 
     return _read
 
 
-@takes("audio_is_present", "visual_is_present")
-@provides("present")
-def _presence(audio, visual):
-    """Which modalities a clip has."""
-    return torch.tensor([audio, visual])
-
-
 def fit_norms(dataset, modules):
-    """Fits `audio_norm` and `visual_norm` on the training split.
+    """Fits `audio_norm` and `visual_norm` on the training split's valid frames.
 
     Arguments
     ---------
@@ -200,10 +199,13 @@ def fit_norms(dataset, modules):
     modules : dict
         The modules of the recipe; only a `FeatureNorm` is fitted.
     """
-    for index, modality in enumerate(MEDIA):
+    for modality in MEDIA:
         norm = modules[f"{modality}_norm"]
         if isinstance(norm, FeatureNorm):
-            with dataset.output_keys_as([modality, "present"]):
+            mask = f"{modality}_mask"
+            with dataset.output_keys_as([modality, mask]):
                 norm.fit(
-                    clip[modality] for clip in dataset if clip["present"][index]
+                    clip[modality][clip[mask]]
+                    for clip in dataset
+                    if clip[mask].any()
                 )

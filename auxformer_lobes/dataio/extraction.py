@@ -5,21 +5,19 @@ encodes and stores what they have read, several clips at a time.
 """
 
 import datetime
-import multiprocessing
 import os
 import re
-import threading
 import time
-import traceback
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from speechbrain.utils.distributed import ddp_prevent_block, if_main_process
 from torch import distributed
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
 from auxformer_lobes.dataio.extraction_report import ExtractionReport
+from auxformer_lobes.dataio.workers import KILLED, ClipWorkers
 from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
@@ -185,9 +183,10 @@ def _extract(store, paths, num_workers, batch_clips, description):
     with bar:
         # One round, and another for each worker that a clip has killed.
         while remaining:
-            reader = _ClipReader(store.features, remaining, num_workers)
+            read = partial(_read, store.features, remaining.copy())
+            workers = ClipWorkers(read, remaining, num_workers)
             try:
-                for batch in _batches(reader.loader(batch_clips), batch_clips):
+                for batch in _batches(workers.loader(batch_clips), batch_clips):
                     for clip, validity, error in _finish(
                         store, remaining, batch
                     ):
@@ -198,15 +197,12 @@ def _extract(store, paths, num_workers, batch_clips, description):
                             invalid.append(clip)
                         bar.update()
             except RuntimeError as error:
-                clip = reader.clip_of_killed_worker(error)
+                clip = workers.clip_of_killed_worker(error)
                 if clip is None:
                     raise
                 if clip in remaining:
-                    reason = (
-                        "killed the process that read it: damaged, or too "
-                        "little memory for num_workers"
-                    )
-                    failed[clip] = store.fail(clip, remaining.pop(clip), reason)
+                    path = remaining.pop(clip)
+                    failed[clip] = store.fail(clip, path, KILLED)
                     bar.update()
     return ExtractionReport(
         present=len(paths) - len(missing),
@@ -224,89 +220,13 @@ def _size_of(path):
         return 0
 
 
-class _ClipReader(Dataset):
-    """Reads clips in workers: (clip, version, `ClipInput` or exception)."""
-
-    def __init__(self, features, paths, num_workers):
-        self.features = features
-        self.paths = list(paths.items())
-        self.num_workers = min(num_workers, len(paths))
-        # Shared memory: pid and current index of each worker.
-        self.current = multiprocessing.Array("q", 2 * num_workers, lock=False)
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        clip, path = self.paths[index]
-        worker = get_worker_info()
-        if worker is not None:
-            place = slice(2 * worker.id, 2 * worker.id + 2)
-            self.current[place] = os.getpid(), index
-        # Before reading: the file may be half copied, and still grow.
-        version = self.features.version(clip, path)
-        try:
-            data, validity = self.features.read(clip, path)
-        except UserError as error:
-            return clip, version, error
-        except Exception:
-            # Returned, not raised: a failing DataLoader takes long to end.
-            error = RuntimeError(
-                f"{clip} ({path}) cannot be read:\n{traceback.format_exc()}"
-            )
-            return clip, version, error
-        # Tensors would go through shared memory, of which containers have
-        # little; arrays go through a pipe.
-        validity = None if validity is None else validity.numpy()
-        return clip, version, ClipInput(data.numpy(), validity)
-
-    def loader(self, ahead):
-        """A DataLoader whose workers together read that many clips ahead."""
-        import cv2
-
-        workers = self.num_workers
-        # In the parent, since the call may hang in a forked process; workers
-        # inherit it. torch sets its own threads.
-        cv2.setNumThreads(1)
-        return DataLoader(
-            self,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=max(2, -(-ahead // workers)) if workers else None,
-            collate_fn=_identity,
-            worker_init_fn=_exit_with_parent,
-            # A generator of its own: an extraction must not change the random
-            # numbers of a training that follows.
-            generator=torch.Generator(),
-        )
-
-    def clip_of_killed_worker(self, error):
-        """The clip that a killed worker was reading; None for other errors."""
-        found = re.match(r"DataLoader worker \(pid\D*([\d, ]+)\)", str(error))
-        current = dict(zip(self.current[::2], self.current[1::2]))
-        for pid in map(int, found[1].split(",") if found else ()):
-            if pid in current:
-                return self.paths[current[pid]][0]
-        return None
-
-
-def _exit_with_parent(_):
-    """Makes a worker exit when its parent is killed, and not before.
-
-    It would otherwise wait for ever to hand over what it has read, since the
-    other workers keep its pipe open.
-    """
-    parent = multiprocessing.parent_process()
-
-    def _wait():
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=_wait, daemon=True).start()
-
-
-def _identity(item):
-    return item  # a lambda could not be pickled
+def _read(features, paths, clip):
+    """Version of the file of a clip, and what is read from it."""
+    # Before reading: the file may be half copied, and still grow.
+    version = features.version(clip, paths[clip])
+    data, validity = features.read(clip, paths[clip])
+    validity = None if validity is None else validity.numpy()
+    return version, ClipInput(data.numpy(), validity)
 
 
 def _batches(items, size):
@@ -323,13 +243,16 @@ def _batches(items, size):
 
 def _finish(store, paths, batch):
     """Encodes and stages a batch; yields (clip, frame validity, error)."""
-    inputs = {c: item for c, _, item in batch if isinstance(item, ClipInput)}
-    versions = {clip: version for clip, version, _ in batch}
-    for clip, _, item in batch:
-        if isinstance(item, MediaError):
-            yield clip, None, item
-        elif isinstance(item, Exception):
-            raise item
+    read = {}
+    for clip, result in batch:
+        if isinstance(result, MediaError):
+            yield clip, None, result
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            read[clip] = result
+    versions = {clip: version for clip, (version, _) in read.items()}
+    inputs = {clip: clip_input for clip, (_, clip_input) in read.items()}
     features = _encode(store.features, inputs) if inputs else {}
     for clip, (_, validity) in inputs.items():
         validity = None if validity is None else torch.from_numpy(validity)

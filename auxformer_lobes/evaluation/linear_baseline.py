@@ -125,10 +125,10 @@ def _table(dataset, conditions):
             modality: Stream(
                 clip[modality][None],
                 torch.ones(1),
-                there.expand(1, len(clip[modality])),
+                clip[f"{modality}_mask"][None],
                 torch.tensor([len(clip[modality]) / clip["seconds"]]),
             )
-            for modality, there in zip(MODALITIES, clip["present"])
+            for modality in MODALITIES
         }
         pooled.append({})
         for condition in conditions:

@@ -134,6 +134,33 @@ class Extractor(Configurable):
         """
         return data
 
+    def carry_mask(self, mask, num_frames):
+        """Carries a mask from what was read to the features of `encode`.
+
+        By default a feature frame is there if the middle of its share of the
+        clip is.
+
+        Arguments
+        ---------
+        mask : torch.Tensor
+            What is there of `ClipInput.data`, boolean `[time]`.
+        num_frames : int
+            Frames that `encode` returns.
+
+        Returns
+        -------
+        torch.Tensor
+            Boolean `[num_frames]`.
+
+        Example
+        -------
+        >>> mask = torch.tensor([True, True, False, False])
+        >>> Extractor(dim=1).carry_mask(mask, 2)
+        tensor([ True, False])
+        """
+        frames = torch.arange(num_frames, device=mask.device)
+        return mask[(2 * frames + 1) * len(mask) // (2 * num_frames)]
+
     def __call__(self, clip, path):
         """Returns the features of one clip, `[time, dim]`."""
         return self.encode([self.read(clip, path).data])[0]

@@ -56,9 +56,11 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
     ...     frozen_modules=["feature_extractor"],
     ... )
     >>> waveforms = torch.randn(2, 16000, 1)
-    >>> features, lens = encoder(waveforms, torch.tensor([1.0, 0.5]))
-    >>> features.shape, lens
-    (torch.Size([2, 49, 48]), tensor([1.0000, 0.4898]))
+    >>> lens = torch.tensor([1.0, 0.5])
+    >>> mask = torch.ones(2, 16000, dtype=torch.bool)
+    >>> features, lens, mask = encoder(waveforms, lens, mask)
+    >>> features.shape, lens, mask.sum(1)
+    (torch.Size([2, 49, 48]), tensor([1.0000, 0.4898]), tensor([49, 24]))
     """
 
     schema = {
@@ -128,8 +130,11 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
         """
         return super().train(mode and not self.freeze)
 
-    def forward(self, x, lens):
+    def forward(self, x, lens, mask):
         """Encodes a batch.
+
+        What is not there is encoded too, as in an extraction: a video model
+        sees it beside other frames.
 
         Arguments
         ---------
@@ -137,6 +142,8 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
             Padded data of `RawInputs`, `[batch, time, prod(input_shape)]`.
         lens : torch.Tensor
             Relative lengths, `[batch]`.
+        mask : torch.Tensor
+            What is there of them, boolean `[batch, time]`.
 
         Returns
         -------
@@ -144,6 +151,8 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
             `[batch, frames, dim]`.
         lens : torch.Tensor
             Relative lengths, `[batch]`.
+        mask : torch.Tensor
+            Frames that are there, boolean `[batch, frames]`.
         """
         self.features.device = x.device
         lengths = (lens * x.shape[1]).round().long()
@@ -152,5 +161,11 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
             clip[:length].reshape(length, *shape)
             for clip, length in zip(x, lengths)
         ]
-        features, lens = batch_pad_right(self.features.encode_with_grad(clips))
-        return features, lens.to(x.device)
+        encoded = self.features.encode_with_grad(clips)
+        masks = [
+            self.features.carry_mask(there[:length], len(frames))
+            for there, length, frames in zip(mask, lengths, encoded)
+        ]
+        features, lens = batch_pad_right(encoded)
+        mask, _ = batch_pad_right(masks)
+        return features, lens.to(x.device), mask

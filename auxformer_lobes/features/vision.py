@@ -375,6 +375,11 @@ class VideoModelFeatures(_VisionFeatures):
             data, torch.stack([window.median() for window in windows])
         )
 
+    def carry_mask(self, mask, num_frames):
+        """A window is there if most of its frames are, as its median says."""
+        windows = self.model_inputs(mask)
+        return torch.stack([x.float().mean() > 0.5 for x in windows])
+
     def model_inputs(self, crops):
         """Splits a clip into windows.
 

@@ -1,8 +1,9 @@
 """A trained model on any wav or video file."""
 
-from itertools import islice
+from itertools import chain, islice
 
 import torch
+from speechbrain.dataio.dataio import length_to_mask
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.data_utils import batch_pad_right
 
@@ -215,7 +216,13 @@ class AudioVisualEmotionRecognizer(Pretrained):
         return timeline(self, path, window, hop, faces, batch_size)
 
     def classify_batch(
-        self, audio=None, visual=None, audio_lens=None, visual_lens=None
+        self,
+        audio=None,
+        visual=None,
+        audio_lens=None,
+        visual_lens=None,
+        audio_mask=None,
+        visual_mask=None,
     ):
         """Recognises emotion from features, as the extractors compute them.
 
@@ -229,28 +236,44 @@ class AudioVisualEmotionRecognizer(Pretrained):
             Relative lengths, `[batch]`, 1 by default; 0 where missing.
         visual_lens : torch.Tensor
             Likewise.
+        audio_mask : torch.Tensor
+            Frames that are there, boolean `[batch, time]`; all by default. A
+            lost frame keeps its place in time.
+        visual_mask : torch.Tensor
+            Likewise.
 
         Returns
         -------
         list of Emotion
         """
-        logits, present = self._run(audio, visual, audio_lens, visual_lens)
+        logits, shares = self._run(
+            *(audio, visual, audio_lens, visual_lens, audio_mask, visual_mask)
+        )
         clips, read = [], self.mods.network.modalities
-        for row in present.tolist():
-            given = [m for m, has in zip(MODALITIES, row) if has]
-            valid_share = {m: 1.0 for m in given if m in read}
+        for row in shares.tolist():
+            valid_share = {
+                m: share
+                for m, share in zip(MODALITIES, row)
+                if share and m in read
+            }
             missing = {
                 m: "not given" if m in read else NOT_READ
                 for m in MODALITIES
                 if m not in valid_share
             }
             clips.append(Clip(missing=missing, valid_share=valid_share))
-        return self._emotions(clips, logits, present)
+        return self._emotions(clips, logits, shares > 0)
 
     forward = classify_batch
 
     def encode_batch(
-        self, audio=None, visual=None, audio_lens=None, visual_lens=None
+        self,
+        audio=None,
+        visual=None,
+        audio_lens=None,
+        visual_lens=None,
+        audio_mask=None,
+        visual_mask=None,
     ):
         """Computes the fused embedding of each sample.
 
@@ -264,6 +287,11 @@ class AudioVisualEmotionRecognizer(Pretrained):
             Relative lengths, `[batch]`, 1 by default; 0 where missing.
         visual_lens : torch.Tensor
             Likewise.
+        audio_mask : torch.Tensor
+            Frames that are there, boolean `[batch, time]`; all by default. A
+            lost frame keeps its place in time.
+        visual_mask : torch.Tensor
+            Likewise.
 
         Returns
         -------
@@ -275,7 +303,10 @@ class AudioVisualEmotionRecognizer(Pretrained):
         layer = self.mods.network.embedding_layer
         hook = layer.register_forward_pre_hook(lambda _, x: inputs.extend(x))
         try:
-            self._run(audio, visual, audio_lens, visual_lens)
+            self._run(
+                *(audio, visual, audio_lens, visual_lens),
+                *(audio_mask, visual_mask),
+            )
         finally:
             hook.remove()
         return inputs[0]
@@ -300,42 +331,51 @@ class AudioVisualEmotionRecognizer(Pretrained):
         if usable:
             streams = []
             for modality, found in features.items():
-                nothing = torch.zeros(1, self.mods.network.dims[modality])
-                x = [found.get(clip, nothing) for clip in usable]
-                streams.append(batch_pad_right(x))
-            (audio, audio_lens), (visual, visual_lens) = streams
-            present = torch.tensor(
-                [[m not in clip.missing for m in MODALITIES] for clip in usable]
-            )
-            output = self._run(audio, visual, audio_lens, visual_lens, present)
-            results.update(zip(usable, self._emotions(usable, *output)))
+                # As in training: one frame, which is not there.
+                nothing = (
+                    torch.zeros(1, self.mods.network.dims[modality]),
+                    torch.zeros(1, dtype=torch.bool),
+                )
+                x, mask = zip(*(found.get(clip, nothing) for clip in usable))
+                streams.append((*batch_pad_right(x), batch_pad_right(mask)[0]))
+            audio, visual = streams
+            logits, shares = self._run(*chain(*zip(audio, visual)))
+            emotions = self._emotions(usable, logits, shares > 0)
+            results.update(zip(usable, emotions))
         return [results[clip] for clip in clips]
 
     @torch.no_grad()
-    def _run(self, audio, visual, audio_lens, visual_lens, present=None):
-        """Logits by head, and whether each sample has (audio, visual)."""
+    def _run(
+        self, audio, visual, audio_lens, visual_lens, audio_mask, visual_mask
+    ):
+        """Logits by head, and shares of frames that are there `[batch, 2]`."""
         given = [x for x in (audio, visual) if x is not None]
         if not given:
             raise ValueError("audio and visual are both None")
         batch = len(given[0])
-        inputs, relative, has = [], [], []
-        for modality, x, lens in (
-            ("audio", audio, audio_lens),
-            ("visual", visual, visual_lens),
+        inputs, relative, masks, shares = [], [], [], []
+        for modality, x, lens, mask in (
+            ("audio", audio, audio_lens, audio_mask),
+            ("visual", visual, visual_lens, visual_mask),
         ):
-            is_given = x is not None
-            if not is_given:
+            if x is None:
                 x = torch.zeros(batch, 1, self.mods.network.dims[modality])
+                mask = torch.zeros(batch, 1, dtype=torch.bool)
             if lens is None:
                 lens = torch.ones(batch)
             x, lens = x.to(self.device).float(), lens.to(self.device)
+            frames = (lens * x.shape[1]).round()
+            there = length_to_mask(frames, x.shape[1], dtype=torch.bool)
+            if mask is not None:
+                there = there & mask.to(self.device)
+            x = x.masked_fill(~there.unsqueeze(-1), 0.0)
             inputs.append(self.mods[f"{modality}_norm"](x))
             relative.append(lens)
-            has.append((lens > 0) & is_given)
-        if present is None:
-            present = torch.stack(has, 1)
-        present = present.to(self.device)
-        return self.mods.network(*inputs, *relative, present), present
+            masks.append(there)
+            shares.append(there.sum(1) / frames.clamp(min=1))
+        shares = torch.stack(shares, 1)
+        logits = self.mods.network(*inputs, *relative, shares > 0, *masks)
+        return logits, shares
 
     def _emotions(self, clips, logits, present):
         """One `Emotion` a clip."""

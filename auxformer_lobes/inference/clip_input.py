@@ -13,6 +13,7 @@ from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 NOT_READ = "not read by the network"
+TOO_LOW = "no frame reaches min_face_quality"
 
 
 @dataclass(eq=False)  # a key of dictionaries
@@ -56,7 +57,7 @@ class ClipReader:
     """Reads files and computes features, as extraction and training do.
 
     Features are rounded as in the `FeatureStore`, and frames of low face
-    quality are left out. Where training included an encoder, it encodes here
+    quality count as lost. Where training included an encoder, it encodes here
     too.
 
     Arguments
@@ -86,8 +87,9 @@ class ClipReader:
     ... )
     >>> reader = ClipReader({}, hparams, "cpu")
     >>> clip = reader.open(path)
-    >>> reader.features("audio", [clip])[clip].shape
-    torch.Size([101, 120])
+    >>> features, mask = reader.features("audio", [clip])[clip]
+    >>> features.shape, mask.sum()
+    (torch.Size([101, 120]), tensor(101))
     """
 
     def __init__(self, modules, hparams, device):
@@ -212,17 +214,20 @@ class ClipReader:
 
         Returns
         -------
-        dict of torch.Tensor
-            Clip → `[time, channels]`.
+        dict of tuple
+            Clip → its features, `[time, channels]`, and which of its frames
+            are there, boolean `[time]`.
         """
         usable = []
         for clip in clips:
             if modality in clip.inputs:
                 validity = clip.inputs[modality].frame_validity
-                if validity is None or validity.any():
+                if validity is None or self._is_there(validity).any():
                     usable.append(clip)
                 else:
-                    clip.missing[modality] = "no face in any frame"
+                    clip.missing[modality] = (
+                        TOO_LOW if validity.any() else "no face in any frame"
+                    )
         if not usable:
             return {}
         values = [clip.inputs[modality].data for clip in usable]
@@ -231,21 +236,35 @@ class ClipReader:
         features = {}
         for clip, x in zip(usable, values):
             try:
-                features[clip] = self._valid_frames(clip, modality, x)
+                features[clip] = self._as_stored(clip, modality, x)
             except MediaError as error:
                 clip.missing[modality] = str(error)
         if modality in self.encoders and features:
-            x, lens = batch_pad_right([*features.values()])
-            x, lens = self.encoders[modality](
-                x.to(self.device), lens.to(self.device)
-            )
-            frames = (lens * x.shape[1]).round().long()
-            for clip, encoded, n in zip(features, x, frames):
-                features[clip] = encoded[:n].cpu()
-        return features
+            features = self._encode(modality, features)
+        for clip, (_, mask) in features.items():
+            if not mask.any():
+                clip.missing[modality] = TOO_LOW
+                del clip.valid_share[modality]
+        return {c: x for c, x in features.items() if modality not in c.missing}
 
-    def _valid_frames(self, clip, modality, x):
-        """Frames that reach `min_face_quality`, rounded as in the store."""
+    def _is_there(self, validity):
+        return validity >= self.hparams.min_face_quality
+
+    def _encode(self, modality, features):
+        """Encodes what the model's own encoder is given."""
+        values, masks = zip(*features.values())
+        (x, lens), (mask, _) = batch_pad_right(values), batch_pad_right(masks)
+        x, lens, mask = self.encoders[modality](
+            *(each.to(self.device) for each in (x, lens, mask))
+        )
+        frames = (lens * x.shape[1]).round().long()
+        return {
+            clip: (encoded[:n].cpu(), there[:n].cpu())
+            for clip, encoded, there, n in zip(features, x, mask, frames)
+        }
+
+    def _as_stored(self, clip, modality, x):
+        """Features, rounded as in the store, and which frames are there."""
         if not len(x):
             raise MediaError("too short for a single frame")
         x = x.cpu().to(getattr(torch, self.hparams.feature_dtype[modality]))
@@ -254,17 +273,15 @@ class ClipReader:
         if x.dtype != torch.uint8:
             x = x.float()
         validity = clip.inputs[modality].frame_validity
-        valid_share = 1.0
+        mask, valid_share = torch.ones(len(x), dtype=torch.bool), 1.0
         if validity is not None:
             if len(validity) != len(x):  # rounding, in windows of a timeline
                 at = torch.linspace(0, len(validity) - 1, len(x)).round().long()
                 validity = validity[at]
             valid_share = (validity > 0).float().mean().item()
-            x = x[validity >= self.hparams.min_face_quality]
-        if not len(x):
-            raise MediaError("no frame reaches min_face_quality")
+            mask = self._is_there(validity)
         clip.valid_share[modality] = valid_share
-        return x
+        return x, mask
 
 
 def reason_of(error, path):

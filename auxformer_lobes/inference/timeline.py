@@ -30,6 +30,7 @@ LONGEST_SECTION = 60.0  # s
 SLACK = 0.1  # s by which a stream may end before its last window
 SHORTEST_GAP = 0.05  # s; less is imprecision of the timestamps
 ROUNDING = 0.001  # s, of the timestamps in many containers
+ALWAYS_VALID = 255  # above any `min_face_quality`
 
 
 class _Ended(str):
@@ -267,21 +268,23 @@ def _visual_windows(sections, window, hop):
 
 def _cut(sections, start, end):
     """face -> `ClipInput` of a window, for the faces that are visible."""
-    parts, reason = {}, "has no frames"
+    known, reason = {}, "has no frames"  # face -> a section that has it
     for times, inputs in sections:
-        if not isinstance(inputs, dict):
+        if isinstance(inputs, dict):
+            known.update({face: (times, x) for face, x in inputs.items()})
+        else:
             reason = inputs
-            continue
-        for face, clip_input in inputs.items():
-            part = _cut_section(times, clip_input, start, end)
-            parts.setdefault(face, []).append(part)
     faces = {}
-    for face, cuts in parts.items():
-        values, validity = zip(*cuts)
+    for face, section in known.items():
+        parts = []
+        for times, inputs in sections:
+            found = inputs.get(face) if isinstance(inputs, dict) else None
+            if found is None:
+                found = _lost(times, *section)
+            parts.append(_cut_section(times, found, start, end))
+        values, validity = zip(*parts)
         if sum(map(len, values)):
-            known = [part for part in validity if part is not None]
-            validity = torch.cat(known) if known else None
-            faces[face] = ClipInput(torch.cat(values), validity)
+            faces[face] = ClipInput(torch.cat(values), _joined(parts))
     visible = {
         face: clip_input
         for face, clip_input in faces.items()
@@ -290,6 +293,32 @@ def _cut(sections, start, end):
     if visible or not faces:
         return visible or reason
     return {None: next(iter(faces.values()))}
+
+
+def _lost(times, section_times, clip_input):
+    """Frames of a section without a face, as many as it would have."""
+    values, validity = clip_input
+    share = len(times) / len(section_times)
+    none = values.new_zeros(1, *values.shape[1:])
+    num_valid = len(values) if validity is None else len(validity)
+    return ClipInput(
+        none.expand(round(share * len(values)), *values.shape[1:]),
+        torch.zeros(round(share * num_valid), dtype=torch.uint8),
+    )
+
+
+def _joined(parts):
+    """Validity of all parts; None if all frames of all of them are valid."""
+    if all(validity is None for _, validity in parts):
+        return None
+    return torch.cat(
+        [
+            torch.full((len(values),), ALWAYS_VALID, dtype=torch.uint8)
+            if validity is None
+            else validity
+            for values, validity in parts
+        ]
+    )
 
 
 def _cut_section(times, clip_input, start, end):

@@ -34,7 +34,8 @@ class LastFrame(nn.Module):
         samples = torch.arange(len(x), device=x.device)
         if mask is not None:  # the last one that was not lost
             places = torch.arange(1, x.shape[1] + 1, device=x.device)
-            frames = (places * mask).amax(1).minimum(frames)
+            valid = mask & (places <= frames[:, None])
+            frames = (places * valid).amax(1)
         last = x[samples, (frames - 1).clamp(min=0)]
         return last * (frames > 0).unsqueeze(1)
 

@@ -45,6 +45,9 @@ def work(tmp_path_factory):
     video, _ = astronaut(3.0, 180, 240)
     audio = swell(3.0)
     write_media(work / "long.flv", video, audio, rate=RATE)
+    black = [np.zeros_like(video[0])] * 45
+    with_hole = [*video[:15], *black, *video[60:80]]
+    write_media(work / "hole.flv", with_hole, audio[: 2 * RATE])
     write_media(work / "media" / "a.flv", video[:30], audio[:RATE])
     write_media(work / "media" / "more" / "b.FLV", video[:20])
     soundfile.write(work / "media" / "c.wav", audio[:RATE], RATE)
@@ -94,6 +97,7 @@ def test_files_give_what_stored_features_gave_in_training(
     here, hparams, recognizer, tmp_path
 ):
     files = {"a": "media/a.flv", "b": "media/more/b.FLV", "c": "media/c.wav"}
+    files["hole"] = "hole.flv"
     manifest = {
         clip: {
             "wav": None if clip == "b" else path,
@@ -124,6 +128,13 @@ def test_files_give_what_stored_features_gave_in_training(
         expected = task.calibrate(outputs)[0].tolist()
         emotion = recognizer.classify_file(files[clip["id"]])
         assert [*emotion.outputs.values()] == pytest.approx(expected, abs=1e-5)
+        mask = clip["visual_mask"]
+        if clip["id"] == "hole":  # frames without a face keep their place
+            assert mask[0] and mask[-1] and not mask.all()
+            share = mask.float().mean().item()
+            assert emotion.valid_share["visual"] == pytest.approx(share)
+        else:
+            assert mask.all() == (clip["id"] != "c")
 
 
 def test_windows_of_a_video_are_close_to_videos_cut_out(recognizer, tmp_path):

@@ -57,13 +57,13 @@ def clips(prefix, kind="categories", count=12):
         items[f"{prefix}{i}"] = {
             "audio": torch.full((3 + i % 3, 4), 2.0 * happy - 1.0),
             "visual": torch.randn(2, 3, generator=generator),
-            "present": torch.tensor([True, True]),
+            "audio_mask": torch.ones(3 + i % 3, dtype=torch.bool),
+            "visual_mask": torch.ones(2, dtype=torch.bool),
             "target": target,
             "truth": truth,
             "spk_id": f"{i % 3}",
         }
-    keys = ["audio", "visual", "present", "target", "truth", "spk_id"]
-    return DynamicItemDataset(items, output_keys=["id", *keys])
+    return DynamicItemDataset(items, output_keys=["id", *items[f"{prefix}0"]])
 
 
 def history_of(brain):

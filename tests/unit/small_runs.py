@@ -200,7 +200,8 @@ def batch_of(hparams, clips=3):
             {
                 "audio": torch.randn(9 + i, dims[0], generator=generator),
                 "visual": torch.randn(5 - i, dims[1], generator=generator),
-                "present": torch.tensor([True, True]),
+                "audio_mask": torch.ones(9 + i, dtype=torch.bool),
+                "visual_mask": torch.ones(5 - i, dtype=torch.bool),
             }
             for i in range(clips)
         ]

@@ -141,8 +141,8 @@ def test_clips_without_a_face_are_no_trouble(finished):
     test = clips("test", finished.kind)
     for i in range(3):
         entry = test.data[f"test{i}"]
-        entry["present"] = torch.tensor([True, False])
         entry["visual"] = torch.zeros(1, 3)
+        entry["visual_mask"] = torch.tensor([False])
     made = repredict(finished.brain, test)
     for predictions in made.values():
         for outputs in predictions.outputs.values():
@@ -163,6 +163,29 @@ def test_streams_know_their_frames_per_second(make_brain):
     assert streams["visual"].rate.tolist() == pytest.approx([4, 2 / 1.5, 0.8])
     streams = brain.streams(PaddedBatch([test[0]]))
     assert streams["audio"].rate.isnan().all()
+
+
+def test_what_a_lost_frame_holds_reaches_neither_network_nor_gradients(
+    make_brain,
+):
+    """Not even through a norm that is trained, as fine-tuning has it."""
+    brain = make_brain()
+    brain.modules["visual_norm"] = norm = torch.nn.LayerNorm(3)
+    batch = list(clips("test"))[:2]
+    found = []
+    for content in (0.0, float("nan")):
+        for clip in batch:
+            torch.manual_seed(0)
+            clip["visual"] = torch.randn(4, 3)
+            clip["visual"][1] = content
+            clip["visual_mask"] = torch.tensor([True, False, True, True])
+        brain.modules.eval()
+        norm.zero_grad()
+        logits, _ = brain.compute_forward(PaddedBatch(batch), sb.Stage.VALID)
+        sum(x.square().sum() for x in logits.values()).backward()
+        found.append([*logits.values(), norm.weight.grad.clone()])
+    assert found[0][-1].abs().max() > 0
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=0)
 
 
 def test_a_recorded_output_is_what_the_task_makes_of_the_logits(make_brain):
@@ -400,30 +423,33 @@ def test_a_negative_seed_is_refused(make_brain):
 
 
 class Echo(torch.nn.Module):
-    """An encoder of raw images of eight numbers; it repeats each frame."""
+    """An encoder of raw images of eight numbers; it repeats the clip."""
 
-    def forward(self, x, lens):
-        return torch.cat([x, x], 1)[..., :3], lens
+    def forward(self, x, lens, mask):
+        return torch.cat([x, x], 1)[..., :3], lens, torch.cat([mask, mask], 1)
 
 
 def test_an_encoder_that_is_trained_too_comes_before_the_norm(make_brain):
     brain = make_brain()
     brain.modules["visual_encoder"] = Echo()
     clip = {**clips("test")[0], "visual": torch.ones(2, 8)}
+    clip["visual_mask"] = torch.tensor([True, False])
     brain.modules["visual_norm"].fit([torch.zeros(1, 3), torch.ones(1, 3)])
     seen = []
     brain.modules["visual_norm"].register_forward_hook(
         lambda module, inputs, output: seen.append(output)
     )
-    assert brain.cross_attention(clip).shape == (3, 4)
-    torch.testing.assert_close(seen[0], torch.ones(1, 4, 3))
+    attention = brain.cross_attention(clip)
+    assert attention.shape == (3, 4)
+    assert (attention[2] > 0).tolist() == [True, False, True, False]
+    torch.testing.assert_close(seen[0][0, ::2], torch.ones(2, 3))
 
 
 class TrainedEcho(torch.nn.Linear):
     """An encoder of one layer."""
 
-    def forward(self, x, lens):
-        return super().forward(x), lens
+    def forward(self, x, lens, mask):
+        return super().forward(x), lens, mask
 
 
 def test_an_encoder_has_a_learning_rate_of_its_own(make_brain):

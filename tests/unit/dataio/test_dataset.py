@@ -113,9 +113,10 @@ def test_a_table_says_what_was_extracted_and_nothing_if_nothing_was(
 
 def test_a_missing_modality_is_a_frame_of_zeros_and_said_to_be_missing(dataset):
     assert dataset[1]["visual"].tolist() == [[0.0, 0.0]]
-    assert [clip["present"].tolist() for clip in dataset] == [
-        [True, True],
-        [True, False],
+    assert [clip["audio_mask"].all() for clip in dataset] == [True, True]
+    assert [clip["visual_mask"].tolist() for clip in dataset] == [
+        [True] * 4,
+        [False],
     ]
 
 
@@ -149,15 +150,24 @@ def test_labels_are_those_of_the_task(datasets, stores, task, target, truth):
 
 
 def test_an_item_has_what_training_needs_and_no_more(dataset):
-    keys = {"id", "audio", "visual", "present", "seconds", "target", "truth"}
-    assert {*dataset[0]} == {*keys, "spk_id"}
+    features = {"audio", "visual", "audio_mask", "visual_mask"}
+    assert {*dataset[0]} == {
+        "id",
+        *features,
+        "seconds",
+        "target",
+        "truth",
+        "spk_id",
+    }
     assert dataset[0]["id"] == "both" and dataset[0]["spk_id"] == "1001"
 
 
-def test_a_batch_keeps_what_is_present(dataset):
+def test_a_batch_keeps_what_is_there_and_its_padding_is_not(dataset):
     batch = PaddedBatch(list(dataset))
-    assert batch.present.data.dtype == torch.bool
-    assert batch.present.data.tolist() == [[True, True], [True, False]]
+    for mask in (batch.audio_mask.data, batch.visual_mask.data):
+        assert mask.dtype == torch.bool
+    assert batch.audio_mask.data.tolist() == [[True] * 4 + [False], [True] * 5]
+    assert batch.visual_mask.data.tolist() == [[True] * 4, [False] * 4]
     assert batch.audio.data.shape == (2, 5, 3)
     assert batch.visual.lengths.tolist() == [1.0, 0.25]
     assert batch.target.data.tolist() == [[3], [-1]]
@@ -192,7 +202,8 @@ def test_features_of_a_file_that_was_refused_later_are_not_used(
     extract_features(datasets, stores)
     datasets["train"].data["both"]["video"] = None
     clip = add_features(datasets["train"], stores, TASK)[0]
-    assert clip["present"].tolist() == [True, False]
+    assert clip["audio_mask"].all()
+    assert clip["visual_mask"].tolist() == [False]
     assert clip["visual"].tolist() == [[0.0, 0.0]]
 
 
@@ -241,22 +252,25 @@ def faces(load, stores, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "least, frames",
+    "least, there",
     [
-        (FaceQuality.FALLBACK, [0, 1, 2, 3]),
-        (FaceQuality.TRACKED, [0, 1, 3]),
-        (FaceQuality.DETECTED, [0, 3]),
+        (FaceQuality.FALLBACK, [True, True, True, True]),
+        (FaceQuality.TRACKED, [True, True, False, True]),
+        (FaceQuality.DETECTED, [True, False, False, True]),
     ],
 )
-def test_frames_without_a_face_are_missing(faces, stores, least, frames):
+def test_frames_without_a_face_are_lost_in_their_place(
+    faces, stores, least, there
+):
     clip = add_features(faces, stores, TASK, min_face_quality=least)[0]
-    assert clip["visual"].tolist() == [[x, x] for x in frames]
-    assert clip["present"].tolist() == [True, True]
+    assert clip["visual"].tolist() == [[x, x] for x in range(4)]
+    assert clip["visual_mask"].tolist() == there
+    assert clip["audio_mask"].all()
 
 
 def test_all_frames_are_taken_by_default(faces, stores):
     dataset = add_features(faces, stores, TASK)
-    assert [len(clip["visual"]) for clip in dataset] == [4, 3, 1]
+    assert [clip["visual_mask"].sum() for clip in dataset] == [4, 3, 0]
 
 
 @pytest.mark.parametrize("require_both", [False, True])
@@ -269,14 +283,14 @@ def test_a_clip_without_any_face_stays_and_lacks_visual(
     )
     clips = {clip["id"]: clip for clip in dataset}
     assert [*clips] == ["face", "wall"] + ["audio"] * (not require_both)
-    assert clips["wall"]["present"].tolist() == [True, False]
-    assert clips["wall"]["visual"].tolist() == [[0.0, 0.0]]
+    assert clips["wall"]["audio_mask"].all()
+    assert clips["wall"]["visual_mask"].tolist() == [False] * 3
     assert clips["wall"]["audio"].tolist() == [[5.0] * 3] * 4
 
 
 def test_audio_has_no_frame_validity_and_is_never_missing_for_it(faces, stores):
     for clip in add_features(faces, stores, TASK, min_face_quality=2):
-        assert clip["present"][0]
+        assert clip["audio_mask"].all()
 
 
 def test_norms_do_not_see_what_is_not_to_be_trusted(faces, stores):

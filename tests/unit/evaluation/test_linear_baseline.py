@@ -52,7 +52,8 @@ def clips(task, seed, count=60, shift=3.0):
                 "audio": torch.from_numpy(audio).float(),
                 "visual": torch.from_numpy(visual).float(),
                 "id": f"clip{i}",
-                "present": torch.tensor([True, True]),
+                "audio_mask": torch.ones(len(frames), dtype=torch.bool),
+                "visual_mask": torch.ones(len(frames), dtype=torch.bool),
                 "seconds": 0.5,
                 "truth": truth,
                 "spk_id": f"speaker{i % 4}",
@@ -216,10 +217,29 @@ def _sums(scores):
 def test_all_test_clips_count_under_each_condition(task, datasets):
     """As for a network: what is missing is no reason to leave a clip out."""
     for clip in datasets["test"][:10]:
-        clip["present"] = torch.tensor([True, False])
         clip["visual"] = torch.full((1, 4), 1e6)
+        clip["visual_mask"] = torch.tensor([False])
     results = score_baseline(datasets, task, num_samples=9)
     assert [sum(supports(scores)) for scores in results.values()] == [60] * 3
+
+
+def test_a_lost_frame_is_not_pooled_whatever_it_holds(task):
+    """The figures are those of clips without it."""
+    shorter, with_holes = datasets_of(task), datasets_of(task)
+    for split in with_holes.values():
+        for clip in split:
+            x, mask = clip["visual"], clip["visual_mask"]
+            hole = torch.full((2, 4), float("nan"))
+            clip["visual"] = torch.cat([x[:2], hole, x[2:]])
+            lost = torch.zeros(2, dtype=torch.bool)
+            clip["visual_mask"] = torch.cat([mask[:2], lost, mask[2:]])
+    one, other = (
+        linear_baseline(datasets, task, num_samples=9)[1]["audio_visual"]
+        for datasets in (shorter, with_holes)
+    )
+    np.testing.assert_allclose(
+        *(made.outputs["linear_baseline"] for made in (one, other)), atol=1e-6
+    )
 
 
 @kinds
@@ -228,7 +248,7 @@ def test_a_split_without_any_face_still_has_a_baseline(kind, split):
     task = make_task(kind)
     datasets = datasets_of(task)
     for clip in datasets[split]:
-        clip["present"] = torch.tensor([True, False])
+        clip["visual_mask"] = torch.zeros_like(clip["visual_mask"])
     results = score_baseline(datasets, task, num_samples=9)
     for scores in results.values():
         assert np.isfinite(scores[task.metrics[0]]["value"])
@@ -236,7 +256,7 @@ def test_a_split_without_any_face_still_has_a_baseline(kind, split):
 
 def test_training_without_any_face_is_an_error(task, datasets):
     for clip in datasets["train"]:
-        clip["present"] = torch.tensor([True, False])
+        clip["visual_mask"] = torch.zeros_like(clip["visual_mask"])
     with pytest.raises(UserError, match="no labelled training clip has audio"):
         score_baseline(datasets, task)
 

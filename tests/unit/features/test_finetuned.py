@@ -49,17 +49,50 @@ def pad(clips):
         torch.nn.functional.pad(c, (0, 0, 0, longest - len(c))) for c in clips
     ]
     lens = torch.tensor([len(clip) / longest for clip in clips])
-    return torch.stack(padded), lens
+    mask = torch.stack([torch.arange(longest) < len(clip) for clip in clips])
+    return torch.stack(padded), lens, mask
 
 
 def test_it_gives_what_an_extraction_gives(speech):
     clips = waveforms(8000, 12345, 4001)
     expected = speech.encode(clips)
     encoder = FineTunedEncoder(speech).eval()
-    features, lens = encoder(*pad([x[:, None] for x in clips]))
-    for found, length, wanted in zip(features, lens, expected):
+    features, lens, mask = encoder(*pad([x[:, None] for x in clips]))
+    for found, length, there, wanted in zip(features, lens, mask, expected):
         frames = round(float(length) * len(found))
         torch.testing.assert_close(found[:frames], wanted, atol=1e-5, rtol=0)
+        assert there.tolist() == [i < frames for i in range(len(found))]
+
+
+def test_a_mask_is_carried_to_the_frames_of_speech(speech):
+    (clip,) = waveforms(8000)
+    x, lens, mask = pad([clip[:, None]])
+    mask[:, 3000:5000] = False
+    features, _, mask = FineTunedEncoder(speech)(x, lens, mask)
+    middles = (torch.arange(features.shape[1]) + 0.5) / features.shape[1] * 8000
+    expected = (middles < 3000) | (middles >= 5000)
+    assert 0 < expected.sum() < len(expected)
+    assert mask[0].tolist() == expected.tolist()
+
+
+def test_a_mask_is_carried_to_the_windows_as_an_extraction_does(tmp_path):
+    save_vision_model(tmp_path, "videomae")
+    features = VideoModelFeatures(tmp_path, tmp_path, hop=1, device="cpu")
+    num_frames = features.config.num_frames
+    quality = np.zeros(2 * num_frames + 3, dtype=np.uint8)
+    quality[: num_frames // 2 + 2] = 1
+    quality[-2:] = 2
+    crops = np.zeros((len(quality), SIZE, SIZE, 3), dtype=np.uint8)
+    faces = Faces(crops, np.zeros((len(quality), 4)), quality)
+    stored = features.clip_input(faces)
+    encoder = FineTunedEncoder(features)
+    for least in (1, 2):
+        x = torch.from_numpy(crops).flatten(1)[None]
+        mask = torch.from_numpy(quality >= least)[None]
+        _, _, mask = encoder(x, torch.ones(1), mask)
+        expected = stored.frame_validity >= least
+        assert mask[0].tolist() == expected.tolist()
+        assert expected.any() == (least == 1)
 
 
 def test_no_layer_is_missing_where_all_are_mixed(tmp_path):
@@ -68,7 +101,7 @@ def test_no_layer_is_missing_where_all_are_mixed(tmp_path):
     features = SpeechModelFeatures(folder, tmp_path, layer="all", device="cpu")
     encoder = FineTunedEncoder(features).train()
     for _ in range(10):  # each would pass with a probability of 0.28
-        found, _ = encoder(*pad([x[:, None] for x in waveforms(4000)]))
+        found, *_ = encoder(*pad([x[:, None] for x in waveforms(4000)]))
         assert found.shape[2] == features.dim == 13 * 32
 
 
@@ -80,7 +113,10 @@ def test_face_crops_go_in_as_they_are_stored(images):
     ]
     crops = [clip.to(torch.uint8) for clip in crops]
     encoder = FineTunedEncoder(images).eval()
-    features, lens = encoder(*pad([clip.flatten(1) for clip in crops]))
+    x, lens, mask = pad([clip.flatten(1) for clip in crops])
+    mask[:, 1] = False
+    features, lens, carried = encoder(x, lens, mask)
+    assert torch.equal(carried, mask)
     assert lens.tolist() == pytest.approx([0.6, 1.0])
     for found, wanted in zip(features, images.encode(crops)):
         torch.testing.assert_close(
@@ -156,7 +192,8 @@ class TinyNetwork(torch.nn.Sequential):
 def test_a_model_that_is_no_hugging_face_one_is_trained():
     encoder = FineTunedEncoder(TinyFaces(), frozen_modules=["0"]).train()
     crops = torch.ones(2, 3, 12, dtype=torch.uint8)
-    features, _ = encoder(crops, torch.tensor([1.0, 2 / 3]))
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    features, *_ = encoder(crops, torch.tensor([1.0, 2 / 3]), mask)
     assert features.shape == (2, 3, 5)
     features.sum().backward()
     assert all(weights.grad is not None for weights in encoder.parameters())
@@ -215,9 +252,12 @@ def test_its_weights_are_in_the_checkpoint(speech):
 
 
 def test_a_missing_modality_is_a_sample_that_can_be_encoded(speech):
-    features, lens = FineTunedEncoder(speech)(
-        torch.zeros(2, 1, 1), torch.ones(2)
+    features, lens, mask = FineTunedEncoder(speech)(
+        torch.zeros(2, 1, 1),
+        torch.ones(2),
+        torch.tensor([[False], [False]]),
     )
+    assert mask.tolist() == [[False], [False]]
     assert features.isfinite().all() and features.shape[:2] == (2, 1)
     assert lens.tolist() == [1.0, 1.0]
 

@@ -15,9 +15,14 @@ from auxformer_lobes.experiments.cross_corpus import EvaluationBrain
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
+from auxformer_lobes.features.vision import (
+    ImageModelFeatures,
+    VideoModelFeatures,
+)
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.processing import media as processing
+from auxformer_lobes.processing.faces.tracker import Faces, FaceTracker
 from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.sharing.export import export
@@ -31,6 +36,10 @@ from tests.unit.media_files import astronaut, grey_images, tone, write_media
 from tests.unit.small_runs import make_run
 from tests.unit.small_tasks import EMOTIONS, SCALES
 from tests.unit.speech_models import save_model, tiny_model
+from tests.unit.vision_models import (
+    save_model as save_vision_model,
+    smooth_crops,
+)
 
 RATE = 16000
 
@@ -87,7 +96,15 @@ class Given(Extractor):
         return ClipInput(values, self.quality)
 
 
-def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
+def build(
+    task,
+    audio=None,
+    visual=None,
+    encoder=None,
+    visual_encoder=None,
+    missing="mask",
+    **more,
+):
     """A model with these extractors."""
     torch.manual_seed(0)
     modules = {
@@ -105,6 +122,8 @@ def build(task, audio=None, visual=None, encoder=None, missing="mask", **more):
     }
     if encoder:
         modules["audio_encoder"] = encoder
+    if visual_encoder:
+        modules["visual_encoder"] = visual_encoder
     hparams = {
         "task": task,
         "audio_features": audio,
@@ -211,7 +230,8 @@ def test_predictions_are_those_of_the_run(run, recognizer, tmp_path):
         f"clip{i}": {
             "audio": torch.randn(5 + i, dims["audio"], generator=generator),
             "visual": torch.randn(9 - i, dims["visual"], generator=generator),
-            "present": torch.tensor([True, True]),
+            "audio_mask": torch.arange(5 + i) != i + 1,
+            "visual_mask": torch.arange(9 - i) > i - 1,
             "truth": torch.tensor([0]),
             "spk_id": "a",
         }
@@ -240,9 +260,10 @@ def test_predictions_are_those_of_the_run(run, recognizer, tmp_path):
     assert len(rows) == len(clips) * (4 + 3 + 3)
     for row in rows:
         features = {
-            modality: clips[row["clip"]][modality][None]
+            name: clips[row["clip"]][name][None]
             for modality in ("audio", "visual")
             if row["condition"] in ("audio_visual", f"{modality}_only")
+            for name in (modality, f"{modality}_mask")
         }
         (emotion,) = recognizer.classify_batch(**features)
         by_head = {"combined": emotion.outputs, **emotion.heads}
@@ -281,6 +302,32 @@ def test_features_can_be_given(recognizer):
         assert_close(emotion, other)
     with pytest.raises(ValueError, match="both None"):
         recognizer.classify_batch()
+
+
+def test_lost_frames_of_given_features_are_masked(recognizer):
+    dims = recognizer.mods.network.dims.values()
+    audio, visual = (torch.randn(2, 9, dim) for dim in dims)
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    mask[0, 3:6], mask[1] = False, False
+    lens = torch.tensor([1.0, 1.0])
+    given = {"audio": audio, "visual_lens": lens, "visual_mask": mask}
+    one, other = recognizer.classify_batch(visual=visual, **given)
+    assert one.valid_share == {"audio": 1, "visual": pytest.approx(2 / 3)}
+    assert other.missing == {"visual": "not given"}
+    lost = visual.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    for emotion, expected in zip(
+        recognizer.classify_batch(visual=lost, **given), (one, other)
+    ):
+        assert_close(emotion, expected)
+    torch.testing.assert_close(
+        recognizer.encode_batch(visual=lost, **given),
+        recognizer.encode_batch(visual=visual, **given),
+    )
+    # A mask says nothing of padding.
+    shorter = recognizer.classify_batch(
+        audio, visual, visual_lens=lens / 3, visual_mask=mask
+    )
+    assert shorter[0].valid_share["visual"] == 1
 
 
 def test_the_main_head_is_linear_in_the_embedding(recognizer):
@@ -324,7 +371,7 @@ class EarlyFusion(AudioVisualNetwork):
         super().__init__()
         self.embedding_layer = torch.nn.Linear(8, len(EMOTIONS))
 
-    def forward(self, audio, visual, audio_lens, visual_lens, present):
+    def forward(self, audio, visual, audio_lens, visual_lens, present, *masks):
         x = torch.cat([audio.mean(1), visual.mean(1)], dim=1)
         return {"main": self.embedding_layer(x)}
 
@@ -358,19 +405,55 @@ def test_the_label_has_the_form_of_the_task(media):
     assert build(several, visual=visual).classify_file(path).label == []
 
 
-def test_invalid_frames_are_left_out(media):
-    path = media / "mute.flv"
-    some = build(CategoricalEmotion(EMOTIONS), visual=Given([0, 1, 2, 0]))
-    emotion = some.classify_file(path)
+def as_stored(frames):
+    """The features of `Given`, `[1, frames, 1]`."""
+    values = torch.arange(1.0, frames + 1)[None, :, None] / 3
+    return values.half().float()
+
+
+@pytest.mark.parametrize("quality", [[1, 0, 0, 2], [0, 1, 2, 0], [0, 2]])
+def test_invalid_frames_are_lost_in_their_place(media, quality):
+    some = build(CategoricalEmotion(EMOTIONS), visual=Given(quality))
+    emotion = some.classify_file(media / "mute.flv")
     assert emotion.valid_share == {"visual": 0.5}
-    kept = (torch.tensor([[[2.0], [3.0]]]) / 3).half().float()  # as stored
-    (expected,) = some.classify_batch(visual=kept)
-    assert emotion.outputs == pytest.approx(expected.outputs, abs=1e-6)
+    visual, mask = as_stored(len(quality)), torch.tensor([quality]) > 0
+    (expected,) = some.classify_batch(visual=visual, visual_mask=mask)
+    assert_close(emotion, expected._replace(missing=emotion.missing))
+
+
+def test_without_a_least_quality_all_frames_are_used(media):
+    """As in training: also of a clip without any face."""
+    for quality, share in (([1, 0, 0, 2], 0.5), ([0, 0], 0.0)):
+        every = build(
+            CategoricalEmotion(EMOTIONS),
+            visual=Given(quality),
+            min_face_quality=0,
+        )
+        emotion = every.classify_file(media / "mute.flv")
+        assert emotion.valid_share == {"visual": share}
+        (expected,) = every.classify_batch(visual=as_stored(len(quality)))
+        assert emotion.outputs == pytest.approx(expected.outputs, abs=1e-6)
+
+
+def test_without_a_frame_of_the_least_quality_the_modality_is_missing(media):
     some = build(
         CategoricalEmotion(EMOTIONS), visual=Given([1, 1]), min_face_quality=2
     )
     with pytest.raises(MediaError, match="no frame reaches min_face_quality"):
-        some.classify_file(path)
+        some.classify_file(media / "mute.flv")
+
+
+def test_lost_frames_are_zeros_in_place_with_zero_fill(media):
+    model = build(
+        CategoricalEmotion(EMOTIONS),
+        visual=Given([1, 0, 2]),
+        missing="zero_fill",
+    )
+    emotion = model.classify_file(media / "mute.flv")
+    visual = as_stored(3)
+    visual[0, 1] = 0
+    (expected,) = model.classify_batch(visual=visual)
+    assert emotion.outputs == pytest.approx(expected.outputs, abs=1e-6)
 
 
 def test_with_zero_fill_all_heads_contribute(media):
@@ -401,6 +484,37 @@ def test_a_fine_tuned_encoder_is_used(media, tmp_path):
             assert isinstance(one, MediaError) and reason in str(one)
         else:
             assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "kind, features",
+    [("vit", ImageModelFeatures), ("videomae", VideoModelFeatures)],
+)
+def test_a_fine_tuned_encoder_gives_what_an_extraction_gives(
+    media, tmp_path, monkeypatch, kind, features
+):
+    """With the same windows lost, where it makes one vector of several."""
+    save_vision_model(tmp_path / kind, kind)
+    visual = features(tmp_path / kind, tmp_path, device="cpu")
+    length = getattr(visual.config, "num_frames", 2)
+    quality = np.repeat([2, 0, 1], length).astype(np.uint8)
+    crops = smooth_crops(len(quality)).numpy()
+    faces = Faces(crops, np.zeros((len(quality), 4)), quality)
+    monkeypatch.setattr(FaceTracker, "__call__", lambda *_: faces)
+    (one, other) = (
+        build(
+            CategoricalEmotion(EMOTIONS),
+            visual=visual,
+            feature_dtype={"visual": dtype},
+            **encoder,
+        ).classify_file(media / "mute.flv")
+        for dtype, encoder in (
+            ("uint8", {"visual_encoder": FineTunedEncoder(visual)}),
+            ("float32", {}),
+        )
+    )
+    assert one.outputs == pytest.approx(other.outputs, abs=1e-5)
+    assert 0 < one.valid_share["visual"] < 1
 
 
 def test_precomputed_features_cannot_be_extracted(media):

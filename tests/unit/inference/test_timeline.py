@@ -227,6 +227,46 @@ def test_windows_without_face_or_audio_lack_the_modality(tmp_path, recognizer):
     assert len(figure.axes[1].collections) == 4
 
 
+def test_frames_without_a_face_keep_their_place(tmp_path, recognizer):
+    levels = [200] * 8 + [0] * 9 + [90] * 13  # 6 s
+    path = write_grey(tmp_path / "all.avi", levels)
+    found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=1.0)]
+    shares = [emotion.valid_share["visual"] for emotion in found]
+    assert shares == pytest.approx([8 / 15, 6 / 15, 8 / 15, 13 / 15])
+    visual, validity = recognizer.reader.read("visual", str(path))
+    for start, emotion in enumerate(found):
+        cut = slice(5 * start, 5 * start + 15)
+        (expected,) = recognizer.classify_batch(
+            visual=visual[None, cut], visual_mask=validity[None, cut] > 0
+        )
+        assert same(emotion, expected)
+
+
+def test_a_face_keeps_its_place_in_sections_that_lack_it():
+    """It leaves, or comes, in the middle of a window; or a section fails."""
+    times = np.arange(20) / 5  # 4 s each, at 5 frames/s
+    data = torch.arange(20.0)[:, None]
+    seen = ClipInput(data, torch.full((20,), 2, dtype=torch.uint8))
+    nobody = ClipInput(-data, torch.zeros(20, dtype=torch.uint8))
+    never_judged = ClipInput(data)
+    for one, other in (
+        ({1: seen, 2: seen}, {2: seen}),
+        ({1: seen}, {None: nobody}),
+        ({1: seen}, "is damaged"),
+        ({1: never_judged}, "is damaged"),
+    ):
+        both = [(times, one), (times + 4, other)]
+        leaves = timeline_module._cut(both, 2.0, 6.0)[1]
+        assert (leaves.frame_validity > 0).tolist() == [True] * 10 + [
+            False
+        ] * 10
+        assert leaves.data[:10, 0].tolist() == [*range(10, 20)]
+        both = [(times, other), (times + 4, one)]
+        comes = timeline_module._cut(both, 2.0, 6.0)[1]
+        assert (comes.frame_validity > 0).tolist() == [False] * 10 + [True] * 10
+        assert comes.data[10:, 0].tolist() == [*range(10)]
+
+
 def test_a_stream_that_ends_early_is_missing_from_then_on(tmp_path, recognizer):
     path = tmp_path / "all.avi"
     write_grey(path, [200] * 15, swell(6.0))

@@ -11,6 +11,7 @@ from hypothesis import (
     strategies as st,
 )
 
+from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.models.baselines import EarlyFusion
 from auxformer_lobes.utils.modalities import MODALITIES
@@ -98,26 +99,41 @@ def test_the_embedding_is_the_input_of_a_layer(model):
     ),
     padding=st.tuples(st.integers(0, 4), st.integers(0, 4)),
     content=st.sampled_from([0.0, 1e30, float("nan"), float("inf")]),
+    lost=st.floats(0, 1),
+    masked_padding=st.booleans(),
 )
 def test_logits_do_not_depend_on_batch_and_padding(
-    model, frames, padding, content
+    model, frames, padding, content, lost, masked_padding
 ):
+    """With and without lost frames; a mask need not know of the padding."""
     samples = [draw(1, *f, seed=i) for i, f in enumerate(frames)]
-    alone = [model(*sample) for sample in samples]
+    generator = torch.Generator().manual_seed(0)
+    masks = [
+        [torch.rand(1, n, generator=generator) >= lost for n in f]
+        for f in frames
+    ]
+    alone = [
+        model(*sample, audio_mask=audio_mask, visual_mask=visual_mask)
+        for sample, (audio_mask, visual_mask) in zip(samples, masks)
+    ]
     padded = [
         torch.full(
             (len(frames), max(f[i] for f in frames) + padding[i], dim), content
         )
         for i, dim in enumerate(DIMS.values())
     ]
-    for row, sample in enumerate(samples):
-        for x, own in zip(padded, sample):
+    padded_masks = [torch.full(x.shape[:2], not masked_padding) for x in padded]
+    for row, (sample, own_masks) in enumerate(zip(samples, masks)):
+        for x, mask, own, own_mask in zip(
+            padded, padded_masks, sample, own_masks
+        ):
             x[row, : own.shape[1]] = own[0]
+            mask[row, : own.shape[1]] = own_mask[0]
     lens = [
         torch.tensor([f[i] / x.shape[1] for f in frames])
         for i, x in enumerate(padded)
     ]
-    together = model(*padded, *lens)
+    together = model(*padded, *lens, None, *padded_masks)
     assert_same(
         together,
         {head: torch.cat([one[head] for one in alone]) for head in model.heads},
@@ -164,17 +180,58 @@ def test_a_lost_frame_leaves_a_hole_whatever_it_holds(model, lost, content):
     assert_same(found, expected)
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_all_frames_lost_is_a_missing_modality(model, modality):
+@pytest.mark.parametrize("lost", [[0], [1], [0, 1]])
+def test_all_frames_lost_is_a_missing_modality(model, lost):
     inputs = draw(2, 6, 4)
-    index = MODALITIES.index(modality)
-    none = torch.zeros(inputs[index].shape[:2], dtype=torch.bool)
     present = torch.ones(2, 2, dtype=torch.bool)
-    present[:, index] = False
-    assert_same(
-        model(*inputs, **{f"{modality}_mask": none}),
-        model(*inputs, present=present),
-    )
+    present[0, lost] = False
+    masks = [
+        there[:, None].expand(x.shape[:2])
+        for x, there in zip(inputs, present.T)
+    ]
+    found = model(*inputs, None, None, None, *masks)
+    assert_same(found, model(*inputs, present=present))
+    model.zero_grad()
+    sum(x.sum() for x in found.values()).backward()
+    assert all(x.isfinite().all() for x in found.values())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+
+
+def has_positions(model, head):
+    """All but the auxiliary networks, which are as published."""
+    return head == "main" or not isinstance(model, AuxFormer)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_lost_frame_keeps_the_others_in_their_place(model, modality):
+    """A hole in the middle is no shorter clip."""
+    inputs = dict(zip(MODALITIES, draw(1, 7, 7)))
+    hole = torch.tensor([[True, True, False, False, True, True, True]])
+    found = model(**inputs, **{f"{modality}_mask": hole})
+    shorter = {**inputs, modality: inputs[modality][hole][None]}
+    for head, expected in model(**shorter).items():
+        if modality in model.heads[head] and has_positions(model, head):
+            assert not torch.allclose(found[head], expected, atol=1e-4), head
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_place_of_a_hole_matters(model, modality):
+    """Though the frames that are left are the same, in the same order."""
+    inputs = draw(1, 7, 7)
+    index, logits = MODALITIES.index(modality), []
+    for there in ([0, 1, 2, 3], [0, 1, 5, 6]):
+        mask = torch.zeros(1, 7, dtype=torch.bool)
+        mask[:, there] = True
+        x = torch.zeros_like(inputs[index])
+        x[:, there] = inputs[index][:, :4]
+        given = dict(zip(MODALITIES, inputs))
+        given.update({modality: x, f"{modality}_mask": mask})
+        logits.append(model(**given))
+    for head, reads in model.heads.items():
+        if modality in reads and has_positions(model, head):
+            one, other = (x[head] for x in logits)
+            assert not torch.allclose(one, other, atol=1e-4), head
 
 
 def test_a_modality_without_a_frame_is_missing(model):

@@ -391,9 +391,10 @@ def test_an_encoder_that_was_fine_tuned_is_in_the_weights(tmp_path):
     assert "!ref <audio_features>" in (model / "hyperparams.yaml").read_text()
     loaded = load(model)
     waveforms, lens = torch.randn(2, 4000, 1), torch.tensor([1.0, 0.5])
+    mask = torch.ones(2, 4000, dtype=torch.bool)
     with torch.no_grad():
-        before, _ = hparams["audio_encoder"](waveforms, lens)
-        after, _ = loaded["modules"]["audio_encoder"](waveforms, lens)
+        before, *_ = hparams["audio_encoder"](waveforms, lens, mask)
+        after, *_ = loaded["modules"]["audio_encoder"](waveforms, lens, mask)
     torch.testing.assert_close(after, before)
     assert loaded["audio_encoder"].features is loaded["audio_features"]
 
