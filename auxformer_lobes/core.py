@@ -74,14 +74,17 @@ class AuxFormerBrain(sb.Brain):
         Arguments
         ---------
         batch : PaddedBatch
-            The clips, with their `audio` and `visual` features, and the masks
-            `audio_mask` and `visual_mask` of `add_features`.
+            The clips, with their `audio` and `visual` features, the masks
+            `audio_mask` and `visual_mask` of `add_features`, and perhaps the
+            `seconds` of the clips.
 
         Returns
         -------
         dict of Stream
             "audio" and "visual".
         """
+        unknown = torch.full([len(batch)], torch.nan)
+        seconds = torch.as_tensor(getattr(batch, "seconds", unknown))
         streams = {}
         for modality in MODALITIES:
             x, lens = batch[modality]
@@ -92,7 +95,9 @@ class AuxFormerBrain(sb.Brain):
             # Lost frames may hold anything; NaN would spoil gradients.
             x = x.masked_fill(~mask.unsqueeze(-1), 0)
             x = self.modules[f"{modality}_norm"](x)
-            streams[modality] = Stream(x, lens, mask)
+            frames = (lens * x.shape[1]).round()
+            rate = frames / seconds.to(frames)
+            streams[modality] = Stream(x, lens, mask, rate)
         return streams
 
     def logits(self, streams, **options):

@@ -28,11 +28,15 @@ class Stream(NamedTuple):
     mask : torch.Tensor
         Boolean `[batch, time]`: frames that are neither padding nor lost. A
         clip without any lacks the modality.
+    rate : torch.Tensor
+        Frames per second of each clip, `[batch]`; NaN where its duration is
+        not known.
     """
 
     data: torch.Tensor
     lens: torch.Tensor
     mask: torch.Tensor
+    rate: torch.Tensor
 
 
 class Condition(nn.Module):
@@ -58,7 +62,8 @@ class Condition(nn.Module):
     ...             for name, stream in streams.items()
     ...         }
     >>> mask = torch.ones(1, 4, dtype=torch.bool)
-    >>> audio = Stream(torch.rand(1, 4, 2), torch.ones(1), mask)
+    >>> rate = torch.tensor([2.0])
+    >>> audio = Stream(torch.rand(1, 4, 2), torch.ones(1), mask, rate)
     >>> FirstHalf("first_half")({"audio": audio}, ["clip"])["audio"].mask
     tensor([[ True,  True, False, False]])
     """

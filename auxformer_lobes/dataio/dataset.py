@@ -1,5 +1,7 @@
 """From manifests and feature stores to the datasets of a recipe."""
 
+import math
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
@@ -95,8 +97,10 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
 
     Each item has `audio` and `visual` `[time, channels]`, `audio_mask` and
     `visual_mask`, boolean `[time]`, which say which of their frames are there,
-    and the `target` and `truth` of the task. A missing modality is one frame of
-    zeros that is not there. A clip with neither modality is excluded.
+    the `seconds` that the clip lasts (NaN where the manifest has no
+    `duration`), and the `target` and `truth` of the task. A missing modality is
+    one frame of zeros that is not there. A clip with neither modality is
+    excluded.
 
     Arguments
     ---------
@@ -145,12 +149,17 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     for modality, store in stores.items():
         dataset.add_dynamic_item(_reader(modality, store, min_face_quality))
     dataset.add_dynamic_item(
+        lambda clip: usable[clip].get("duration") or math.nan,
+        takes="id",
+        provides="seconds",
+    )
+    dataset.add_dynamic_item(
         task.labels, takes=task.takes, provides=["target", "truth"]
     )
     dataset.set_output_keys(
         [
             *("id", "audio", "visual", "audio_mask", "visual_mask"),
-            *("target", "truth", "spk_id"),
+            *("seconds", "target", "truth", "spk_id"),
         ]
     )
     return dataset

@@ -85,7 +85,16 @@ class Comparison:
         )
 
 
-def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
+def compare(
+    task,
+    a,
+    b,
+    metric=None,
+    num_samples=2000,
+    level=0.95,
+    seed=0,
+    summarise=None,
+):
     """Compares two systems where both have a cell and predict a clip.
 
     Cells are paired by partition and seed; a system without seeds is paired
@@ -107,6 +116,9 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
         Coverage of the interval.
     seed : int
         Seed of the bootstrap and of the permutations.
+    summarise : callable, optional
+        Where a cell has statistics at several points, `[clips, points, ...]`:
+        turns the metric there, `[..., points]`, into one value, `[...]`.
 
     Returns
     -------
@@ -139,6 +151,8 @@ def compare(task, a, b, metric=None, num_samples=2000, level=0.95, seed=0):
     def _difference(statistics):
         """`[*, systems, ...]` → `[*, 1]`."""
         values = defined_metrics(task, statistics)[0][metric]
+        if summarise is not None:
+            values = summarise(values)
         return sign * (values[..., :1] - values[..., 1:])
 
     (pooled,) = pool(totals, partitions, _difference, num_samples, level, seed)

@@ -126,6 +126,7 @@ def _table(dataset, conditions):
                 clip[modality][None],
                 torch.ones(1),
                 clip[f"{modality}_mask"][None],
+                torch.tensor([len(clip[modality]) / clip["seconds"]]),
             )
             for modality in MODALITIES
         }

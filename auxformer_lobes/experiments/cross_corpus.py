@@ -1,31 +1,21 @@
 """Evaluates a trained run on another manifest, perhaps of another corpus."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml import YAMLError
-from speechbrain.dataio.dataset import DynamicItemDataset
-
-from auxformer_lobes.core import AuxFormerBrain
-from auxformer_lobes.dataio.dataset import (
-    MEDIA,
-    add_features,
-    extract_features,
-    load_manifests,
-)
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.collection import (
     collect_details,
     collect_metrics,
 )
+from auxformer_lobes.experiments.opened_run import (
+    open_run,
+    restrict_outputs,
+    writing,
+)
 from auxformer_lobes.experiments.recipe import (
     logged_failure,
     save_figures,
-    stores_of,
     write_report,
 )
 from auxformer_lobes.reporting.detail_figures import figures_of_details
@@ -34,15 +24,6 @@ from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.tables import print_table
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.errors import UserError
-
-
-class EvaluationBrain(AuxFormerBrain):
-    """Records predictions, and computes no loss."""
-
-    def compute_objectives(self, predictions, batch, stage):
-        """Records the predictions, see `AuxFormerBrain`."""
-        self.record_predictions(batch, *predictions)
-        return torch.zeros(())
 
 
 def evaluate_run(
@@ -92,55 +73,20 @@ def evaluate_run(
         If the run is not finished, the manifest cannot be read, the corpora
         share fewer than two classes, or the output folder has other results.
     """
-    if not Path(data_folder).is_dir():
-        raise UserError(f"--data_root {data_folder}: no such folder")
-    run, manifest = Run(run), Path(manifest)
-    name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
-    output = Run(output_folder or run.folder / name)
-    _check_unused(output, manifest)
-    hparams, fitted = _load(run, feature_folder)
-    task = hparams["task"]
-    run.evaluated_checkpoint(hparams["select_by"], task)
-    for setting, value in fitted.items():
-        setattr(task, setting, value)
-
-    dataset = _load_clips(manifest, data_folder)
-    excluded = Counter()
-    if isinstance(task, CategoricalEmotion):
-        common = CategoricalEmotion(
-            _common_classes(task, dataset.data, manifest)
-        )
-        common.temperature = task.temperature
-        task.label_rule = "P"  # votes may be on other emotions
-        # Ties stay, as in training: clips without a class.
-        shared = {*common.names, None}
-        emotions = {c: e.get("emotion") for c, e in dataset.data.items()}
-        excluded.update(e for e in emotions.values() if e not in shared)
-        dataset = DynamicItemDataset(
-            {
-                clip: {**entry, "emotion": emotions[clip]}
-                for clip, entry in dataset.data.items()
-                if emotions[clip] in shared
-            }
-        )
-    stores = stores_of(hparams)
-    extract_features({"test": dataset}, stores, num_workers)
-    dataset = add_features(
-        dataset, stores, task, min_face_quality=hparams["min_face_quality"]
+    run = Run(run)
+    output = output_of(run, manifest, output_folder)
+    _check_unused(output, Path(manifest))
+    opened = open_run(
+        run, manifest, data_folder, num_workers, run_opts, feature_folder
     )
-    brain = EvaluationBrain(
-        modules=hparams["modules"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
-    predictions = brain.predict_conditions(
+    hparams, task, common = opened.hparams, opened.task, opened.common
+    predictions = opened.brain.predict_conditions(
         None,
-        dataset,
+        opened.dataset,
         hparams["test_conditions"],
         hparams["test_dataloader_opts"],
     )
-    entries = dataset.data
+    entries = opened.dataset.data
     if isinstance(task, CategoricalEmotion):
         predictions = {
             condition: _restrict(made, task, common)
@@ -155,14 +101,13 @@ def evaluate_run(
     bootstrap = {"num_samples": hparams["bootstrap_samples"]}
     metrics = {
         "run": str(run.folder.resolve()),
-        "manifest": str(manifest.resolve()),
-        "excluded": dict(excluded),
+        "manifest": str(Path(manifest).resolve()),
+        "excluded": dict(opened.excluded),
         **collect_metrics(predictions, task, **bootstrap),
         **collect_details(raw, predictions, task, entries, **bootstrap),
         "complete": True,
     }
-    try:
-        output.folder.mkdir(parents=True, exist_ok=True)
+    with writing(output):
         write_predictions(output.predictions_file, predictions, task)
         # Then: it marks the evaluation as finished.
         output.write_metrics(metrics)
@@ -173,19 +118,46 @@ def evaluate_run(
                 **figures_of_details(task, metrics),
             },
         )
-    except OSError as error:
-        raise UserError(
-            f"{output.folder}: cannot be written: {error.strerror}: name "
-            "another --output_folder"
-        )
     with logged_failure("report.html"):
         write_report(output, task, predictions, entries)
     print_table(metrics, task)
+    print_excluded(opened.excluded)
+    print(f"results: {output.folder.resolve()}")
+    return metrics
+
+
+def output_of(run, manifest, output_folder=None):
+    """Where the results on a manifest go.
+
+    Arguments
+    ---------
+    run : Run
+        The run that is evaluated.
+    manifest : str
+        The manifest.
+    output_folder : str, optional
+        The folder that the user has named.
+
+    Returns
+    -------
+    Run
+    """
+    manifest = Path(manifest)
+    name = f"on_{manifest.resolve().parent.name}_{manifest.stem}"
+    return Run(output_folder or run.folder / name)
+
+
+def print_excluded(excluded):
+    """Prints how many clips are excluded.
+
+    Arguments
+    ---------
+    excluded : Counter
+        Emotion → number of clips.
+    """
     if excluded:
         counts = ", ".join(f"{n} {name}" for name, n in excluded.most_common())
         print(f"excluded, as the model or the manifest lacks them: {counts}")
-    print(f"results: {output.folder.resolve()}")
-    return metrics
 
 
 def _check_unused(output, manifest):
@@ -199,69 +171,8 @@ def _check_unused(output, manifest):
             )
 
 
-def _load(run, feature_folder):
-    """A run's hyperparameters, and what was fitted on its development set."""
-    fitted = run.metrics().get("fitted", {})
-    try:
-        # The run may have been moved, or made from another folder.
-        overrides = {"checkpointer": {"checkpoints_dir": str(run.checkpoints)}}
-        if feature_folder is not None:
-            for store in ("audio_store", "visual_store"):
-                overrides[store] = {"folder": str(feature_folder)}
-        with open(run.hyperparams, encoding="utf-8") as file:
-            hparams = load_hyperpyyaml(file, overrides)
-    except (
-        *(AttributeError, ImportError, LookupError, OSError),
-        *(TypeError, ValueError, YAMLError),
-    ) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{run.folder}: not the output folder of a finished run: {reason}"
-        )
-    return hparams, fitted
-
-
-def _load_clips(manifest, data_folder):
-    try:
-        dataset = load_manifests({"test": manifest}, data_folder)["test"]
-        entries = dataset.data.items()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{manifest}: not a JSON manifest: {reason}")
-    except (AttributeError, IndexError):  # no entries in it
-        entries = ()
-    if not entries:
-        raise UserError(
-            f"{manifest}: has no clips: name a manifest that a recipe prepared"
-        )
-    for clip, entry in entries:
-        missing = {*MEDIA.values(), "spk_id"} - {*entry}
-        if missing:
-            raise UserError(
-                f"{manifest}: its clip {clip} has no {min(missing)}: name a "
-                "manifest that a recipe prepared"
-            )
-    return dataset
-
-
-def _common_classes(task, entries, manifest):
-    emotions = {entry.get("emotion") for entry in entries.values()}
-    common = [name for name in task.names if name in emotions]
-    if len(common) < 2:
-        raise UserError(
-            f"{manifest}: has the emotions "
-            f"{sorted(filter(None, emotions))}, the model "
-            f"{list(task.names)}: they share fewer than two"
-        )
-    return common
-
-
 def _restrict(made, task, common):
-    """Predictions among fewer classes, with renormalised probabilities."""
-    columns = [task.names.index(name) for name in common.names]
-    outputs = {}
-    for head, rows in made.outputs.items():
-        shares = np.array(rows)[:, columns]
-        outputs[head] = (shares / shares.sum(1, keepdims=True)).tolist()
-    truth = [[-1 if i < 0 else columns.index(i)] for (i,) in made.truth]
-    return replace(made, truth=truth, outputs=outputs)
+    """Predictions among fewer classes."""
+    truth, outputs = restrict_outputs(made.truth, made.outputs, task, common)
+    outputs = {head: rows.tolist() for head, rows in outputs.items()}
+    return replace(made, truth=truth.tolist(), outputs=outputs)

@@ -91,8 +91,8 @@ def _join(settings):
 class Study:
     """The output folder of `auxformer experiment`.
 
-    It has a run folder for each cell, `study.json` and `report.html`. Opening
-    it reads nothing.
+    It has a run folder for each cell, `study.json`, `report.html` and perhaps
+    `missing.json`. Opening it reads nothing.
 
     Arguments
     ---------
@@ -111,6 +111,7 @@ class Study:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.file = self.folder / "study.json"
+        self.missing_file = self.folder / "missing.json"
         self.report_file = self.folder / "report.html"
 
     def read(self):

@@ -154,6 +154,17 @@ def test_clips_without_a_face_are_no_trouble(finished):
     )
 
 
+def test_streams_know_their_frames_per_second(make_brain):
+    brain, test = make_brain(), clips("test")
+    batch = [{**test[i], "seconds": 0.5 + i} for i in range(3)]
+    streams = brain.streams(PaddedBatch(batch))
+    # 3, 4 and 5 audio frames, 2 visual ones.
+    assert streams["audio"].rate.tolist() == pytest.approx([6, 4 / 1.5, 2])
+    assert streams["visual"].rate.tolist() == pytest.approx([4, 2 / 1.5, 0.8])
+    streams = brain.streams(PaddedBatch([test[0]]))
+    assert streams["audio"].rate.isnan().all()
+
+
 def test_what_a_lost_frame_holds_reaches_neither_network_nor_gradients(
     make_brain,
 ):

@@ -138,7 +138,12 @@ def test_lost_frames_depend_on_the_clip_alone(brain, predictions):
 def test_bursts_lose_the_share_that_they_say():
     frames = torch.ones(200, 100, dtype=torch.bool)
     streams = {
-        name: Stream(torch.zeros(200, 100, 1), torch.ones(200), frames)
+        name: Stream(
+            torch.zeros(200, 100, 1),
+            torch.ones(200),
+            frames,
+            torch.full((200,), 25.0),
+        )
         for name in ("audio", "visual")
     }
     names = [f"clip{i}" for i in range(200)]

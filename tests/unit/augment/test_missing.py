@@ -27,6 +27,7 @@ def streams(present, frames=4):
             torch.rand(len(present), frames, 2),
             torch.ones(len(present)),
             torch.tensor(present)[:, i, None].expand(-1, frames),
+            torch.full((len(present),), 25.0),
         )
         for i, name in enumerate(("audio", "visual"))
     }

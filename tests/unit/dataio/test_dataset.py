@@ -1,6 +1,7 @@
 """From manifests and stores to batches."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -150,7 +151,14 @@ def test_labels_are_those_of_the_task(datasets, stores, task, target, truth):
 
 def test_an_item_has_what_training_needs_and_no_more(dataset):
     features = {"audio", "visual", "audio_mask", "visual_mask"}
-    assert {*dataset[0]} == {"id", *features, "target", "truth", "spk_id"}
+    assert {*dataset[0]} == {
+        "id",
+        *features,
+        "seconds",
+        "target",
+        "truth",
+        "spk_id",
+    }
     assert dataset[0]["id"] == "both" and dataset[0]["spk_id"] == "1001"
 
 
@@ -163,6 +171,17 @@ def test_a_batch_keeps_what_is_there_and_its_padding_is_not(dataset):
     assert batch.audio.data.shape == (2, 5, 3)
     assert batch.visual.lengths.tolist() == [1.0, 0.25]
     assert batch.target.data.tolist() == [[3], [-1]]
+
+
+def test_a_clip_lasts_as_long_as_its_manifest_says(load, stores):
+    clips = {name: entry("a.wav", "a.flv") for name in ("a", "b", "c")}
+    clips["a"]["duration"], clips["b"]["duration"] = 1.5, None
+    datasets = load(clips)
+    extract_features(datasets, stores)
+    batch = PaddedBatch(list(add_features(datasets["train"], stores, TASK)))
+    assert [float(x) for x in batch.seconds] == pytest.approx(
+        [1.5, math.nan, math.nan], nan_ok=True
+    )
 
 
 def test_a_clip_without_any_features_is_left_out(datasets, stores):

@@ -54,6 +54,7 @@ def clips(task, seed, count=60, shift=3.0):
                 "id": f"clip{i}",
                 "audio_mask": torch.ones(len(frames), dtype=torch.bool),
                 "visual_mask": torch.ones(len(frames), dtype=torch.bool),
+                "seconds": 0.5,
                 "truth": truth,
                 "spk_id": f"speaker{i % 4}",
             }

@@ -1,0 +1,172 @@
+"""Sweeps a study over what is missing, and compares its systems."""
+
+import json
+from dataclasses import asdict
+from itertools import chain
+
+from auxformer_lobes.augment.frame_loss import BOTH, BURST
+from auxformer_lobes.evaluation.missing_modality import compare_areas
+from auxformer_lobes.evaluation.sweep import SEVERITIES
+from auxformer_lobes.experiments.missing_sweep import sweep_run
+from auxformer_lobes.experiments.study import Study
+from auxformer_lobes.experiments.swept import (
+    curves_of,
+    read_swept,
+    shared_kinds,
+    twins_of,
+)
+from auxformer_lobes.reporting.comparisons import describe_comparison
+from auxformer_lobes.reporting.missing_tables import print_study
+from auxformer_lobes.reporting.tables import count_of
+from auxformer_lobes.tasks import describe_task
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.modalities import MODALITIES
+
+NUM_SAMPLES = 2000
+
+
+def sweep_study(folder, seeds=3, **options):
+    """Sweeps the finished cells of a study, and writes its `missing.json`.
+
+    Cells that have the sweep of their checkpoint already are not swept again.
+
+    Arguments
+    ---------
+    folder : str
+        The study. The hyperparams.yaml of its cells is executed.
+    seeds : int
+        How often each loss is drawn.
+    **options
+        Further arguments of `sweep_run`.
+
+    Returns
+    -------
+    dict
+        The content of `missing.json`: `systems` (name → its curves, pooled
+        over cells), `comparisons` of the areas under them, `twins`.
+
+    Raises
+    ------
+    UserError
+        If it has no finished cell, or one cannot be swept.
+    """
+    study = Study(folder)
+    cells = study.cells()
+    finished = [cell for cell in cells if cell.run.is_complete()]
+    if not finished:
+        raise UserError(f"{study.folder}: no finished cell: train first")
+    for place, cell in enumerate(finished, start=1):
+        if not _is_current(cell.run, seeds):
+            print(f"{place} of {len(finished)}: {cell.name}")
+            sweep_run(cell.run.folder, seeds=seeds, quiet=True, **options)
+    systems = {}
+    for cell in finished:
+        swept = read_swept(cell.run, cell.system, cell.partition, cell.seed)
+        systems.setdefault(cell.system, []).append(swept)
+    content = collect_sweeps(systems)
+    try:
+        with atomic_write(study.missing_file) as file:
+            json.dump(content, file, indent=1)
+    except OSError as error:
+        raise UserError(f"{study.missing_file}: {error.strerror}")
+    print_study(content, next(iter(systems.values()))[0].task)
+    if left_out := len(cells) - len(finished):
+        print(f"{count_of(left_out, 'cell')} not finished, left out")
+    print(f"results: {study.missing_file.resolve()}")
+    return content
+
+
+def _is_current(run, seeds):
+    """Whether a run has the sweep of its best checkpoint."""
+    try:
+        content = run.read_json(run.missing_file, "sweep it")
+        now = {"epoch": run.metrics().get("epoch"), "seeds": seeds}
+        return (
+            all(content.get(key) == value for key, value in now.items())
+            and content.get("burst") == BURST
+            and run.missing_predictions.exists()
+        )
+    except UserError:
+        return False
+
+
+def collect_sweeps(systems):
+    """Pools the curves of each system over its cells, and compares systems.
+
+    Arguments
+    ---------
+    systems : dict of list
+        Name → its `SweptRun`s.
+
+    Returns
+    -------
+    dict
+        See `sweep_study`. Systems that read both modalities are compared, the
+        first one with each of the others, with Holm's correction for each kind
+        and modality; `not_compared` has the reasons of those that cannot be.
+    """
+    first = next(iter(systems.values()))[0]
+    task = first.task
+    late = {n: of for n, of in systems.items() if _is_late_fusion(of[0])}
+    alone = {n: of for n, of in systems.items() if len(of[0].modalities) == 1}
+    curves, twins = {}, []
+    for name, runs in systems.items():
+        others = {other: of for other, of in late.items() if other != name}
+        curves[name] = curves_of(runs, others, NUM_SAMPLES)
+        twins += [
+            {"system": name, **twin}
+            for twin in twins_of(runs, alone, NUM_SAMPLES)
+        ]
+    comparisons, not_compared = [], {}
+    fused = {n: of for n, of in systems.items() if n not in alone}
+    for kind in shared_kinds([*chain(*fused.values())]):
+        severities = SEVERITIES[kind]
+        for modality in (*MODALITIES, BOTH) if len(fused) > 1 else ():
+            cells = {
+                name: [run.cells(kind, modality)["combined"] for run in runs]
+                for name, runs in fused.items()
+            }
+            reference = next(iter(cells))
+            try:
+                found = compare_areas(
+                    task,
+                    cells,
+                    severities,
+                    reference=reference,
+                    num_samples=NUM_SAMPLES,
+                )
+            except UserError as error:
+                not_compared[f"{kind} {modality}"] = str(error)
+                continue
+            for (a, b), each in found.items():
+                made = asdict(each)
+                made["band"] = made.pop("kind")  # as that of a curve
+                of = f"area under the curve of {kind}, {modality}"
+                comparisons.append(
+                    {
+                        "a": a,
+                        "b": b,
+                        "kind": kind,
+                        "modality": modality,
+                        **made,
+                        "sentence": describe_comparison(a, b, each, task, of),
+                    }
+                )
+    return {
+        "task": describe_task(task),
+        "metric": task.metrics[0],
+        "seeds": first.content["seeds"],
+        "burst": BURST,
+        "cells": {name: len(runs) for name, runs in systems.items()},
+        "systems": curves,
+        "comparisons": comparisons,
+        "not_compared": not_compared,
+        "twins": twins,
+    }
+
+
+def _is_late_fusion(run):
+    """Whether its network averages heads on one modality each."""
+    reads = [*run.content["heads"].values()]
+    return len(reads) == len(MODALITIES) and all(len(r) == 1 for r in reads)
