@@ -8,10 +8,15 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
-from auxformer_lobes.augment.missing import AUDIO_VISUAL, Stream, presence
+from auxformer_lobes.augment.missing import (
+    AUDIO_VISUAL,
+    CONDITIONS,
+    Stream,
+    presence,
+)
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.evaluation.development import Development
 from auxformer_lobes.evaluation.predictions import Predictions
-from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.nnet.schedulers import set_rate
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
@@ -150,6 +155,44 @@ class AuxFormerBrain(sb.Brain):
         _, seen = self.logits(self.streams(batch), return_attention=True)
         return seen[name].mean((0, 2))[0].cpu()
 
+    @torch.no_grad()
+    def evaluate_batch(self, batch, stage):
+        """Evaluates a batch; in validation, under each condition.
+
+        Where the network reads both modalities, the development set is
+        evaluated with both, with the audio alone and with the visual modality
+        alone, for `select_by` and for the weights of the heads.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            The clips.
+        stage : sb.Stage
+            The stage of the experiment.
+
+        Returns
+        -------
+        torch.Tensor
+            The loss, with both modalities.
+        """
+        loss = super().evaluate_batch(batch, stage)
+        if stage == sb.Stage.VALID:
+            reads_both = len(self.hparams.network.modalities) > 1
+            with self.evaluation_ctx:
+                streams = self.streams(batch)
+                for condition in CONDITIONS if reads_both else [AUDIO_VISUAL]:
+                    left = condition(streams, batch.id)
+                    self.development.add(
+                        condition.name,
+                        batch.id,
+                        batch.spk_id,
+                        batch.truth.data,
+                        batch.target.data,
+                        self.logits(left),
+                        self.hparams.network.head_mask(presence(left)),
+                    )
+        return loss
+
     def record(self, batch, loss, logits, head_mask, stage):
         """Records the parts of the loss and, in evaluation, the predictions.
 
@@ -169,7 +212,7 @@ class AuxFormerBrain(sb.Brain):
         self.losses["loss"].append(loss.total.detach())
         for head, part in loss.heads.items():
             self.losses[f"loss_{head}"].append(part.detach())
-        if stage != sb.Stage.TRAIN:
+        if stage == sb.Stage.TEST:
             self.record_predictions(batch, logits, head_mask)
 
     def record_predictions(self, batch, logits, head_mask):
@@ -185,7 +228,7 @@ class AuxFormerBrain(sb.Brain):
             Which heads contribute, boolean `[batch, heads]`.
         """
         logits = {
-            "combined": combine_heads(logits, head_mask),
+            "combined": self.hparams.network.combine(logits, head_mask),
             **{head: logits[head] for head in self._active_heads()},
         }
         task = self.hparams.task
@@ -216,6 +259,7 @@ class AuxFormerBrain(sb.Brain):
         """
         self.losses = defaultdict(list)
         self.predictions = Predictions()
+        self.development = Development()
         if stage == sb.Stage.TRAIN:
             # A run that was interrupted draws what it would have drawn.
             rank = int(os.environ.get("RANK", 0))
@@ -242,8 +286,11 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        self._fit_task()
-        stats.update(self.predictions.metrics(self.hparams.task))
+        network, task = self.hparams.network, self.hparams.task
+        self.development.fit(network, task.criterion)
+        both = self.development.predictions(network, task)[AUDIO_VISUAL.name]
+        self._fit_task(both)
+        stats.update(self.development.metrics(network, task))
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
         if hasattr(self.hparams, "epoch_schedule"):
@@ -253,7 +300,7 @@ class AuxFormerBrain(sb.Brain):
             set_rate(self.optimizer, lr)
         self._update_loss(self.train_stats, stats)
         self._write_epoch({**meta, "train": self.train_stats, "valid": stats})
-        direction = self.hparams.task.direction(self.hparams.select_by)
+        direction = task.direction(self.hparams.select_by)
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, **stats},
             **{f"{direction}_keys": [self.hparams.select_by]},
@@ -401,8 +448,9 @@ class AuxFormerBrain(sb.Brain):
         direction = self.hparams.task.direction(select_by)
         self.on_evaluate_start(**{f"{direction}_key": select_by})
         if valid_set is not None:
-            self._predict(valid_set, AUDIO_VISUAL, loader_kwargs)
-            self._fit_task()
+            self._fit_task(
+                self._predict(valid_set, AUDIO_VISUAL, loader_kwargs)
+            )
         return {
             condition.name: self._predict(test_set, condition, loader_kwargs)
             for condition in conditions
@@ -429,8 +477,8 @@ class AuxFormerBrain(sb.Brain):
             self.condition = AUDIO_VISUAL
         return self.predictions
 
-    def _fit_task(self):
+    def _fit_task(self, predictions):
         self.hparams.task.fit(
-            np.array(self.predictions.truth),
-            np.array(self.predictions.outputs["combined"]),
+            np.array(predictions.truth),
+            np.array(predictions.outputs["combined"]),
         )

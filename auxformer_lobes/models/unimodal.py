@@ -2,7 +2,6 @@
 
 import torch
 
-from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.utils.modalities import MODALITIES
 
 
@@ -66,4 +65,4 @@ class UnimodalAuxFormer(torch.nn.Module):
                 other: nothing,
             },
         )
-        return combine_heads(logits, self.auxformer.head_mask(present))
+        return self.auxformer.combine(logits, self.auxformer.head_mask(present))

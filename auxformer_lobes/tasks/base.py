@@ -194,9 +194,11 @@ class Task(Configurable):
         Raises
         ------
         UserError
-            If it is neither a loss nor one of `metrics`.
+            If it is neither a loss nor one of `metrics`, nor its mean over the
+            conditions: "mean_<metric>".
         """
         known = ["loss", *(f"loss_{head}" for head in heads), *self.metrics]
+        known += [f"mean_{metric}" for metric in self.metrics]
         if quantity not in known:
             raise UserError(
                 f"select_by {quantity!r} is unknown: choose one of "
@@ -209,7 +211,7 @@ class Task(Configurable):
         Arguments
         ---------
         quantity : str
-            "loss", "loss_<head>" or one of `metrics`.
+            "loss", "loss_<head>", one of `metrics`, or "mean_<metric>".
 
         Returns
         -------
@@ -217,7 +219,8 @@ class Task(Configurable):
             "min" or "max".
         """
         is_loss = quantity.partition("_")[0] == "loss"
-        return "min" if is_loss or quantity in self.lower_is_better else "max"
+        is_lower = quantity.removeprefix("mean_") in self.lower_is_better
+        return "min" if is_loss or is_lower else "max"
 
 
 def check_votes(entries, count):
