@@ -325,7 +325,8 @@ def write_report(run, task, predictions, entries):
         file.write(run_report(run, task, predictions, entries))
     if run.missing_file.exists():
         with logged_failure("missing.png"):
-            sweep = read_sweep(run.missing_file)
+            epoch = run.metrics().get("epoch")
+            sweep = read_sweep(run.missing_file, epoch)
             save_sweep_figures(run, sweep, task.scale)
 
 

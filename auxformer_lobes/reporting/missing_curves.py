@@ -12,6 +12,7 @@ from auxformer_lobes.utils.modalities import MODALITIES
 COMBINED = "combined"
 BOTH = "both"
 LOST = (*MODALITIES, BOTH)
+MAX_BANDS = 5  # more would hide each other
 MIDDLE = 0.4  # a severity of every kind
 TITLES = {
     "whole": "whole modality",
@@ -76,7 +77,7 @@ def lines_of(sweep):
 
 
 def bold_lines(lines):
-    """The lines that are drawn thick, with their bands.
+    """The lines that are drawn with their bands.
 
     Arguments
     ---------
@@ -86,9 +87,11 @@ def bold_lines(lines):
     Returns
     -------
     set of str
-        All heads combined, or all systems.
+        All heads combined, or all systems if these are few.
     """
-    return {COMBINED} if COMBINED in lines else {*lines}
+    if COMBINED in lines:
+        return {COMBINED}
+    return {*lines} if len(lines) <= MAX_BANDS else set()
 
 
 def styles_of(lines):

@@ -14,10 +14,11 @@ from auxformer_lobes.reporting.missing_curves import (
 from auxformer_lobes.reporting.tables import titles_of
 from auxformer_lobes.utils.files import atomic_write
 
-# Okabe and Ito 2008: told apart by those who are colour-blind.
+# Okabe and Ito 2008: told apart by those who are colour-blind. Not as many as
+# there are markers: lines beyond the last colour differ in shape.
 COLOURS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7"),
-    *("#e69f00", "#56b4e9", "#000000", "#8c6d1f"),
+    *("#e69f00", "#56b4e9", "#000000"),
 )
 
 

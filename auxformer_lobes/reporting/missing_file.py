@@ -46,6 +46,7 @@ def read_sweep(file, epoch=None):
         ArithmeticError,
         AttributeError,
         LookupError,
+        RecursionError,
         TypeError,
         ValueError,
     ):

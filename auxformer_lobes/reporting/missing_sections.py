@@ -50,7 +50,7 @@ def run_curves(sweep, scale):
         for (kind, modality), curve in curves.items()
     ]
     shown = [x for curve in curves.values() for x in points_of(curve)]
-    title = _title(sweep, scale, "of all heads combined")
+    title = _title(sweep, scale, " of all heads combined")
     table = Table(
         ["kind", "lost", *_columns(curves.values(), baselines)],
         rows,
@@ -100,7 +100,7 @@ def study_curves(sweep, scale):
             start = format_decimal(start, scale)
             rows.append([name, modality, cells, start, *areas])
     columns = ["system", "lost", "cells", "severity 0", *map(titled, kinds)]
-    title = f"{_title(sweep, scale, 'as area under the curve')} (retention, %)"
+    title = f"Area under the curve of {_title(sweep, scale)} (retention, %)"
     twins = [
         [describe_twin(twin, scale, twin.get("system", "the model"))]
         for twin in sweep["twins"]
@@ -227,6 +227,6 @@ def _area(curve, scale):
     return f"{area} ({100 * curve['retention']:.0f})"
 
 
-def _title(sweep, scale, of):
+def _title(sweep, scale, of=""):
     (title,) = titles_of([sweep["metric"]])
-    return f"{title} {of}, %" if scale == 100 else f"{title} {of}"
+    return f"{title}{of}, %" if scale == 100 else f"{title}{of}"

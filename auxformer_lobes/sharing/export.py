@@ -336,17 +336,14 @@ def _read_sweep(run, metrics):
     if not run.missing_file.exists():
         return {}
     sweep = read_sweep(run.missing_file, metrics.get("epoch"))
-    curves = panels_of(lines_of(sweep))
+    retention = {}
+    for (kind, lost), curves in panels_of(lines_of(sweep)).items():
+        if kind in TITLES and lost in LOST and COMBINED in curves:
+            of = retention.setdefault(kind, {})
+            of[lost] = curves[COMBINED]["retention"]
     return {
         "metric": sweep["metric"],
-        "retention": {
-            kind: {
-                lost: curves[kind, lost][COMBINED]["retention"]
-                for lost in LOST
-                if COMBINED in curves.get((kind, lost), {})
-            }
-            for kind in TITLES
-        },
+        "retention": retention,
         "twins": [
             {key: value for key, value in twin.items() if key != "twin"}
             for twin in sweep["twins"]
