@@ -20,8 +20,6 @@ from auxformer_lobes.evaluation.linear_baseline import linear_baseline
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.reporting.detail_figures import figures_of_details
-from auxformer_lobes.reporting.missing_figures import save_sweep_figures
-from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.run_report import run_report
 from auxformer_lobes.reporting.tables import print_prediction, print_table
@@ -308,8 +306,6 @@ def save_figures(run, made):
 def write_report(run, task, predictions, entries):
     """Writes `report.html` into a run folder that has its metrics.
 
-    With `missing.png` for a run that was swept over what is missing.
-
     Arguments
     ---------
     run : Run
@@ -323,11 +319,6 @@ def write_report(run, task, predictions, entries):
     """
     with atomic_write(run.report_file) as file:
         file.write(run_report(run, task, predictions, entries))
-    if run.missing_file.exists():
-        with logged_failure("missing.png"):
-            epoch = run.metrics().get("epoch")
-            sweep = read_sweep(run.missing_file, epoch)
-            save_sweep_figures(run, sweep, task.scale)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from auxformer_lobes.reporting.comparisons import (
     print_comparisons,
     print_pooled_metrics,
 )
-from auxformer_lobes.reporting.missing_figures import save_sweep_figures
 from auxformer_lobes.reporting.missing_file import read_if_there
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.run_report import versions_of
@@ -243,8 +242,7 @@ def show_results(results, condition=None, metric=None, reference=None):
 def write_results(study, results):
     """Writes all results of a study into `study.json` and `report.html`.
 
-    With `missing.png` for a study that was swept over what is missing. Where
-    systems cannot be paired, the reason is written.
+    Where systems cannot be paired, the reason is written.
 
     Arguments
     ---------
@@ -287,7 +285,6 @@ def write_results(study, results):
     }
     study.write(content)
     settings = {key: plan[key] for key in ("script", "hparams")}
-    sweep = read_if_there(study.missing_file)
     page = study_report(
         {
             **content,
@@ -298,13 +295,11 @@ def write_results(study, results):
                 for cell in study.cells()
             ],
             "audits": _audits(results.cells),
-            "missing": sweep,
+            "missing": read_if_there(study.missing_file),
         }
     )
     with atomic_write(study.report_file) as file:
         file.write(page)
-    if sweep and isinstance(sweep, dict):
-        save_sweep_figures(study, sweep, task.scale)
 
 
 def _describe_cell(cell, failure, task):

@@ -5,7 +5,7 @@ and head. Reports, figures and model cards arrange and describe them here.
 """
 
 from auxformer_lobes.reporting.comparisons import format_bounds, format_p
-from auxformer_lobes.reporting.missing_file import BANDS, OWN_LATE_FUSION
+from auxformer_lobes.reporting.missing_file import BANDS, LATE_FUSION
 from auxformer_lobes.reporting.tables import format_decimal, format_metric
 from auxformer_lobes.utils.modalities import MODALITIES
 
@@ -107,7 +107,7 @@ def styles_of(lines):
     dict
         Arguments of `draw_severities`.
     """
-    dashed = OWN_LATE_FUSION if COMBINED in lines else None
+    dashed = LATE_FUSION if COMBINED in lines else None
     return {"names": [*lines], "bold": bold_lines(lines), "dashed": dashed}
 
 

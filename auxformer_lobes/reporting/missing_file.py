@@ -2,11 +2,14 @@
 
 import json
 import math
+import re
+from os.path import commonprefix
+from pathlib import PurePath
 
 from auxformer_lobes.utils.errors import UserError
 
 LATE_FUSION = "late_fusion"  # the mean of a network's heads on one modality
-OWN_LATE_FUSION = "late fusion"  # its name here: a system may be late_fusion
+OWN = "own_late_fusion"  # the same, as a baseline of effective robustness
 BANDS = {
     "interval": "95 % intervals over speakers",
     "range": "ranges over single speakers",
@@ -83,6 +86,37 @@ def read_if_there(file, epoch=None):
         return str(error).replace(str(file), file.name)
 
 
+def shared_prefix(content):
+    """What a run and those it was measured against have alike in their names.
+
+    Cells of a study begin alike: their settings are in their names.
+
+    Arguments
+    ---------
+    content : dict
+        That of the `missing.json` of a run.
+
+    Returns
+    -------
+    str
+        May be left out of names.
+
+    Example
+    -------
+    >>> effective = {"own_late_fusion": 0.0, "seed-0_network-audio_only": 0.1}
+    >>> curves = [{"effective_robustness": effective}]
+    >>> content = {"run": "study/seed-0_network-auxformer", "twins": []}
+    >>> shared_prefix({**content, "curves": curves})
+    'seed-0_network-'
+    """
+    own = PurePath(content.get("run", "")).name
+    curves, twins = content["curves"], content["twins"]
+    names = {of for curve in curves for of in curve["effective_robustness"]}
+    others = {*names, *(twin["twin"] for twin in twins)} - {OWN}
+    # Up to a value: auxformer and audio_only begin alike, too.
+    return re.match(r"(.*-)?", commonprefix([own, *others]))[0]
+
+
 def _checked(content):
     sweep = {
         "metric": _text(content["metric"]),
@@ -91,12 +125,17 @@ def _checked(content):
         "twins": [*map(_twin, content["twins"])],
     }
     if "systems" not in content:
-        return {**sweep, "curves": _curves(content["curves"])}
+        prefix = shared_prefix(content)
+        sweep["twins"] = [
+            {**twin, "twin": twin["twin"].removeprefix(prefix)}
+            for twin in sweep["twins"]
+        ]
+        return {**sweep, "curves": _curves(content["curves"], prefix)}
     systems, cells = content["systems"], content["cells"]
     return {
         **sweep,
         "cells": {name: int(_number(cells[name])) for name in systems},
-        "systems": {name: _curves(of, systems) for name, of in systems.items()},
+        "systems": {name: _curves(of) for name, of in systems.items()},
         "sentences": [_text(of["sentence"]) for of in content["comparisons"]],
         "not_compared": {
             name: _text(reason)
@@ -105,11 +144,11 @@ def _checked(content):
     }
 
 
-def _curves(curves, systems=()):
-    return [_curve(curve, systems) for curve in curves]
+def _curves(curves, prefix=""):
+    return [_curve(curve, prefix) for curve in curves]
 
 
-def _curve(curve, systems):
+def _curve(curve, prefix):
     lists = ("severities", "values", "low", "high")
     checked = {key: [*map(_number, curve[key])] for key in lists}
     if not 1 < len(checked["severities"]) or None in checked["severities"]:
@@ -118,12 +157,12 @@ def _curve(curve, systems):
         raise ValueError("not one value for each severity")
     return {
         **{key: _text(curve[key]) for key in ("kind", "modality")},
-        "head": _named(_text(curve["head"])),
+        "head": _text(curve["head"]),
         **checked,
         "band": _band(curve),
         **{key: _number(curve[key]) for key in ("area", "retention")},
         "effective_robustness": {
-            _named(name, systems): _number(value)
+            name.removeprefix(prefix): _number(value)
             for name, value in curve["effective_robustness"].items()
         },
     }
@@ -138,11 +177,6 @@ def _twin(twin):
         "p": _number(twin["p"]),
         "holds": bool(twin["holds"]),
     }
-
-
-def _named(name, systems=()):
-    is_own = name == LATE_FUSION and name not in systems
-    return OWN_LATE_FUSION if is_own else name
 
 
 def _text(value):

@@ -17,8 +17,13 @@ from auxformer_lobes.reporting.missing_curves import (
     styles_of,
     titled,
 )
-from auxformer_lobes.reporting.missing_file import OWN_LATE_FUSION
-from auxformer_lobes.reporting.tables import count_of, format_decimal, titles_of
+from auxformer_lobes.reporting.missing_file import OWN
+from auxformer_lobes.reporting.tables import (
+    count_of,
+    format_decimal,
+    title_of,
+    titles_of,
+)
 
 MAX_SENTENCES = 12  # that are shown without being asked for
 
@@ -169,10 +174,10 @@ def _explain(sweep, baselines):
             " Effective robustness (eff. rob.) is how much less a curve falls "
             "than that of a baseline, averaged over severities above 0."
         )
-    if OWN_LATE_FUSION in baselines:
+    if OWN in baselines:
         text += (
-            " The baseline late fusion averages the logits of those heads of "
-            "the same network that read one modality."
+            " The network's own late fusion averages the logits of its heads "
+            "on one modality."
         )
     if sweep["twins"]:
         text += (
@@ -214,7 +219,7 @@ def _columns(curves, baselines):
     return [
         *(f"severity {point}" for point in ("0", middle, "1")),
         *("area", "retention, %"),
-        *(f"eff. rob., {name}" for name in baselines),
+        *(f"eff. rob., {title_of(x) if x == OWN else x}" for x in baselines),
     ]
 
 

@@ -16,7 +16,7 @@ def make_curve(
     start=0.8,
     end=0.4,
     band="interval",
-    baselines=("late_fusion",),
+    baselines=("own_late_fusion",),
 ):
     """Makes a curve that falls in a straight line."""
     severities = np.linspace(0, 1, 11 if kind == "whole" else 6)

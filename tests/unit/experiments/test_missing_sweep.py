@@ -224,12 +224,14 @@ def test_a_second_sweep_writes_the_same(study, run, capsys):
     effective = after["curves"][0]["effective_robustness"]
     assert [*effective] == ["own_late_fusion", "late_fusion"]
     printed = capsys.readouterr().out
-    assert "Twin rule, visual lost: " in printed
+    assert "With the visual modality lost, the model is " in printed
+    assert (run / "missing.png").exists()
     assert "40 forward passes of each clip" in printed
 
 
 def test_a_study_has_pooled_curves_comparisons_and_twins(study):
     content = json.loads((study / "missing.json").read_text())
+    assert (study / "missing.png").exists()
     assert [*content["systems"]] == [*NETWORKS]
     assert {(t["system"], t["lost"], t["twin"]) for t in content["twins"]} == {
         (system, *pair)

@@ -125,17 +125,15 @@ def test_results_are_in_study_json_and_in_the_report(study):
     assert content["comparisons"][0]["sentence"] in page
 
 
-def test_a_study_that_was_swept_has_a_figure_and_a_section(study):
+def test_a_study_that_was_swept_has_a_section(study):
     write_sweep(study.missing_file, make_study_sweep(["mult"]))
     write_results(study, Results(study.cells()))
-    assert study.figure("missing").exists()
     assert "Missing modalities" in study.report_file.read_text("utf-8")
 
 
 def test_a_study_with_a_damaged_sweep_has_a_page(study):
     write_sweep(study.missing_file, [])
     write_results(study, Results(study.cells()))
-    assert not study.figure("missing").exists()
     assert "missing.json: damaged" in study.report_file.read_text("utf-8")
 
 

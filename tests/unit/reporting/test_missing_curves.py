@@ -30,11 +30,11 @@ def read(tmp_path):
 
 def test_lines_of_a_run_are_its_heads_all_of_them_combined_first(read):
     lines = lines_of(read(make_sweep()))
-    assert [*lines] == ["combined", "main", "audio", "visual", "late fusion"]
+    assert [*lines] == ["combined", "main", "audio", "visual", "late_fusion"]
     assert styles_of(lines) == {
         "names": [*lines],
         "bold": {"combined"},
-        "dashed": "late fusion",
+        "dashed": "late_fusion",
     }
 
 
@@ -82,7 +82,7 @@ def test_a_table_has_three_points_of_a_curve():
     assert [point["value"] for point in points] == pytest.approx(
         [0.8, 0.64, 0.4]
     )
-    cells = cells_of(make_curve(), ["late_fusion", "another"], 100)
+    cells = cells_of(make_curve(), ["own_late_fusion", "another"], 100)
     assert cells == [
         *("80.0 [70, 90]", "64.0 [54, 74]", "40.0 [30, 50]"),
         *("60.0", "75.0", "2.1", "–"),

@@ -62,7 +62,7 @@ def test_the_combined_heads_are_thick_and_late_fusion_is_dashed(read):
     thick = lines.pop("combined").get_linewidth()
     assert all(line.get_linewidth() < thick for line in lines.values())
     dashed = [name for name in lines if lines[name].get_linestyle() == "--"]
-    assert dashed == ["late fusion"]
+    assert dashed == ["late_fusion"]
     assert len(axis.collections) == 1  # the band
 
 

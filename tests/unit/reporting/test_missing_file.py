@@ -44,17 +44,19 @@ def test_a_study_has_curves_by_system(file):
     assert sweep["sentences"] == ["mult is better by 4.1 points"]
 
 
-def test_own_late_fusion_is_told_from_a_system_of_that_name(file):
-    run = read_sweep(write_sweep(file, make_sweep()))
-    assert [*run["curves"][0]["effective_robustness"]] == ["late fusion"]
-    assert run["curves"][4]["head"] == "late fusion"
-    for systems, name in (
-        (["mult", "late_fusion"], "late_fusion"),
-        (["mult"], "late fusion"),
-    ):
-        study = read_sweep(write_sweep(file, make_study_sweep(systems)))
-        curve, *_ = study["systems"]["mult"]
-        assert [*curve["effective_robustness"]] == [name]
+def test_names_are_left_without_what_they_have_alike(file):
+    cell = "seed-0_network-{}".format
+    curve = make_curve(baselines=("own_late_fusion", cell("audio_early")))
+    sweep = make_sweep(
+        run=f"study/{cell('auxformer')}",
+        curves=[curve],
+        twins=[make_twin(twin=cell("audio_only"))],
+    )
+    sweep = read_sweep(write_sweep(file, sweep))
+    (curve,), (twin,) = sweep["curves"], sweep["twins"]
+    names = ["own_late_fusion", "audio_early"]
+    assert [*curve["effective_robustness"]] == names
+    assert twin["twin"] == "audio_only"
 
 
 def test_what_is_undefined_is_none(file):

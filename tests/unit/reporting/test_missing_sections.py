@@ -46,10 +46,10 @@ def test_each_chart_has_the_numbers_of_each_head(blocks):
     table = of_type(blocks, Chart)[0].table
     assert table.columns == [
         *("head", "severity 0", "severity 0.4", "severity 1"),
-        *("area", "retention, %", "eff. rob., late fusion"),
+        *("area", "retention, %", "eff. rob., own late fusion"),
     ]
     assert [row[0] for row in table.rows] == [
-        *("combined", "main", "audio", "visual", "late fusion")
+        *("combined", "main", "audio", "visual", "late_fusion")
     ]
     assert table.rows[1][1:] == [
         *("80.0 [70, 90]", "64.0 [54, 74]", "40.0 [30, 50]"),
