@@ -8,6 +8,8 @@ from auxformer_lobes.augment.frame_loss import BOTH, BURST
 from auxformer_lobes.evaluation.missing_modality import compare_areas
 from auxformer_lobes.evaluation.sweep import SEVERITIES
 from auxformer_lobes.experiments.missing_sweep import sweep_run
+from auxformer_lobes.experiments.recipe import logged_failure
+from auxformer_lobes.experiments.results import Results, write_results
 from auxformer_lobes.experiments.study import Study
 from auxformer_lobes.experiments.swept import (
     curves_of,
@@ -16,6 +18,8 @@ from auxformer_lobes.experiments.swept import (
     twins_of,
 )
 from auxformer_lobes.reporting.comparisons import describe_comparison
+from auxformer_lobes.reporting.missing_figures import save_sweep_figures
+from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.missing_tables import print_study
 from auxformer_lobes.reporting.tables import count_of
 from auxformer_lobes.tasks import describe_task
@@ -29,6 +33,7 @@ NUM_SAMPLES = 2000
 def sweep_study(folder, seeds=3, **options):
     """Sweeps the finished cells of a study, and writes its `missing.json`.
 
+    The figure `missing.png` and the page of the study follow it.
     Cells that have the sweep of their checkpoint already are not swept again.
 
     Arguments
@@ -70,7 +75,13 @@ def sweep_study(folder, seeds=3, **options):
             json.dump(content, file, indent=1)
     except OSError as error:
         raise UserError(f"{study.missing_file}: {error.strerror}")
-    print_study(content, next(iter(systems.values()))[0].task)
+    task = next(iter(systems.values()))[0].task
+    with logged_failure("missing.png"):
+        made = read_sweep(study.missing_file)
+        save_sweep_figures(study, made, task.scale)
+    with logged_failure("report.html"):
+        write_results(study, Results(cells))
+    print_study(content, task)
     if left_out := len(cells) - len(finished):
         print(f"{count_of(left_out, 'cell')} not finished, left out")
     print(f"results: {study.missing_file.resolve()}")

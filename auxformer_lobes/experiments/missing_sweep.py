@@ -39,6 +39,8 @@ from auxformer_lobes.experiments.swept import (
     twins_of,
 )
 from auxformer_lobes.models.base import combine_heads
+from auxformer_lobes.reporting.missing_figures import save_sweep_figures
+from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.missing_tables import print_sweep
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.tables import count_of
@@ -159,7 +161,8 @@ def sweep_run(
 ):
     """Measures how the best checkpoint of a run does where something is missing.
 
-    Writes `missing.csv`, `missing.npz` and `missing.json`.
+    Writes `missing.csv`, `missing.npz`, `missing.json` and `missing.png`, and
+    the report of the run again.
 
     Arguments
     ---------
@@ -264,6 +267,9 @@ def sweep_run(
         # Then: it marks the sweep as finished.
         with atomic_write(output.missing_file) as file:
             json.dump(content, file, indent=1)
+    with logged_failure("missing.png"):
+        made = read_sweep(output.missing_file)
+        save_sweep_figures(output, made, task.scale)
     if manifest is None and output.is_complete():
         with logged_failure("report.html"):
             made = read_predictions(output.predictions_file, task)

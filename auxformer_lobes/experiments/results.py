@@ -12,6 +12,7 @@ from auxformer_lobes.reporting.comparisons import (
     print_comparisons,
     print_pooled_metrics,
 )
+from auxformer_lobes.reporting.missing_file import read_if_there
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.run_report import versions_of
 from auxformer_lobes.reporting.study_report import study_report
@@ -294,6 +295,7 @@ def write_results(study, results):
                 for cell in study.cells()
             ],
             "audits": _audits(results.cells),
+            "missing": read_if_there(study.missing_file),
         }
     )
     with atomic_write(study.report_file) as file:

@@ -114,6 +114,20 @@ class Study:
         self.missing_file = self.folder / "missing.json"
         self.report_file = self.folder / "report.html"
 
+    def figure(self, name):
+        """The file of a figure.
+
+        Arguments
+        ---------
+        name : str
+            What it shows.
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{name}.png"
+
     def read(self):
         """What is varied, and the cells.
 

@@ -15,7 +15,7 @@ from auxformer_lobes.evaluation.missing_modality import (
 )
 from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep
 from auxformer_lobes.experiments.results import cells_at
-from auxformer_lobes.reporting.missing_tables import OWN
+from auxformer_lobes.reporting.missing_file import OWN
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError

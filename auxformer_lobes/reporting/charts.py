@@ -18,6 +18,7 @@ MAX_NAME = 26  # characters on an axis
 TRAINING = ", training"
 # Shapes differ too, for those who do not see the colours.
 MARKERS = "osD^vPX*"
+SERIES = tuple(f"C{i}" for i in range(10))
 # The page gives these colours their values, light or dark.
 COLOURS = {
     "#000000": "currentColor",
@@ -209,6 +210,95 @@ def curves(values, best):
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+@rc_context(STYLE)
+def severities(curves, metric, scale, limits, **lines):
+    """A metric over the severity of a loss.
+
+    Arguments
+    ---------
+    curves : dict of dict
+        Line → its `severities`, `values`, `low` and `high`; what is None is
+        not drawn.
+    metric : str
+        What they are.
+    scale : float
+        By which values are multiplied.
+    limits : tuple of float
+        Ends of the vertical axis.
+    **lines
+        Further arguments of `draw_severities`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A line each, of the same colour in each panel.
+    """
+    longest = max(len(shorten(name)) for name in curves)
+    columns = max(1, min(3, len(curves), 60 // (longest + 7)))
+    height = 2.5 + 0.2 * -(-len(curves) // columns)
+    figure = Figure(figsize=(NARROW, height), layout="constrained")
+    axis = figure.subplots()
+    draw_severities(axis, curves, scale, **lines)
+    unit = ", %" if scale == 100 else ""
+    axis.set(xlabel="severity", ylim=limits)
+    axis.set_ylabel(METRIC_TITLES.get(metric, metric) + unit)
+    figure.legend(
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=1.2,
+        handlelength=2.2,
+    )
+    return figure
+
+
+def draw_severities(
+    axis, curves, scale, names, bold, dashed=None, colours=SERIES
+):
+    """Draws a panel of curves over severity.
+
+    Arguments
+    ---------
+    axis : matplotlib.axes.Axes
+        The panel.
+    curves : dict of dict
+        See `severities`.
+    scale : float
+        By which values are multiplied.
+    names : list of str
+        All lines of a picture, each with its own colour and shape.
+    bold : set of str
+        Lines that have their bands; one alone is thick.
+    dashed : str, optional
+        A line that is dashed.
+    colours : sequence of str
+        Colours in the order of the names.
+    """
+    # Thin lines lie on thick ones: both are seen where they are equal.
+    for name in sorted(curves, key=lambda name: name not in bold):
+        curve, place = curves[name], names.index(name)
+        x = curve["severities"]
+        y, low, high = (
+            scale * np.array(curve[key], dtype=float)
+            for key in ("values", "low", "high")
+        )
+        colour, is_bold = colours[place % len(colours)], name in bold
+        if is_bold and np.isfinite(low + high).any():
+            axis.fill_between(
+                x, low, high, color=colour, alpha=0.15, linewidth=0
+            )
+        axis.plot(
+            x,
+            y,
+            "--" if name == dashed else "-",
+            marker=MARKERS[place % len(MARKERS)],
+            markersize=4 if is_bold else 3,
+            color=colour,
+            linewidth=2.6 if is_bold and len(bold) == 1 else 1.1,
+            label=shorten(name),
+        )
+    axis.set(xlim=(-0.02, 1.02))
 
 
 @rc_context(STYLE)

@@ -1,13 +1,11 @@
-"""Tables of sweeps over what is missing, and the twin rule in words."""
-
-from os.path import commonprefix
-from pathlib import PurePath
+"""Tables of sweeps over what is missing, on the terminal."""
 
 from rich.markup import escape
 from rich.table import Table
 
 from auxformer_lobes.augment.frame_loss import BOTH
-from auxformer_lobes.reporting.comparisons import format_bounds, format_p
+from auxformer_lobes.reporting.missing_curves import MIDDLE, describe_twin
+from auxformer_lobes.reporting.missing_file import shared_prefix
 from auxformer_lobes.reporting.tables import (
     METRIC_TITLES,
     count_of,
@@ -16,9 +14,6 @@ from auxformer_lobes.reporting.tables import (
     format_metric,
     print_on_terminal,
 )
-
-OWN = "own_late_fusion"  # the baseline that every network with such heads has
-MIDDLE = 0.4  # a severity of every curve
 
 
 def print_sweep(content, task):
@@ -35,14 +30,10 @@ def print_sweep(content, task):
         f"{count_of(content['clips'], 'clip')} of "
         f"{count_of(content['speakers'], 'speaker')}"
     )
-    # Cells of a study begin alike: their settings are in their names.
-    own = PurePath(content["run"]).name
-    names = [of for c in content["curves"] for of in c["effective_robustness"]]
-    prefix = commonprefix([own, *(of for of in names if of != OWN)])
-    prefix = prefix if prefix != own else ""
+    prefix = shared_prefix(content)
     print_curves(content["curves"], task, title, prefix)
     for twin in content["twins"]:
-        print(f"{describe_twin(twin, task)}.")
+        print(describe_twin(twin, task.scale))
     print(
         f"{content['passes']} forward passes of each clip, "
         f"{content['seconds']:.0f} s"
@@ -116,43 +107,6 @@ def print_curves(curves, task, title, prefix=""):
     print_on_terminal(table)
 
 
-def describe_twin(twin, task):
-    """The twin rule in a sentence.
-
-    Arguments
-    ---------
-    twin : dict
-        See `twins_of`.
-    task : Task
-        What was predicted.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> from auxformer_lobes.tasks import CategoricalEmotion
-    >>> twin = {"lost": "visual", "twin": "audio_only", "difference": -0.021}
-    >>> twin.update(low=-0.05, high=0.01, band="interval", p=0.2, holds=False)
-    >>> describe_twin(twin, CategoricalEmotion(["angry", "happy"]))
-    'Twin rule, visual lost: not kept, 2.1 points worse than audio_only
-    [-5.0, 1.0], p = 0.20'
-    """
-    amount = format_decimal(abs(twin["difference"]), task.scale)
-    if task.scale == 100:
-        amount += " points"
-    rule = "kept" if twin["holds"] else "not kept"
-    better = "better" if twin["holds"] else "worse"
-    bounds = format_bounds({**twin, "kind": twin["band"]}, task.scale)
-    p = format_p(twin["p"])
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    return (
-        f"Twin rule, {twin['lost']} lost: {rule}, {amount} {better} than "
-        f"{twin['twin']}{bounds}, {p}"
-    )
-
-
 def print_study(content, task):
     """Prints the areas under the curves of a study, the twin rule, comparisons.
 
@@ -196,7 +150,7 @@ def print_study(content, task):
         table.add_section()
     print_on_terminal(table)
     for twin in content["twins"]:
-        print(f"{twin['system']}: {describe_twin(twin, task)}.")
+        print(describe_twin(twin, task.scale, twin["system"]))
     for comparison in content["comparisons"]:
         if comparison["modality"] == BOTH:
             print(f"{comparison['sentence']}.")

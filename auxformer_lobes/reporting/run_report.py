@@ -10,6 +10,7 @@ from auxformer_lobes import __version__
 from auxformer_lobes.reporting import (
     clip_sections,
     metric_sections,
+    missing_sections,
     run_sections,
 )
 from auxformer_lobes.reporting.html import (
@@ -19,6 +20,7 @@ from auxformer_lobes.reporting.html import (
     render,
     shareable,
 )
+from auxformer_lobes.reporting.missing_file import read_if_there
 from auxformer_lobes.reporting.tables import (
     count_of,
     format_metric,
@@ -40,8 +42,8 @@ def run_report(run, task, predictions, entries):
     Arguments
     ---------
     run : Run
-        Its metrics, and of its settings, preparation, history and audit what
-        there is.
+        Its metrics, and of its settings, preparation, history, audit and sweep
+        over what is missing what there is.
     task : Task
         What was predicted.
     predictions : dict of Predictions
@@ -59,6 +61,7 @@ def run_report(run, task, predictions, entries):
         shareable(run.read_json(file, "prepare again")) if file.exists() else {}
         for file in (run.audit_file, run.prepare_report)
     )
+    sweep = shareable(read_if_there(run.missing_file, metrics.get("epoch")))
     yaml = ""
     if run.hyperparams.exists():
         yaml = shareable(run.hyperparams.read_text("utf-8"))
@@ -93,6 +96,10 @@ def run_report(run, task, predictions, entries):
             Section("Calibration", metric_sections.calibration(metrics)),
             Section("Raters", metric_sections.disagreement(metrics, task)),
             Section("Subgroups", metric_sections.subgroups(metrics, task)),
+            Section(
+                "Missing modalities",
+                missing_sections.run_curves(sweep, task.scale),
+            ),
             Section("Clips it gets most wrong", clip_sections.worst(clips)),
             Section("Training", run_sections.training(metrics, history, task)),
             Section("Split audit", run_sections.audit(audit)),
@@ -108,6 +115,7 @@ def run_report(run, task, predictions, entries):
             "metrics": metrics,
             "history": history,
             "audit": audit,
+            "missing": sweep if isinstance(sweep, dict) else {},
             "worst_clips": clips,
             "points": clip_sections.points(task, predictions),
             "settings": settings,

@@ -2,7 +2,12 @@
 
 from urllib.parse import quote
 
-from auxformer_lobes.reporting import charts, metric_sections, run_sections
+from auxformer_lobes.reporting import (
+    charts,
+    metric_sections,
+    missing_sections,
+    run_sections,
+)
 from auxformer_lobes.reporting.comparisons import (
     format_bounds,
     format_p,
@@ -46,7 +51,7 @@ def study_report(data):
         `difference`, `low`, `high`, `kind`, `p`, `p_holm`, `improvement`,
         `cells` and `sentence`; `not_compared`, condition → why its systems
         are not; `audits`, partition ("partition 1", or empty) → the content of
-        `audit.json`;
+        `audit.json`; perhaps `missing`, what `read_if_there` returns;
         `metric_names`, and the `scale` of tables.
 
     Returns
@@ -67,6 +72,12 @@ def study_report(data):
         sections=[
             Section("Results", _systems(data, first)),
             Section("Comparisons", _comparisons(data)),
+            Section(
+                "Missing modalities",
+                missing_sections.study_curves(
+                    data.get("missing"), data["scale"]
+                ),
+            ),
             Section("Failed cells", _failed(data["cells"])),
             Section("Cells", _cells(data, first)),
             *(

@@ -21,6 +21,14 @@ from auxformer_lobes import __version__
 from auxformer_lobes.dataio.run import SPLITS, Run
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import PrecomputedFeatures
+from auxformer_lobes.reporting.missing_curves import (
+    COMBINED,
+    LOST,
+    TITLES,
+    lines_of,
+    panels_of,
+)
+from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.sharing import layout
 from auxformer_lobes.sharing.encoders import place_encoder
 from auxformer_lobes.sharing.model_card import model_card
@@ -304,6 +312,7 @@ def _describe(run, settings, hparams):
                 name: metrics.get(name, {})
                 for name in ("linear_baseline", "calibration", "subgroups")
             },
+            "missing": _read_sweep(run, metrics),
         },
         "versions": {
             "auxformer-lobes": __version__,
@@ -317,6 +326,30 @@ def _read_findings(run):
     if not run.audit_file.exists():
         return None
     return run.read_json(run.audit_file, "run train.py again")["findings"]
+
+
+def _read_sweep(run, metrics):
+    """What a sweep over missing modalities found; empty if there was none.
+
+    Names of other runs stay here.
+    """
+    if not run.missing_file.exists():
+        return {}
+    sweep = read_sweep(run.missing_file, metrics.get("epoch"))
+    retention = {}
+    for (kind, lost), curves in panels_of(lines_of(sweep)).items():
+        if kind in TITLES and lost in LOST and COMBINED in curves:
+            of = retention.setdefault(kind, {})
+            of[lost] = curves[COMBINED]["retention"]
+    return {
+        "metric": sweep["metric"],
+        "retention": retention,
+        "twins": [
+            {key: value for key, value in twin.items() if key != "twin"}
+            for twin in sweep["twins"]
+            if twin["lost"] in MODALITIES
+        ],
+    }
 
 
 def _describe_features(extractor, hub_name):

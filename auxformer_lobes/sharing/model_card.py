@@ -7,13 +7,16 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from auxformer_lobes.reporting.audit import summarize_audit
+from auxformer_lobes.reporting.missing_curves import LOST, describe_twin, titled
 from auxformer_lobes.reporting.tables import (
     CALIBRATION_TITLES,
     METRIC_TITLES,
     explain_brackets,
+    format_decimal,
     format_metric,
     title_of,
 )
+from auxformer_lobes.utils.modalities import MODALITIES
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 TAGS = [
@@ -44,7 +47,8 @@ def model_card(name, config, license):
         `README.md`: metadata and text.
     """
     # Exports of older versions lack some of the metrics.
-    metrics = {"calibration": {}, "subgroups": {}, **config["metrics"]}
+    lacking = ("calibration", "subgroups", "missing")
+    metrics = {**{name: {} for name in lacking}, **config["metrics"]}
     template = Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     ).from_string(TEMPLATE.read_text("utf-8"))
@@ -70,6 +74,11 @@ def model_card(name, config, license):
             )
             for name in names
         ],
+        kinds_of=lambda names: [*map(titled, names)],
+        retention_rows=_retention,
+        describe_twin=lambda twin: describe_twin(
+            twin, metrics["scale"], other=_twin_of(twin)
+        ),
         outputs_of=_outputs,
         heads_of=_heads,
         versions_of=_versions,
@@ -127,6 +136,23 @@ def _figures(scores):
     for inner in scores.values():
         if isinstance(inner, dict):
             yield from _figures(inner)
+
+
+def _retention(retention):
+    """A row for each modality that may be lost, with a cell for each kind."""
+    rows = [
+        [
+            lost,
+            *(format_decimal(of.get(lost), 100) for of in retention.values()),
+        ]
+        for lost in LOST
+    ]
+    return [row for row in rows if {*row[1:]} != {"–"}]
+
+
+def _twin_of(twin):
+    (left,) = {*MODALITIES} - {twin["lost"]}
+    return f"a network trained on the {left} modality alone"
 
 
 def _metadata(name, config, license):

@@ -8,6 +8,7 @@ import numpy as np
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.collection import collect_metrics
 from auxformer_lobes.reporting.run_report import run_report
+from tests.unit.small_sweeps import write_sweep
 from tests.unit.small_tasks import make_task, random_predictions
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -122,7 +123,9 @@ def detailed(metrics, task):
     }
 
 
-def make_report(folder, kind="categories", clips=None, details=True, yaml=YAML):
+def make_report(
+    folder, kind="categories", clips=None, details=True, yaml=YAML, sweep=None
+):
     """The report of a finished run; its files are left in the folder."""
     task = make_task(kind)
     predictions = dict([*random_predictions(task).items()][:2])
@@ -155,6 +158,8 @@ def make_report(folder, kind="categories", clips=None, details=True, yaml=YAML):
         run.hyperparams.write_text(yaml)
         run.history_file.write_text(json.dumps(history))
         run.audit_file.write_text(json.dumps(AUDIT))
+    if sweep is not None:
+        write_sweep(run.missing_file, sweep)
     return run_report(run, task, predictions, entries)
 
 

@@ -100,6 +100,10 @@ def features(tmp_path_factory):
     return folder
 
 
+def _write_page(study, cells):
+    study.report_file.write_text(f"a page of {cells} cells")
+
+
 @pytest.fixture(scope="module")
 def study(features, tmp_path_factory):
     """A study of four networks, swept."""
@@ -110,8 +114,11 @@ def study(features, tmp_path_factory):
         run.write_metrics({**run.metrics(), "complete": True})
     Study(folder).write({"cells": {**cells, "late": {"network": "mult"}}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(missing_sweep, "write_report", lambda *_: None)
+        for slow in ("write_report", "save_sweep_figures"):
+            patch.setattr(missing_sweep, slow, lambda *_: None)
         patch.setattr(missing_study, "NUM_SAMPLES", 20)
+        patch.setattr(missing_study, "Results", len)
+        patch.setattr(missing_study, "write_results", _write_page)
         sweep_study(folder, seeds=SEEDS, num_workers=0)
     return folder
 
@@ -224,12 +231,15 @@ def test_a_second_sweep_writes_the_same(study, run, capsys):
     effective = after["curves"][0]["effective_robustness"]
     assert [*effective] == ["own_late_fusion", "late_fusion"]
     printed = capsys.readouterr().out
-    assert "Twin rule, visual lost: " in printed
+    assert "With the visual modality lost, the model is " in printed
+    assert (run / "missing.png").exists()
     assert "40 forward passes of each clip" in printed
 
 
 def test_a_study_has_pooled_curves_comparisons_and_twins(study):
     content = json.loads((study / "missing.json").read_text())
+    assert (study / "missing.png").exists()
+    assert (study / "report.html").read_text() == "a page of 5 cells"
     assert [*content["systems"]] == [*NETWORKS]
     assert {(t["system"], t["lost"], t["twin"]) for t in content["twins"]} == {
         (system, *pair)

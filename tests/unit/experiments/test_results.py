@@ -16,6 +16,7 @@ from auxformer_lobes.experiments.results import (
 from auxformer_lobes.experiments.study import Study, expand
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.utils.errors import UserError
+from tests.unit.small_sweeps import make_study_sweep, write_sweep
 from tests.unit.small_tasks import make_task, random_clips, random_predictions
 
 VARY = ["partition=1,2", "seed=0,1", "network=mult,late_fusion"]
@@ -122,6 +123,18 @@ def test_results_are_in_study_json_and_in_the_report(study):
     )
     page = unescape(study.report_file.read_text("utf-8"))
     assert content["comparisons"][0]["sentence"] in page
+
+
+def test_a_study_that_was_swept_has_a_section(study):
+    write_sweep(study.missing_file, make_study_sweep(["mult"]))
+    write_results(study, Results(study.cells()))
+    assert "Missing modalities" in study.report_file.read_text("utf-8")
+
+
+def test_a_study_with_a_damaged_sweep_has_a_page(study):
+    write_sweep(study.missing_file, [])
+    write_results(study, Results(study.cells()))
+    assert "missing.json: damaged" in study.report_file.read_text("utf-8")
 
 
 def test_a_study_of_several_labels_has_results_and_says_what_is_missing(

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from auxformer_lobes.reporting import charts
+from tests.unit.small_sweeps import make_curve
 
 UAR = {"value": 0.7, "low": 0.6, "high": 0.8}
 UNKNOWN = dict.fromkeys(UAR)
@@ -16,6 +17,11 @@ CHARTS = {
     ),
     "curves": lambda: charts.curves(
         {"loss": [1.0, None], f"loss{charts.TRAINING}": [1.0, 0.5]}, 2
+    ),
+    "severities": lambda: charts.severities(
+        {"combined": make_curve(), "audio": make_curve(band=None)},
+        *("f1_macro", 100, (0, 100)),
+        **{"names": ["combined", "audio"], "bold": {"combined"}},
     ),
     "reliability": lambda: charts.reliability([BIN, EMPTY], [EMPTY]),
     "scatter": lambda: charts.scatter([1, 5], [0, 3], "arousal", (1, 5)),

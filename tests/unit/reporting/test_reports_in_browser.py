@@ -7,9 +7,12 @@ import subprocess
 
 import pytest
 
+from auxformer_lobes.reporting.missing_file import read_if_there
 from auxformer_lobes.reporting.study_report import study_report
 from tests.unit.small_reports import make_report, make_study
+from tests.unit.small_sweeps import make_study_sweep, make_sweep, write_sweep
 
+LONG = "a_very_long_name_" * 9
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
@@ -74,9 +77,14 @@ def seen(tmp_path_factory):
     if CHROMIUM is None:
         pytest.skip("there is no chromium")
     folder = tmp_path_factory.mktemp("browser")
+    sweep = write_sweep(
+        folder / "study.json", make_study_sweep([LONG], twins=[])
+    )
     pages = {
-        "run": make_report(folder),
-        "study": study_report(make_study(system="a_very_long_name_" * 9)),
+        "run": make_report(folder, sweep=make_sweep(kinds=["bursts"])),
+        "study": study_report(
+            {**make_study(system=LONG), "missing": read_if_there(sweep)}
+        ),
     }
     frames = ""
     for name, html in pages.items():

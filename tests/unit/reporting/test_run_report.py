@@ -7,9 +7,12 @@ import pytest
 
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.reporting import charts
+from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.run_report import read_settings
 from auxformer_lobes.reporting.worst_clips import MAX_WORST, worst_clips
 from tests.unit.small_reports import YAML, make_report, read
+from tests.unit.small_sweeps import make_sweep, make_twin
 from tests.unit.small_tasks import make_task
 
 CLIPS = [f"clip{i}" for i in range(12)]
@@ -79,6 +82,35 @@ def test_what_there_is_not_has_no_section(tmp_path):
         *("Clips it gets most wrong", "Settings and versions"),
     ]
     assert "Split audit" not in "".join(page.text["p"])
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Without charts, which take a while."""
+    monkeypatch.setattr(charts, "inline_svg", lambda *_: "")
+
+
+def test_a_run_that_was_swept_shows_it(tmp_path, undrawn):
+    twins = [make_twin(twin=ATTACK)]
+    sweep = make_sweep(kinds=["bursts"], run=str(tmp_path), twins=twins)
+    html = make_report(tmp_path, details=False, sweep=sweep)
+    page, data = read(html)
+    assert not page.errors
+    assert "Missing modalities" in page.text["h2"]
+    assert "Bursts, both lost" in page.text["h3"]
+    assert data["missing"] == read_sweep(Run(tmp_path).missing_file)
+    assert ATTACK not in html and ATTACK in "".join(page.text["p"])
+    assert str(tmp_path) not in html
+
+
+def test_a_damaged_sweep_is_one_line_and_the_page_goes_on(tmp_path, undrawn):
+    html = make_report(tmp_path, details=False, sweep=["x"])
+    page, data = read(html)
+    assert {"Missing modalities", "Results"} <= {*page.text["h2"]}
+    assert (
+        "missing.json: damaged: start `auxformer evaluate --missing` again."
+    ) in page.text["p"]
+    assert data["missing"] == {} and str(tmp_path) not in html
 
 
 def test_the_figures_are_embedded(made):

@@ -3,8 +3,10 @@
 import pytest
 
 from auxformer_lobes.reporting import charts
+from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.study_report import study_report
 from tests.unit.small_reports import AUDIT, make_study, read
+from tests.unit.small_sweeps import make_study_sweep, write_sweep
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -100,3 +102,19 @@ def test_the_figures_are_embedded(undrawn):
     _, data = read(html)
     assert data == study
     assert ATTACK not in html
+
+
+def test_a_study_that_was_swept_shows_it(tmp_path, undrawn):
+    sweep = make_study_sweep([ATTACK])
+    sweep = read_sweep(write_sweep(tmp_path / "missing.json", sweep))
+    html = study_report({**make_study(), "missing": sweep})
+    page, data = read(html)
+    assert not page.errors
+    assert page.text["h2"].index("Missing modalities") == 2
+    assert ATTACK not in html and ATTACK in page.text["th"]
+    assert data["missing"] == sweep
+
+
+def test_a_damaged_sweep_is_one_line(undrawn):
+    page, _ = read(study_report({**make_study(), "missing": "it is damaged"}))
+    assert "it is damaged." in page.text["p"]

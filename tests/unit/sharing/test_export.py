@@ -33,6 +33,12 @@ from tests.unit.small_runs import (
     make_run,
     speech_features,
 )
+from tests.unit.small_sweeps import (
+    make_curve,
+    make_sweep,
+    make_twin,
+    write_sweep,
+)
 from tests.unit.speech_models import save_model, tiny_model
 
 ROOT = Path(__file__).parents[3]
@@ -201,6 +207,36 @@ def test_the_audit_and_the_partition_are_those_of_the_run(tmp_path):
     assert "| partition | split file theirs.csv |" in (
         model / "README.md"
     ).read_text("utf-8")
+
+
+def test_the_sweep_is_there_without_names_of_other_runs(run, tmp_path):
+    sweep = make_sweep(twins=[make_twin(twin="run_of_jane_doe")])
+    sweep["curves"].append(make_curve("|\n# a title"))
+    write_sweep(run / "missing.json", sweep)
+    model = export(run, tmp_path / "model")
+    found = json.loads((model / "config.json").read_text())["metrics"][
+        "missing"
+    ]
+    assert [*found["retention"]] == ["whole", "bursts"]
+    assert [*found["retention"]["bursts"]] == ["audio", "visual", "both"]
+    texts = [
+        (model / name).read_text() for name in ("config.json", "README.md")
+    ]
+    assert not any("jane" in text or "# a title" in text for text in texts)
+    assert "### Missing modalities" in texts[1]
+
+
+@pytest.mark.parametrize("epoch, reason", [("x", "of epoch x"), (2, "damaged")])
+def test_a_sweep_that_is_not_of_the_model_is_one_line(
+    run, tmp_path, epoch, reason
+):
+    write_sweep(
+        run / "missing.json",
+        make_sweep(epoch=epoch, seeds=None if epoch == 2 else 3),
+    )
+    with pytest.raises(UserError, match=f"missing.json: {reason}.*: start `"):
+        export(run, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_older_export_is_replaced(finished, tmp_path):

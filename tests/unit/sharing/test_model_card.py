@@ -13,6 +13,7 @@ from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import load
 from auxformer_lobes.sharing.model_card import model_card, summary
 from tests.unit.small_runs import CORPUS, make_run
+from tests.unit.small_sweeps import make_twin
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +131,34 @@ def test_calibration_and_groups_have_tables(config):
     assert len(rows["gender, largest gap", ""]) == len(row)
 
 
+def test_a_model_that_was_swept_says_what_it_retains(config):
+    assert "Missing modalities" not in card_of(config)
+    assert config["metrics"]["missing"] == {}
+    config["metrics"]["missing"] = {
+        "metric": "f1_macro",
+        "retention": {
+            "whole": {"audio": 0.912, "both": None},
+            "bursts": {"audio": 1.0},
+        },
+        "twins": [make_twin(), make_twin("audio", holds=True, difference=0.1)],
+    }
+    text = card_of(config)
+    assert not re.search(r"\n\n\n", text)
+    rows = rows_of(text)
+    assert rows["lost", "whole modality"] == ["bursts"]
+    assert rows["audio", "91.2"] == ["100.0"]
+    assert not [key for key in rows if key[0] in ("visual", "both")]
+    assert "of\nF1-macro over severity" in text
+    assert (
+        "With the visual modality lost, the model is worse than a network "
+        "trained on the audio modality alone by 2.1 points [0.3, 4.0], "
+        "p = 0.030: the twin rule does not hold.\n"
+    ) in text
+    assert "lost, the model is better than a network trained on the v" in text
+
+
 def test_exports_of_older_versions_have_a_card_without_them(config):
-    for name in ("calibration", "subgroups"):
+    for name in ("calibration", "subgroups", "missing"):
         del config["metrics"][name]
     text = card_of(config)
     assert "Calibration, before" not in text and "Groups of sp" not in text
