@@ -103,7 +103,7 @@ class StreamNetwork(AudioVisualNetwork):
             )
         if combination == "fitted":
             count = len(self.heads)
-            self.register_buffer("head_weights", torch.ones(2**count, count))
+            self.head_weights = torch.ones(2**count, count)
         self.dims = dims
         self.num_classes = num_classes
         self.missing = missing

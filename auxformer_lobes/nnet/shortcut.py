@@ -5,7 +5,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 CLIP = 4.0  # standard deviations; of few frames, statistics are far off
-SCALE = 10.0  # of the outputs: with Adam, they learn so much faster
+# An Adam step changes each weight by the learning rate, and so the logits in
+# proportion to the inputs. Outputs are scaled to learn as fast as of so many.
+INPUTS = 1000
 
 
 class StatisticsShortcut(nn.Module):
@@ -83,12 +85,14 @@ class StatisticsShortcut(nn.Module):
             for modality, stream in streams.items()
         }
         return {
-            head: SCALE
-            * self.outputs[head](
-                self.dropout(torch.cat([statistics[m] for m in reads], 1))
+            head: self._score(
+                self.outputs[head], torch.cat([statistics[m] for m in reads], 1)
             )
             for head, reads in self.heads.items()
         }
+
+    def _score(self, output, x):
+        return output(self.dropout(x)) * (INPUTS / x.shape[1])
 
     def _standardise(self, modality, x, has):
         """Standardised and clipped; zero for clips without a frame."""
