@@ -202,7 +202,8 @@ def fit_head_weights(logits, head_mask, targets, criterion, prior=PRIOR):
     patterns = pattern_of(head_mask)
     for pattern in patterns.unique():
         rows = patterns == pattern
-        heads = head_mask[rows][0].nonzero()[:, 0]
+        heads = head_mask[rows][0]
+        weights[pattern, ~heads] = 0
         weights[pattern, heads] = _fit(
             logits[rows][:, heads], targets[rows], criterion, prior
         )

@@ -110,11 +110,28 @@ def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
     for epoch, entry in enumerate(history_of(finished.brain), start=1):
         assert entry["epoch"] == epoch
         assert {*entry["train"]} == {*LOSSES}
-        assert {*entry["valid"]} == {*LOSSES, *metrics}
+        means = {f"mean_{metric}" for metric in metrics}
+        alone = {f"{metrics[0]}_{lost}_only" for lost in ("audio", "visual")}
+        assert {*entry["valid"]} == {*LOSSES, *metrics, *means, *alone}
         parts = [entry["valid"][name] for name in LOSSES[1:]]
         assert entry["valid"]["loss"] == pytest.approx(np.mean(parts))
     log = Path(finished.brain.hparams.train_logger.save_file).read_text()
     assert log.count(f"valid {metrics[0]}: ") == 3
+
+
+def test_the_mean_over_conditions_is_what_the_checkpoint_predicts(finished):
+    """It can select the epoch, and the test would find the same."""
+    brain, metric = finished.brain, finished.brain.hparams.task.metrics[0]
+    valid = repredict(brain, clips("valid", finished.kind))
+    found = {name: of.metrics(brain.hparams.task) for name, of in valid.items()}
+    run = Run(brain.hparams.output_folder)
+    epoch = run.best_epoch(brain.hparams.select_by, brain.hparams.task)
+    entry = history_of(brain)[epoch - 1]["valid"]
+    assert entry[f"{metric}_audio_only"] == (
+        pytest.approx(found["audio_only"][metric], abs=1e-4)
+    )
+    mean = np.mean([of[metric] for of in found.values()])
+    assert entry[f"mean_{metric}"] == pytest.approx(mean, abs=1e-4)
 
 
 def test_nothing_is_fitted_to_the_test_set(finished):
@@ -190,11 +207,11 @@ def test_what_a_lost_frame_holds_reaches_neither_network_nor_gradients(
 
 def test_a_recorded_output_is_what_the_task_makes_of_the_logits(make_brain):
     brain = make_brain(kind="attributes")
-    brain.on_stage_start(sb.Stage.VALID)
+    brain.on_stage_start(sb.Stage.TEST)
     brain.modules.eval()
     batch = PaddedBatch(list(clips("valid", "attributes"))[:3])
-    logits, head_mask = brain.compute_forward(batch, sb.Stage.VALID)
-    brain.compute_objectives((logits, head_mask), batch, sb.Stage.VALID)
+    logits, head_mask = brain.compute_forward(batch, sb.Stage.TEST)
+    brain.compute_objectives((logits, head_mask), batch, sb.Stage.TEST)
     outputs, task = brain.predictions.outputs, brain.hparams.task
     mean = torch.stack([*logits.values()]).mean(0)
     expected = {"combined": mean, **logits}
@@ -301,6 +318,8 @@ CHOICES = [
     ("secondary", "f1_micro", max),
     ("attributes", "ccc", max),
     ("attributes", "rmse", min),
+    ("attributes", "mean_rmse", min),
+    ("categories", "mean_f1_macro", max),
 ]
 
 
@@ -317,7 +336,8 @@ class RatedBrain(SmallBrain):
                 self.losses[name] = [torch.tensor(rating)]
             else:
                 zeros = dict.fromkeys(self.hparams.task.metrics, 0.0)
-                self.predictions.metrics = lambda task: {**zeros, name: rating}
+                rated = {**zeros, name: rating}
+                self.development.metrics = lambda network, task: rated
         super().on_stage_end(stage, stage_loss, epoch)
 
 
@@ -504,7 +524,9 @@ def test_a_choice_of_the_best_epoch_that_would_fail_is_refused(
     make_brain, kind, select_by
 ):
     brain = make_brain(kind=kind, select_by=select_by)
-    known = ", ".join([*LOSSES, *TASKS[kind]().metrics])
+    metrics = TASKS[kind]().metrics
+    means = [f"mean_{metric}" for metric in metrics]
+    known = ", ".join([*LOSSES, *metrics, *means])
     message = f"select_by '{select_by}' is unknown: choose one of {known}"
     with pytest.raises(UserError) as error:
         fit(brain, kind)
