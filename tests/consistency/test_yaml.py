@@ -24,8 +24,9 @@ SHARED = "".join(
 )
 
 
-FEATURES = {"audio_features", "visual_features"}
-LABELS = {"labels", "label_rule", "num_classes", "task"}
+# The network stacks the frames of some features.
+FEATURES = {"audio_features", "visual_features", "network"}
+LABELS = {"labels", "label_rule", "num_classes", "task", "select_by"}
 
 
 @pytest.mark.parametrize("row", RECIPES, ids=lambda row: row["Hparam_file"])

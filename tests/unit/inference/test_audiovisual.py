@@ -11,7 +11,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from auxformer_lobes import AudioVisualEmotionRecognizer
 from auxformer_lobes.augment.missing import CONDITIONS
-from auxformer_lobes.experiments.cross_corpus import EvaluationBrain
+from auxformer_lobes.experiments.opened_run import EvaluationBrain
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
