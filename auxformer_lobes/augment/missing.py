@@ -226,6 +226,64 @@ class ModalityDropout(Condition):
         return present & ~(dropped & present.all(1, keepdim=True))
 
 
+class Chain(Condition):
+    """Several conditions in turn, each for a share of the clips.
+
+    Arguments
+    ---------
+    conditions : list of Condition
+        What they are, the first one first.
+    shares : list of float
+        Probability that a clip is under each of them; 1 by default.
+    seed : int
+        Seed of which clips are, in evaluation.
+
+    Example
+    -------
+    >>> chain = Chain([ModalityDropout(), Available(["audio"])], [1.0, 0.0])
+    >>> mask = torch.ones(1, 4, dtype=torch.bool)
+    >>> stream = Stream(torch.rand(1, 4, 2), torch.ones(1), mask, torch.ones(1))
+    >>> left = chain.eval()({"audio": stream, "visual": stream}, ["clip"])
+    >>> left["visual"].mask
+    tensor([[True, True, True, True]])
+    """
+
+    def __init__(self, conditions, shares=None, seed=0):
+        super().__init__("_".join(c.name for c in conditions), seed)
+        shares = [1.0] * len(conditions) if shares is None else [*shares]
+        if len(shares) != len(conditions) or not all(
+            0 <= s <= 1 for s in shares
+        ):
+            raise ValueError(
+                f"shares {shares}: one from 0 to 1 for each of the "
+                f"{len(conditions)} conditions"
+            )
+        self.conditions = nn.ModuleList(conditions)
+        self.shares = shares
+
+    def forward(self, streams, clips):
+        """Applies them, see `Condition.forward`."""
+        for i, (condition, share) in enumerate(
+            zip(self.conditions, self.shares)
+        ):
+            drawn = [self.rng(clip, f"{i}").random() < share for clip in clips]
+            left = condition(streams, clips)
+            streams = {
+                name: _where(drawn, left[name], stream)
+                for name, stream in streams.items()
+            }
+        return streams
+
+
+def _where(drawn, changed, stream):
+    """A stream that is changed in the clips that were drawn."""
+    drawn = torch.tensor(drawn, device=stream.mask.device)
+    return stream._replace(
+        data=torch.where(drawn[:, None, None], changed.data, stream.data),
+        mask=torch.where(drawn[:, None], changed.mask, stream.mask),
+    )
+
+
 def presence(streams):
     """Which modalities each sample has.
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 CLIP = 4.0  # standard deviations; of few frames, statistics are far off
 # An Adam step changes each weight by the learning rate, and so the logits in
 # proportion to the inputs. Outputs are scaled to learn as fast as of so many.
-INPUTS = 1000
+INPUTS = 2000
 
 
 class StatisticsShortcut(nn.Module):

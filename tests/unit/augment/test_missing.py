@@ -11,6 +11,7 @@ from hypothesis import (
 from auxformer_lobes.augment.missing import (
     CONDITIONS,
     Available,
+    Chain,
     Condition,
     ModalityDropout,
     Stream,
@@ -114,3 +115,34 @@ def test_a_condition_draws_anew_in_training():
     assert len({*draws}) == 3
     torch.manual_seed(0)
     assert condition.rng("clip", "audio").random() == draws[0]
+
+
+def test_conditions_in_turn_each_lose_their_share_of_the_clips():
+    torch.manual_seed(0)
+    clips = [f"clip{i}" for i in range(4000)]
+    chain = Chain([Available(["audio"]), Available(["visual"])], [0.25, 0.5])
+    for made in (chain.train(), chain.eval()):
+        kept = presence(made(streams([[True, True]] * 4000), clips)).float()
+        # Independent draws: both modalities are lost in an eighth of the clips.
+        expected = torch.tensor([0.5, 0.75])
+        torch.testing.assert_close(kept.mean(0), expected, atol=0.03, rtol=0)
+        none = 1 - kept.amax(1).mean()
+        torch.testing.assert_close(none, torch.tensor(0.125), atol=0.03, rtol=0)
+
+
+def test_which_clips_are_under_a_condition_depends_on_them_alone():
+    chain = Chain([Available(["audio"])], [0.5]).eval()
+    clips = [f"clip{i}" for i in range(20)]
+    whole = presence(chain(streams([[True, True]] * 20), clips))
+    half = presence(chain(streams([[True, True]] * 10), clips[10:]))
+    assert whole[10:].tolist() == half.tolist()
+    assert (
+        whole.tolist()
+        != presence(chain.train()(streams([[True, True]] * 20), clips)).tolist()
+    )
+
+
+@pytest.mark.parametrize("shares", [[0.5], [0.5, 1.5], [-0.1, 0.5]])
+def test_impossible_shares_are_refused(shares):
+    with pytest.raises(ValueError, match="one from 0 to 1 for each of the 2"):
+        Chain([Available(["audio"]), ModalityDropout()], shares)
