@@ -6,7 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from auxformer_lobes.reporting.tables import format_label, title_of
+from auxformer_lobes.reporting.tables import (
+    development_metrics,
+    format_label,
+    title_of,
+)
 from auxformer_lobes.tasks import (
     CategoricalEmotion,
     DimensionalEmotion,
@@ -189,8 +193,8 @@ def learning_curves(history, select_by, best_epoch, task):
             left.plot(
                 epochs, values, style, color=colour, label=f"{name}, {split}"
             )
-    for name in task.metrics:
-        right.plot(epochs, [e["valid"][name] for e in history], label=name)
+    for title, name in development_metrics(history, task).items():
+        right.plot(epochs, [e["valid"][name] for e in history], label=title)
     for axis in (left, right):
         axis.axvline(best_epoch, color="grey", linewidth=0.8)
         axis.legend(fontsize="small")

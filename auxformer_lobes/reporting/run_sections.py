@@ -4,7 +4,7 @@ from auxformer_lobes.dataio.split_audit import TITLES
 from auxformer_lobes.reporting import charts
 from auxformer_lobes.reporting.audit import summarize_audit
 from auxformer_lobes.reporting.html import Chart, Findings, Table, Text
-from auxformer_lobes.reporting.tables import format_decimal, titles_of
+from auxformer_lobes.reporting.tables import development_metrics, format_decimal
 
 MAX_EPOCHS = 100  # rows of a table
 
@@ -116,7 +116,7 @@ def training(metrics, history, task):
         },
         "Metrics of the development set": {
             title: ("valid", name)
-            for name, title in zip(task.metrics, titles_of(task.metrics))
+            for title, name in development_metrics(history, task).items()
         },
     }
     blocks = [Text(f"The vertical line is at epoch {best}, which was chosen.")]

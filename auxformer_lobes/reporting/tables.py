@@ -69,6 +69,48 @@ def titles_of(names):
     return [METRIC_TITLES.get(name, name) for name in names]
 
 
+def development_metrics(history, task):
+    """What was measured on the development set after each epoch.
+
+    Arguments
+    ---------
+    history : list of dict
+        See `Run.history`.
+    task : Task
+        What was predicted.
+
+    Returns
+    -------
+    dict of str
+        Title → its key. Where the development set was evaluated under several
+        conditions, the first metric of the task under each of them, and its
+        mean; else all metrics.
+
+    Example
+    -------
+    >>> from auxformer_lobes.tasks import DimensionalEmotion
+    >>> valid = {
+    ...     "ccc": 0.6,
+    ...     "rmse": 1.0,
+    ...     "ccc_audio_only": 0.4,
+    ...     "mean_ccc": 0.5,
+    ... }
+    >>> development_metrics([{"valid": valid}], DimensionalEmotion())
+    {'CCC': 'ccc', 'CCC, audio only': 'ccc_audio_only', 'CCC, mean': 'mean_ccc'}
+    """
+    first = task.metrics[0]
+    (title,) = titles_of([first])
+    others = {
+        name: f"{title}, {title_of(name.removeprefix(f'{first}_'))}"
+        for name in history[0]["valid"]
+        if name.startswith(f"{first}_")
+    }
+    if not others:
+        return dict(zip(titles_of(task.metrics), task.metrics))
+    names = {first: title, **others, f"mean_{first}": f"{title}, mean"}
+    return {title: name for name, title in names.items()}
+
+
 def count_of(number, noun):
     """A number of things, in words.
 

@@ -16,6 +16,7 @@ from auxformer_lobes.reporting.tables import (
     print_table,
     summarise_details,
     title_of,
+    titles_of,
 )
 from tests.unit.small_tasks import (
     KINDS,
@@ -181,9 +182,24 @@ def test_curves_show_all_losses_and_metrics(kind):
     task = make_task(kind)
     left, right = plots.learning_curves(history(task), "loss", 3, task).axes
     labels = [line.get_label() for line in right.lines[:-1]]
-    assert labels == [*task.metrics]
+    assert labels == titles_of(task.metrics)
     assert len(left.lines) == 2 * len(LOSSES) + 1
     np.testing.assert_allclose(right.lines[0].get_ydata(), [0.2, 0.9, 0.5])
+
+
+@kinds
+def test_curves_show_each_condition_where_there_are_several(kind):
+    task = make_task(kind)
+    metric, title = task.metrics[0], titles_of(task.metrics)[0]
+    epochs = history(task)
+    for entry in epochs:
+        score = entry["valid"][metric]
+        entry["valid"][f"{metric}_audio_only"] = score / 2
+        entry["valid"][f"mean_{metric}"] = score * 0.75
+    _, right = plots.learning_curves(epochs, "loss", 3, task).axes
+    labels = [line.get_label() for line in right.lines[:-1]]
+    assert labels == [title, f"{title}, audio only", f"{title}, mean"]
+    np.testing.assert_allclose(right.lines[1].get_ydata(), [0.1, 0.45, 0.25])
 
 
 @kinds
