@@ -184,10 +184,7 @@ class AuxFormerBrain(sb.Brain):
                     left = condition(streams, batch.id)
                     self.development.add(
                         condition.name,
-                        batch.id,
-                        batch.spk_id,
-                        batch.truth.data,
-                        batch.target.data,
+                        batch,
                         self.logits(left),
                         self.hparams.network.head_mask(presence(left)),
                     )

@@ -14,16 +14,20 @@ class Development:
 
     Example
     -------
+    >>> from speechbrain.dataio.batch import PaddedBatch
     >>> from auxformer_lobes.models.auxformer import AuxFormer
     >>> from auxformer_lobes.tasks import CategoricalEmotion
     >>> network = AuxFormer(8, 5, num_classes=2, combination="fitted")
     >>> logits = {head: torch.eye(2) for head in network.heads}
     >>> head_mask = torch.ones(2, 3, dtype=torch.bool)
-    >>> truth = torch.tensor([[0], [1]])
-    >>> development = Development()
-    >>> development.add(
-    ...     "audio_visual", "ab", "xy", truth, truth, logits, head_mask
+    >>> batch = PaddedBatch(
+    ...     [
+    ...         {"id": "a", "spk_id": "1", "truth": truth, "target": truth}
+    ...         for truth in torch.tensor([[0], [1]])
+    ...     ]
     ... )
+    >>> development = Development()
+    >>> development.add("audio_visual", batch, logits, head_mask)
     >>> task = CategoricalEmotion(["angry", "happy"])
     >>> development.fit(network, task.criterion)
     >>> development.metrics(network, task)["mean_f1_macro"]
@@ -33,31 +37,25 @@ class Development:
     def __init__(self):
         self.rows = defaultdict(lambda: defaultdict(list))
 
-    def add(self, condition, clips, speakers, truth, target, logits, head_mask):
+    def add(self, condition, batch, logits, head_mask):
         """Adds a batch.
 
         Arguments
         ---------
         condition : str
             Name of the condition.
-        clips : list of str
-            Clip names.
-        speakers : list of str
-            Speaker of each clip.
-        truth : torch.Tensor
-            `[batch, values]`.
-        target : torch.Tensor
-            Targets of the criterion, `[batch, ...]`.
+        batch : PaddedBatch
+            The clips, with their `truth`, `target` and `spk_id`.
         logits : dict of torch.Tensor
             Head → `[batch, classes]`.
         head_mask : torch.Tensor
             Which heads contribute, boolean `[batch, heads]`.
         """
         rows = self.rows[condition]
-        rows["clips"] += clips
-        rows["speakers"] += speakers
-        rows["truth"].append(truth)
-        rows["target"].append(target)
+        rows["clips"] += batch.id
+        rows["speakers"] += batch.spk_id
+        rows["truth"].append(batch.truth.data)
+        rows["target"].append(batch.target.data)
         rows["logits"].append(torch.stack([*logits.values()], 1).float())
         rows["head_mask"].append(head_mask)
 

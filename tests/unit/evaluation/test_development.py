@@ -1,5 +1,6 @@
 import pytest
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 
 from auxformer_lobes.augment.missing import CONDITIONS
 from auxformer_lobes.evaluation.development import Development
@@ -8,6 +9,12 @@ from auxformer_lobes.tasks import CategoricalEmotion
 
 TASK = CategoricalEmotion(["angry", "happy"])
 TRUTH = torch.tensor([[0], [1]] * 20)
+BATCH = PaddedBatch(
+    [
+        {"id": f"clip{i}", "spk_id": f"{i % 4}", "truth": x, "target": x}
+        for i, x in enumerate(TRUTH)
+    ]
+)
 GOOD = 3 * torch.nn.functional.one_hot(TRUTH[:, 0], 2).float()
 
 
@@ -16,9 +23,7 @@ def collect(logits, present=(True, True), condition="audio_visual", made=None):
     network = AuxFormer(8, 5, num_classes=2, combination="fitted")
     made = made or Development()
     present = torch.tensor([present]).expand(40, 2)
-    clips = [f"clip{i}" for i in range(40)]
-    head_mask = network.head_mask(present)
-    made.add(condition, clips, clips, TRUTH, TRUTH, logits, head_mask)
+    made.add(condition, BATCH, logits, network.head_mask(present))
     return made, network
 
 
