@@ -263,8 +263,8 @@ def twins_of(runs, others, num_samples):
     Returns
     -------
     list of dict
-        `lost` (the modality), `twin` (its name), the `value` of the system and
-        of the twin, and what `check_twin` returns; empty for a system that
+        `lost` (the modality), `twin` (its name), and what `check_twin` returns,
+        or the `reason` why they cannot be compared; empty for a system that
         reads one modality.
     """
     if len(runs[0].modalities) < 2:
@@ -276,6 +276,12 @@ def twins_of(runs, others, num_samples):
         (lost,) = {*MODALITIES} - {*twins[0].modalities}
         cells = [run.end(lost) for run in runs]
         alone = [run.end(None) for run in twins]
-        row = check_twin(runs[0].task, cells, alone, num_samples=num_samples)
+        try:
+            row = check_twin(
+                runs[0].task, cells, alone, num_samples=num_samples
+            )
+        except UserError as error:  # a long sweep is not lost to it
+            keys = ("difference", "low", "high", "band", "p", "holds")
+            row = {**dict.fromkeys(keys), "reason": str(error)}
         found.append({"lost": lost, "twin": name, **row})
     return found

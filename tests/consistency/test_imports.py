@@ -4,10 +4,10 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("matplotlib", "sklearn", "cv2", "av", "transformers", "speechbrain")
