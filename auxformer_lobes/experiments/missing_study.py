@@ -93,12 +93,14 @@ def _is_current(run, seeds):
     """Whether a run has the sweep of its best checkpoint."""
     try:
         content = run.read_json(run.missing_file, "sweep it")
-        now = {"epoch": run.metrics().get("epoch"), "seeds": seeds}
-        return (
-            all(content.get(key) == value for key, value in now.items())
-            and content.get("burst") == BURST
-            and run.missing_predictions.exists()
-        )
+        metrics = run.metrics()
+        now = {
+            # What was fitted tells a training from another one.
+            **{key: metrics.get(key) for key in ("epoch", "fitted")},
+            **{"seeds": seeds, "burst": BURST},
+        }
+        is_same = all(content.get(key) == now[key] for key in now)
+        return is_same and run.missing_predictions.exists()
     except UserError:
         return False
 

@@ -73,7 +73,8 @@ class SweepBrain(EvaluationBrain):
     def evaluate_batch(self, batch, stage):
         """Makes the passes, see `speechbrain.Brain`."""
         batch = batch.to(self.device)
-        given = super().streams(batch)
+        with self.evaluation_ctx:
+            given = super().streams(batch)
         self.present.append(presence(given).cpu().numpy())
         for loss, condition in self.plan.items():
             self.left = condition(given, batch.id)
@@ -213,7 +214,7 @@ def sweep_run(
         "manifest": str(Path(manifest or run.manifest("test")).resolve()),
     }
     if output.folder.resolve() != run.folder.resolve():
-        _check_unused(output, source)
+        _check_unused(run, output, source)
     opened = open_run(
         run,
         manifest,
@@ -288,17 +289,21 @@ def sweep_run(
     return content
 
 
-def _check_unused(output, source):
-    """Refuses a folder with the sweep of another run, or of other clips."""
-    if not output.missing_file.exists():
-        return
-    before = output.read_json(output.missing_file, "delete it")
-    for key, now in source.items():
-        if before.get(key) != now:
-            raise UserError(
-                f"{output.folder}: has the sweep of {before.get(key)}: name "
-                "another --output_folder"
-            )
+def _check_unused(run, output, source):
+    """Refuses a folder with results of another run, or of other clips."""
+    for file in (output.missing_file, output.metrics_file):
+        before = (
+            output.read_json(file, "delete it") if file.exists() else source
+        )
+        for key, now in source.items():
+            # A run that was moved takes the folders in it along.
+            was_moved = key == "run" and run.folder in output.folder.parents
+            if before.get(key) != now and not was_moved:
+                raise UserError(
+                    f"{output.folder}: has results of "
+                    f"{before.get(key) or 'a training'}: name another "
+                    "--output_folder"
+                )
 
 
 def write_table(file, sweep, task):

@@ -15,7 +15,7 @@ from auxformer_lobes.evaluation.missing_modality import (
 )
 from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep
 from auxformer_lobes.experiments.results import cells_at
-from auxformer_lobes.reporting.missing_file import OWN
+from auxformer_lobes.reporting.missing_file import OWN, read_sweep
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
@@ -91,10 +91,12 @@ def read_swept(run, name, partition="", seed=""):
     Raises
     ------
     UserError
-        If there is no sweep, or a file is damaged.
+        If there is no sweep, a file is damaged, or the metrics are of another
+        epoch.
     """
     cure = f"first start `auxformer evaluate {run.folder} --missing`"
     content = run.read_json(run.missing_file, cure)
+    read_sweep(run.missing_file, run.metrics().get("epoch"))
     try:
         task = task_of(content["task"], content["fitted"])
         sweep = Sweep.load(run.missing_predictions)
