@@ -38,7 +38,8 @@ def print_sweep(content, task):
     prefix = shared_prefix(content)
     print_curves(content["curves"], task, title, prefix)
     for twin in content["twins"]:
-        print(describe_twin(twin, task.scale))
+        other = twin["twin"].removeprefix(prefix)
+        print(describe_twin(twin, task.scale, other=other))
     print(
         f"{content['passes']} forward passes of each clip, "
         f"{content['seconds']:.0f} s"

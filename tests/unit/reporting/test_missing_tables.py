@@ -6,14 +6,17 @@ from tests.unit.small_tasks import make_task
 
 
 def test_a_sweep_has_a_row_for_each_kind_and_modality(capsys):
-    sweep = make_sweep(clips=1, passes=40, seconds=7.4)
+    twin = make_twin(twin="network-audio_only")
+    sweep = make_sweep(clips=1, passes=40, seconds=7.4, run="network-mult")
+    sweep["twins"] = [twin]
     print_sweep(sweep, make_task("categories"))
     printed = capsys.readouterr().out
     assert "1 clip of 8 speakers" in printed
     for kind in ("whole", "bursts"):
         assert f" {kind} " in printed
     assert "70.0 [60, 80]" in printed and "55.0" in printed
-    assert "the twin rule does not hold." in printed
+    # Without what all names begin with.
+    assert "is worse than audio_only by 2.1 points" in printed
     assert "40 forward passes of each clip, 7 s" in printed
 
 
