@@ -105,6 +105,17 @@ def _write_page(study, cells):
     study.report_file.write_text(f"a page of {cells} cells")
 
 
+def _note_figure(run, *_):
+    run.figure("missing").touch()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They are slow; one test is left that draws them."""
+    for module in (missing_study, missing_sweep):
+        monkeypatch.setattr(module, "save_sweep_figures", _note_figure)
+
+
 @pytest.fixture(scope="module")
 def study(features, tmp_path_factory):
     """A study of four networks, swept."""
@@ -118,6 +129,7 @@ def study(features, tmp_path_factory):
         for slow in ("write_report", "save_sweep_figures"):
             patch.setattr(missing_sweep, slow, lambda *_: None)
         patch.setattr(missing_study, "NUM_SAMPLES", 20)
+        patch.setattr(missing_study, "save_sweep_figures", _note_figure)
         patch.setattr(missing_study, "Results", len)
         patch.setattr(missing_study, "write_results", _write_page)
         sweep_study(folder, seeds=SEEDS, num_workers=0)
@@ -266,6 +278,7 @@ def test_a_study_has_pooled_curves_comparisons_and_twins(study):
     assert modalities == {"audio"}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
     folder = shutil.copytree(study, tmp_path / "study")
     swept = []
@@ -288,6 +301,7 @@ def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
     assert swept == ["late_fusion", "audio_only", "visual_only"]
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(
     "task, metric",
     [("DimensionalEmotion", "ccc"), ("MultiLabelEmotion", "f1_macro")],
@@ -303,6 +317,7 @@ def test_bursts_are_left_out_where_durations_are_not_known(
     assert "bursts left out: 8 clips without a dur" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_another_manifest_has_a_folder_of_its_own(
     run, features, tmp_path, monkeypatch
 ):
