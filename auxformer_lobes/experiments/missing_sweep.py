@@ -29,10 +29,9 @@ from auxformer_lobes.experiments.opened_run import (
     writing,
 )
 from auxformer_lobes.experiments.recipe import logged_failure, write_report
+from auxformer_lobes.experiments.results import cells_at
 from auxformer_lobes.experiments.swept import (
-    LATE_FUSION,
     SweptRun,
-    against_cells,
     check_clips,
     curves_of,
     read_swept,
@@ -40,7 +39,7 @@ from auxformer_lobes.experiments.swept import (
 )
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.reporting.missing_figures import save_sweep_figures
-from auxformer_lobes.reporting.missing_file import read_sweep
+from auxformer_lobes.reporting.missing_file import LATE_FUSION, read_sweep
 from auxformer_lobes.reporting.missing_tables import print_sweep
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.tables import count_of
@@ -203,9 +202,8 @@ def sweep_run(
         run was not swept, or over other clips.
     """
     began = time.monotonic()
-    others = [
-        read_swept(cell.run, cell.name) for cell in against_cells(against)
-    ]
+    cells = cells_at(against) if against else []
+    others = [read_swept(cell.run, cell.name) for cell in cells]
     run, output = Run(run), Run(output_folder or run)
     if manifest is not None:
         output = output_of(run, manifest, output_folder)

@@ -14,14 +14,11 @@ from auxformer_lobes.evaluation.missing_modality import (
     or_none,
 )
 from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep
-from auxformer_lobes.experiments.results import cells_at
-from auxformer_lobes.reporting.missing_file import OWN, read_sweep
+from auxformer_lobes.reporting.missing_file import LATE_FUSION, OWN, read_sweep
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
-
-LATE_FUSION = "late_fusion"  # the mean of the heads on one modality
 
 
 class SweptRun(NamedTuple):
@@ -104,21 +101,6 @@ def read_swept(run, name, partition="", seed=""):
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{run.missing_predictions}: {reason}: {cure}")
     return SweptRun(run, name, content, sweep, task, partition, seed)
-
-
-def against_cells(folders):
-    """The runs that a run is measured against.
-
-    Arguments
-    ---------
-    folders : sequence of str
-        Their folders.
-
-    Returns
-    -------
-    list of Cell
-    """
-    return cells_at(folders) if folders else []
 
 
 def check_clips(other, clips, task):

@@ -4,6 +4,7 @@ A curve is a metric over severity, for each kind of loss, modality that is lost,
 and head. Reports, figures and model cards arrange and describe them here.
 """
 
+from auxformer_lobes.augment.frame_loss import BOTH
 from auxformer_lobes.evaluation.comparison import ALPHA
 from auxformer_lobes.reporting.comparisons import format_bounds, format_p
 from auxformer_lobes.reporting.missing_file import BANDS, LATE_FUSION
@@ -11,7 +12,6 @@ from auxformer_lobes.reporting.tables import format_decimal, format_metric
 from auxformer_lobes.utils.modalities import MODALITIES
 
 COMBINED = "combined"
-BOTH = "both"
 LOST = (*MODALITIES, BOTH)
 MAX_BANDS = 5  # more would hide each other
 MIDDLE = 0.4  # a severity of every kind
