@@ -101,7 +101,7 @@ def _is_current(run, seeds):
         }
         is_same = all(content.get(key) == now[key] for key in now)
         return is_same and run.missing_predictions.exists()
-    except UserError:
+    except (AttributeError, UserError):  # damaged
         return False
 
 

@@ -290,7 +290,7 @@ def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
 
     monkeypatch.setattr(missing_study, "sweep_run", _sweep)
     monkeypatch.setattr(missing_study, "NUM_SAMPLES", 20)
-    (folder / "audio_only" / "missing.json").write_text("{")
+    (folder / "audio_only" / "missing.json").write_text("[]")
     other = Run(folder / "late_fusion")
     other.write_metrics({**other.metrics(), "epoch": 7})
     # Trained once more, to the same epoch.
