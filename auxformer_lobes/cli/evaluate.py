@@ -49,9 +49,8 @@ def evaluate(parser):
     add(
         "--missing_seeds",
         type=number_from(1),
-        default=3,
         metavar="N",
-        help="how often each loss is drawn (default: %(default)s)",
+        help="with --missing: how often each loss is drawn (default: 3)",
     )
     add(
         "--against",
@@ -65,7 +64,8 @@ def evaluate(parser):
         "--output_folder",
         metavar="FOLDER",
         help="where to write metrics, predictions and figures "
-        "(default: a folder in RUN)",
+        "(default: a folder in RUN; with --missing and without --manifest, "
+        "RUN)",
     )
     add(
         "--feature_folder",
@@ -83,7 +83,7 @@ def _evaluate(options):
     given = {
         "--manifest": options.manifest is not None,
         "--data_root": options.data_root is not None,
-        "--missing": not options.against,
+        "--missing": not (options.against or options.missing_seeds),
     }
     if needed := [name for name, is_given in given.items() if not is_given]:
         raise UserError(
@@ -113,7 +113,7 @@ def _sweep(options):
         "num_workers": options.num_workers,
         "run_opts": run_opts(options),
         "feature_folder": options.feature_folder,
-        "seeds": options.missing_seeds,
+        "seeds": options.missing_seeds or 3,
     }
     if not Study(options.run).file.exists():
         sweep_run(

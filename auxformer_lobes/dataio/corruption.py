@@ -88,7 +88,7 @@ class CorruptedFolder:
         try:
             text = self._note(clip).read_text("utf-8")
             return json.loads(text) if self.copy(clip).is_file() else None
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # or cut off by a power failure
             return None
 
     def write_measured(self, clip, measured):

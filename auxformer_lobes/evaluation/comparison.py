@@ -195,6 +195,37 @@ def compare_all(task, systems, metric=None, reference=None, **options):
     metric : str, optional
         See `compare`.
     reference : str, optional
+        See `compare_pairs`.
+    **options
+        Further arguments of `compare`.
+
+    Returns
+    -------
+    dict of Comparison
+        (name of A, name of B) → their comparison.
+
+    Raises
+    ------
+    UserError
+        If a pair cannot be compared, see `compare`.
+    """
+    return correct_all(
+        compare_pairs(task, systems, metric, reference, **options)
+    )
+
+
+def compare_pairs(task, systems, metric=None, reference=None, **options):
+    """Compares pairs of systems, without a correction for how many they are.
+
+    Arguments
+    ---------
+    task : Task
+        What was predicted.
+    systems : dict of list
+        Name → its cells.
+    metric : str, optional
+        See `compare`.
+    reference : str, optional
         The system that all others are compared with; without, each pair is.
     **options
         Further arguments of `compare`.
@@ -225,11 +256,28 @@ def compare_all(task, systems, metric=None, reference=None, **options):
             )
         except UserError as error:
             raise UserError(f"{a} and {b} cannot be compared: {error}")
-    p_holm = holm([each.p for each in found.values()])
-    lowest_p = holm([each.lowest_p for each in found.values()])
+    return found
+
+
+def correct_all(comparisons):
+    """Corrects all comparisons of a table, see `holm`.
+
+    Arguments
+    ---------
+    comparisons : dict of Comparison
+        Those of `compare_pairs`.
+
+    Returns
+    -------
+    dict of Comparison
+        The same keys.
+    """
+    p_holm = holm([each.p for each in comparisons.values()])
+    lowest_p = holm([each.lowest_p for each in comparisons.values()])
+    count = len(comparisons)
     return {
-        pair: replace(each, p_holm=p, lowest_p=lowest, comparisons=len(found))
-        for (pair, each), p, lowest in zip(found.items(), p_holm, lowest_p)
+        key: replace(each, p_holm=p, lowest_p=lowest, comparisons=count)
+        for (key, each), p, lowest in zip(comparisons.items(), p_holm, lowest_p)
     }
 
 

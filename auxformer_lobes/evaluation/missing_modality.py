@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from auxformer_lobes.evaluation.comparison import DIGITS, compare, compare_all
+from auxformer_lobes.evaluation.comparison import DIGITS, compare, compare_pairs
 from auxformer_lobes.evaluation.metrics import defined_metrics
 from auxformer_lobes.evaluation.pooled_metrics import (
     check_cells,
@@ -172,7 +172,7 @@ def measure_curve(
 
 
 def compare_areas(task, systems, severities, **options):
-    """Compares the areas under the curves of systems.
+    """Compares the areas under curves, without a correction for how many.
 
     Arguments
     ---------
@@ -183,12 +183,12 @@ def compare_areas(task, systems, severities, **options):
     severities : sequence of float
         From 0 to 1.
     **options
-        Further arguments of `compare_all`.
+        Further arguments of `compare_pairs`.
 
     Returns
     -------
     dict of Comparison
-        See `compare_all`; the metric is that of the curves.
+        See `compare_pairs`; the metric is that of the curves.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def compare_areas(task, systems, severities, **options):
     def _area(values):
         return area(severities, values.mean(-2))
 
-    return compare_all(task, systems, summarise=_area, **options)
+    return compare_pairs(task, systems, summarise=_area, **options)
 
 
 def check_twin(task, cells, twin, **options):

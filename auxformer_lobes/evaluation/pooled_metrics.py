@@ -28,8 +28,8 @@ class CellScores:
         Partition of the cell, as errors name it: "partition 1"; empty for a run
         that is of no study.
     seed : str, int or None
-        Seed of the cell, empty likewise; None of a system that has none: its predictions are
-        those of every seed.
+        Seed of the cell, empty likewise; None of a system that has none: its
+        predictions are those of every seed.
     outputs : tuple of str
         Names of the task's outputs.
     clips : list of str

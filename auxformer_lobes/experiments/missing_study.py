@@ -5,6 +5,7 @@ from dataclasses import asdict
 from itertools import chain
 
 from auxformer_lobes.augment.frame_loss import BOTH, BURST
+from auxformer_lobes.evaluation.comparison import correct_all
 from auxformer_lobes.evaluation.missing_modality import compare_areas
 from auxformer_lobes.evaluation.sweep import SEVERITIES
 from auxformer_lobes.experiments.missing_sweep import sweep_run
@@ -92,13 +93,15 @@ def _is_current(run, seeds):
     """Whether a run has the sweep of its best checkpoint."""
     try:
         content = run.read_json(run.missing_file, "sweep it")
-        now = {"epoch": run.metrics().get("epoch"), "seeds": seeds}
-        return (
-            all(content.get(key) == value for key, value in now.items())
-            and content.get("burst") == BURST
-            and run.missing_predictions.exists()
-        )
-    except UserError:
+        metrics = run.metrics()
+        now = {
+            # What was fitted tells a training from another one.
+            **{key: metrics.get(key) for key in ("epoch", "fitted")},
+            **{"seeds": seeds, "burst": BURST},
+        }
+        is_same = all(content.get(key) == now[key] for key in now)
+        return is_same and run.missing_predictions.exists()
+    except (AttributeError, UserError):  # damaged
         return False
 
 
@@ -114,8 +117,9 @@ def collect_sweeps(systems):
     -------
     dict
         See `sweep_study`. Systems that read both modalities are compared, the
-        first one with each of the others, with Holm's correction for each kind
-        and modality; `not_compared` has the reasons of those that cannot be.
+        first one with each of the others, with Holm's correction over all
+        kinds and modalities; `not_compared` has the reasons of those that
+        cannot be.
     """
     first = next(iter(systems.values()))[0]
     task = first.task
@@ -129,41 +133,28 @@ def collect_sweeps(systems):
             {"system": name, **twin}
             for twin in twins_of(runs, alone, NUM_SAMPLES)
         ]
-    comparisons, not_compared = [], {}
+    comparisons, not_compared = {}, {}
     fused = {n: of for n, of in systems.items() if n not in alone}
     for kind in shared_kinds([*chain(*fused.values())]):
-        severities = SEVERITIES[kind]
         for modality in (*MODALITIES, BOTH) if len(fused) > 1 else ():
             cells = {
                 name: [run.cells(kind, modality)["combined"] for run in runs]
                 for name, runs in fused.items()
             }
-            reference = next(iter(cells))
             try:
                 found = compare_areas(
                     task,
                     cells,
-                    severities,
-                    reference=reference,
+                    SEVERITIES[kind],
+                    reference=next(iter(cells)),
                     num_samples=NUM_SAMPLES,
                 )
             except UserError as error:
                 not_compared[f"{kind} {modality}"] = str(error)
                 continue
-            for (a, b), each in found.items():
-                made = asdict(each)
-                made["band"] = made.pop("kind")  # as that of a curve
-                of = f"area under the curve of {kind}, {modality}"
-                comparisons.append(
-                    {
-                        "a": a,
-                        "b": b,
-                        "kind": kind,
-                        "modality": modality,
-                        **made,
-                        "sentence": describe_comparison(a, b, each, task, of),
-                    }
-                )
+            for pair, each in found.items():
+                comparisons[(*pair, kind, modality)] = each
+    comparisons = correct_all(comparisons)
     return {
         "task": describe_task(task),
         "metric": task.metrics[0],
@@ -171,9 +162,23 @@ def collect_sweeps(systems):
         "burst": BURST,
         "cells": {name: len(runs) for name, runs in systems.items()},
         "systems": curves,
-        "comparisons": comparisons,
+        "comparisons": [
+            _describe(*key, each, task) for key, each in comparisons.items()
+        ],
         "not_compared": not_compared,
         "twins": twins,
+    }
+
+
+def _describe(a, b, kind, modality, comparison, task):
+    """A comparison of areas, for JSON."""
+    made = asdict(comparison)
+    made["band"] = made.pop("kind")  # as that of a curve
+    of = f"area under the curve of {kind}, {modality}"
+    return {
+        **{"a": a, "b": b, "kind": kind, "modality": modality},
+        **made,
+        "sentence": describe_comparison(a, b, comparison, task, of),
     }
 
 

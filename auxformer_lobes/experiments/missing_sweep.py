@@ -29,10 +29,9 @@ from auxformer_lobes.experiments.opened_run import (
     writing,
 )
 from auxformer_lobes.experiments.recipe import logged_failure, write_report
+from auxformer_lobes.experiments.results import cells_at
 from auxformer_lobes.experiments.swept import (
-    LATE_FUSION,
     SweptRun,
-    against_cells,
     check_clips,
     curves_of,
     read_swept,
@@ -40,7 +39,7 @@ from auxformer_lobes.experiments.swept import (
 )
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.reporting.missing_figures import save_sweep_figures
-from auxformer_lobes.reporting.missing_file import read_sweep
+from auxformer_lobes.reporting.missing_file import LATE_FUSION, read_sweep
 from auxformer_lobes.reporting.missing_tables import print_sweep
 from auxformer_lobes.reporting.predictions_csv import read_predictions
 from auxformer_lobes.reporting.tables import count_of
@@ -73,7 +72,8 @@ class SweepBrain(EvaluationBrain):
     def evaluate_batch(self, batch, stage):
         """Makes the passes, see `speechbrain.Brain`."""
         batch = batch.to(self.device)
-        given = super().streams(batch)
+        with self.evaluation_ctx:
+            given = super().streams(batch)
         self.present.append(presence(given).cpu().numpy())
         for loss, condition in self.plan.items():
             self.left = condition(given, batch.id)
@@ -202,9 +202,8 @@ def sweep_run(
         run was not swept, or over other clips.
     """
     began = time.monotonic()
-    others = [
-        read_swept(cell.run, cell.name) for cell in against_cells(against)
-    ]
+    cells = cells_at(against) if against else []
+    others = [read_swept(cell.run, cell.name) for cell in cells]
     run, output = Run(run), Run(output_folder or run)
     if manifest is not None:
         output = output_of(run, manifest, output_folder)
@@ -213,7 +212,7 @@ def sweep_run(
         "manifest": str(Path(manifest or run.manifest("test")).resolve()),
     }
     if output.folder.resolve() != run.folder.resolve():
-        _check_unused(output, source)
+        _check_unused(run, output, source)
     opened = open_run(
         run,
         manifest,
@@ -288,17 +287,21 @@ def sweep_run(
     return content
 
 
-def _check_unused(output, source):
-    """Refuses a folder with the sweep of another run, or of other clips."""
-    if not output.missing_file.exists():
-        return
-    before = output.read_json(output.missing_file, "delete it")
-    for key, now in source.items():
-        if before.get(key) != now:
-            raise UserError(
-                f"{output.folder}: has the sweep of {before.get(key)}: name "
-                "another --output_folder"
-            )
+def _check_unused(run, output, source):
+    """Refuses a folder with results of another run, or of other clips."""
+    for file in (output.missing_file, output.metrics_file):
+        before = (
+            output.read_json(file, "delete it") if file.exists() else source
+        )
+        for key, now in source.items():
+            # A run that was moved takes the folders in it along.
+            was_moved = key == "run" and run.folder in output.folder.parents
+            if before.get(key) != now and not was_moved:
+                raise UserError(
+                    f"{output.folder}: has results of "
+                    f"{before.get(key) or 'a training'}: name another "
+                    "--output_folder"
+                )
 
 
 def write_table(file, sweep, task):

@@ -143,7 +143,9 @@ def open_run(
 
 def _check_folder(data_folder):
     if not Path(data_folder).is_dir():
-        raise UserError(f"--data_root {data_folder}: no such folder")
+        raise UserError(
+            f"--data_root {data_folder}: no such folder: name that of the corpus"
+        )
 
 
 def _load(run, feature_folder):

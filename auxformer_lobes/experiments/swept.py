@@ -14,14 +14,11 @@ from auxformer_lobes.evaluation.missing_modality import (
     or_none,
 )
 from auxformer_lobes.evaluation.sweep import SEVERITIES, Sweep
-from auxformer_lobes.experiments.results import cells_at
-from auxformer_lobes.reporting.missing_file import OWN
+from auxformer_lobes.reporting.missing_file import LATE_FUSION, OWN, read_sweep
 from auxformer_lobes.tasks import task_of
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
-
-LATE_FUSION = "late_fusion"  # the mean of the heads on one modality
 
 
 class SweptRun(NamedTuple):
@@ -91,10 +88,12 @@ def read_swept(run, name, partition="", seed=""):
     Raises
     ------
     UserError
-        If there is no sweep, or a file is damaged.
+        If there is no sweep, a file is damaged, or the metrics are of another
+        epoch.
     """
     cure = f"first start `auxformer evaluate {run.folder} --missing`"
     content = run.read_json(run.missing_file, cure)
+    read_sweep(run.missing_file, run.metrics().get("epoch"))
     try:
         task = task_of(content["task"], content["fitted"])
         sweep = Sweep.load(run.missing_predictions)
@@ -102,21 +101,6 @@ def read_swept(run, name, partition="", seed=""):
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{run.missing_predictions}: {reason}: {cure}")
     return SweptRun(run, name, content, sweep, task, partition, seed)
-
-
-def against_cells(folders):
-    """The runs that a run is measured against.
-
-    Arguments
-    ---------
-    folders : sequence of str
-        Their folders.
-
-    Returns
-    -------
-    list of Cell
-    """
-    return cells_at(folders) if folders else []
 
 
 def check_clips(other, clips, task):
@@ -263,8 +247,8 @@ def twins_of(runs, others, num_samples):
     Returns
     -------
     list of dict
-        `lost` (the modality), `twin` (its name), the `value` of the system and
-        of the twin, and what `check_twin` returns; empty for a system that
+        `lost` (the modality), `twin` (its name), and what `check_twin` returns,
+        or the `reason` why they cannot be compared; empty for a system that
         reads one modality.
     """
     if len(runs[0].modalities) < 2:
@@ -276,6 +260,12 @@ def twins_of(runs, others, num_samples):
         (lost,) = {*MODALITIES} - {*twins[0].modalities}
         cells = [run.end(lost) for run in runs]
         alone = [run.end(None) for run in twins]
-        row = check_twin(runs[0].task, cells, alone, num_samples=num_samples)
+        try:
+            row = check_twin(
+                runs[0].task, cells, alone, num_samples=num_samples
+            )
+        except UserError as error:  # a long sweep is not lost to it
+            keys = ("difference", "low", "high", "band", "p", "holds")
+            row = {**dict.fromkeys(keys), "reason": str(error)}
         found.append({"lost": lost, "twin": name, **row})
     return found

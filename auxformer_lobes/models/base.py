@@ -8,7 +8,7 @@ import torch.nn as nn
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import Configurable
 
-PRIOR = 20.0  # development clips that speak for equal weights of the heads
+PRIOR = 5.0  # development clips that speak for equal weights of the heads
 
 
 class AudioVisualNetwork(Configurable, nn.Module):
@@ -163,9 +163,11 @@ def fit_head_weights(logits, head_mask, targets, criterion, prior=PRIOR):
     """Weights of the heads for each pattern of heads that contribute.
 
     Heads that generalise better weigh more, where one modality is missing as
-    where both are there. The weights sum to 1, and minimise the loss of the
+    where both are there. The weights sum to 1. They minimise the loss of the
     combined logits and, as if `prior` more clips spoke for equal weights, their
-    Kullback-Leibler divergence from these.
+    Kullback-Leibler divergence from these. The logits are scaled by a factor
+    that is fitted with the weights, or a head that is less sure of itself would
+    be preferred.
 
     Arguments
     ---------
@@ -213,8 +215,9 @@ def fit_head_weights(logits, head_mask, targets, criterion, prior=PRIOR):
 @torch.enable_grad()
 def _fit(logits, targets, criterion, prior):
     free = logits.new_zeros(logits.shape[1], requires_grad=True)
+    log_scale = logits.new_zeros((), requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [free], max_iter=100, line_search_fn="strong_wolfe"
+        [free, log_scale], max_iter=100, line_search_fn="strong_wolfe"
     )
 
     def _loss():
@@ -222,7 +225,9 @@ def _fit(logits, targets, criterion, prior):
         log_weights = free.log_softmax(0)
         combined = (logits * log_weights.exp()[:, None]).sum(1)
         divergence = -(log_weights + math.log(len(free))).mean()
-        loss = criterion(combined, targets) + prior / len(logits) * divergence
+        # Where all clips are right, the best scale is infinite.
+        loss = criterion(log_scale.exp() * combined, targets)
+        loss = loss + prior / len(logits) * (divergence + log_scale**2)
         loss.backward()
         return loss
 

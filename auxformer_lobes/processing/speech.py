@@ -51,8 +51,11 @@ def active_part(waveform, sample_rate):
     for _ in range(2):
         envelope = lfilter([1 - decay], [1, -decay], envelope)
     half = round(HANGOVER * sample_rate / 2)
-    # The maximum of the past: a window of 2 * half + 1 that ends here.
-    envelope = maximum_filter1d(envelope, 2 * half + 1, origin=half)
+    # The maximum of the past: a window of 2 * half + 1 that ends here, with
+    # silence before the clip.
+    envelope = maximum_filter1d(
+        envelope, 2 * half + 1, mode="constant", origin=half
+    )
     thresholds = np.sort(envelope)
     # Samples that reach each threshold, and the active level that this gives.
     counts = np.arange(len(thresholds), 0, -1)

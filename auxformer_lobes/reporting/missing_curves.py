@@ -4,13 +4,14 @@ A curve is a metric over severity, for each kind of loss, modality that is lost,
 and head. Reports, figures and model cards arrange and describe them here.
 """
 
+from auxformer_lobes.augment.frame_loss import BOTH
+from auxformer_lobes.evaluation.comparison import ALPHA
 from auxformer_lobes.reporting.comparisons import format_bounds, format_p
 from auxformer_lobes.reporting.missing_file import BANDS, LATE_FUSION
 from auxformer_lobes.reporting.tables import format_decimal, format_metric
 from auxformer_lobes.utils.modalities import MODALITIES
 
 COMBINED = "combined"
-BOTH = "both"
 LOST = (*MODALITIES, BOTH)
 MAX_BANDS = 5  # more would hide each other
 MIDDLE = 0.4  # a severity of every kind
@@ -248,6 +249,33 @@ def cells_of(curve, baselines, scale):
     ]
 
 
+def format_area(curve, scale):
+    """The area under a curve, with the retention in % where it is defined.
+
+    Arguments
+    ---------
+    curve : dict or None
+        One of `read_sweep`; None where a system has none.
+    scale : float
+        By which the area is multiplied.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> format_area({"area": 0.6, "retention": 0.75}, 100)
+    '60.0 (75)'
+    """
+    if curve is None:
+        return "–"
+    area = format_decimal(curve["area"], scale)
+    if curve["retention"] is None:
+        return area
+    return f"{area} ({100 * curve['retention']:.0f})"
+
+
 def describe_twin(twin, scale, name="the model", other=None):
     """The twin rule in a sentence.
 
@@ -273,16 +301,31 @@ def describe_twin(twin, scale, name="the model", other=None):
     >>> describe_twin({**twin, "holds": False}, 100)
     'With the visual modality lost, the model is worse than audio_only by 2.1
     points [0.3, 4.0], p = 0.030: the twin rule does not hold.'
+    >>> twin.update(low=-0.07, high=0.022, p=0.4)
+    >>> describe_twin({**twin, "holds": False}, 100)
+    'With the visual modality lost, the model is worse than audio_only by 2.1
+    points [-2.2, 7.0], p = 0.40: the twin rule does not hold; no difference is
+    shown.'
     """
     other = other or twin["twin"]
     begin = f"With the {twin['lost']} modality lost, {name}"
-    difference, low, high = (twin[x] for x in ("difference", "low", "high"))
+    difference, low, high, p = (
+        twin[key] for key in ("difference", "low", "high", "p")
+    )
     if difference is None:
-        return f"{begin} cannot be compared with {other}: undefined."
+        reason = twin.get("reason", "undefined")
+        return f"{begin} cannot be compared with {other}: {reason}."
+    # As of other systems, see `Comparison.is_shown`.
+    is_shown = (
+        twin["band"] == "interval"
+        and None not in (low, high, p)
+        and (p < ALPHA and low * high > 0)
+    )
     if difference < 0 and None not in (low, high):
         low, high = -high, -low  # of how much worse it is
     amount = format_decimal(abs(difference), scale)
-    if not amount.strip("0."):
+    is_same = not amount.strip("0.")
+    if is_same:
         result = f"as good as {other}"
     else:
         order = "worse" if difference < 0 else "better"
@@ -293,8 +336,10 @@ def describe_twin(twin, scale, name="the model", other=None):
         result += format_bounds(bounds, scale)
         if twin["band"] == "range":
             result = f"{result[:-1]} by speaker)"
-    if twin["p"] is not None:
-        p = format_p(twin["p"])
+    if p is not None:
+        p = format_p(p)
         result += f", p {p}" if p.startswith("<") else f", p = {p}"
     rule = "holds" if twin["holds"] else "does not hold"
+    if not (is_shown or is_same):
+        rule += "; no difference is shown"
     return f"{begin} is {result}: the twin rule {rule}."

@@ -30,7 +30,8 @@ def read_sweep(file, epoch=None):
     Returns
     -------
     dict
-        `metric`, `seeds`, `burst` (s), and `twins`; of a run its `curves`; of a
+        `metric`, `seeds`, `burst` (s), and `twins`, perhaps with the `reason`
+        why they were not compared; of a run its `curves`; of a
         study its `systems` (name → curves), `cells` (name → how many),
         `sentences` (comparisons in words) and `not_compared`. What is undefined
         is None.
@@ -169,9 +170,9 @@ def _curve(curve, prefix):
 
 
 def _twin(twin):
+    optional = [key for key in ("system", "reason") if key in twin]
     return {
-        **({"system": _text(twin["system"])} if "system" in twin else {}),
-        **{key: _text(twin[key]) for key in ("lost", "twin")},
+        **{key: _text(twin[key]) for key in ("lost", "twin", *optional)},
         **{key: _number(twin[key]) for key in ("difference", "low", "high")},
         "band": _band(twin),
         "p": _number(twin["p"]),

@@ -9,6 +9,7 @@ from auxformer_lobes.reporting.missing_curves import (
     bands_of,
     cells_of,
     describe_twin,
+    format_area,
     limits_of,
     lines_of,
     middle_of,
@@ -100,7 +101,7 @@ def study_curves(sweep, scale):
             of[curve["kind"]] = curve
         for modality, of in by_modality.items():
             start = next(iter(of.values()))["values"][0]
-            areas = [_area(of.get(kind), scale) for kind in kinds]
+            areas = [format_area(of.get(kind), scale) for kind in kinds]
             cells = sweep["cells"].get(name, "–")
             start = format_decimal(start, scale)
             rows.append([name, modality, cells, start, *areas])
@@ -182,7 +183,8 @@ def _explain(sweep, baselines):
     if sweep["twins"]:
         text += (
             " Twin rule: with one modality wholly lost, a model must be no "
-            "worse than its twin, a network trained on the other one alone."
+            "worse than its twin, a network trained on the other one alone. A "
+            "difference is shown where p < 0.05 and the interval leaves out 0."
         )
     bands = bands_of(lines_of(sweep))
     return Text(f"{text} Bands are {bands}." if bands else text)
@@ -221,15 +223,6 @@ def _columns(curves, baselines):
         *("area", "retention, %"),
         *(f"eff. rob., {title_of(x) if x == OWN else x}" for x in baselines),
     ]
-
-
-def _area(curve, scale):
-    if curve is None:
-        return "–"
-    area = format_decimal(curve["area"], scale)
-    if curve["retention"] is None:
-        return area
-    return f"{area} ({100 * curve['retention']:.0f})"
 
 
 def _title(sweep, scale, of=""):

@@ -4,14 +4,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from auxformer_lobes.augment.frame_loss import BOTH
-from auxformer_lobes.reporting.missing_curves import MIDDLE, describe_twin
+from auxformer_lobes.reporting.missing_curves import (
+    MIDDLE,
+    cells_of,
+    describe_twin,
+    format_area,
+    points_of,
+)
 from auxformer_lobes.reporting.missing_file import shared_prefix
 from auxformer_lobes.reporting.tables import (
     METRIC_TITLES,
     count_of,
     explain_brackets,
     format_decimal,
-    format_metric,
     print_on_terminal,
 )
 
@@ -33,7 +38,8 @@ def print_sweep(content, task):
     prefix = shared_prefix(content)
     print_curves(content["curves"], task, title, prefix)
     for twin in content["twins"]:
-        print(describe_twin(twin, task.scale))
+        other = twin["twin"].removeprefix(prefix)
+        print(describe_twin(twin, task.scale, other=other))
     print(
         f"{content['passes']} forward passes of each clip, "
         f"{content['seconds']:.0f} s"
@@ -74,29 +80,9 @@ def print_curves(curves, task, title, prefix=""):
         if kind not in (None, curve["kind"]):
             table.add_section()
         kind = curve["kind"]
-        points = [
-            {
-                "value": curve["values"][place],
-                "low": curve["low"][place],
-                "high": curve["high"][place],
-                "kind": curve["band"],
-            }
-            for place in (0, curve["severities"].index(MIDDLE), -1)
-        ]
-        shown += points
-        retention = curve["retention"]
-        effective = curve["effective_robustness"]
-        table.add_row(
-            kind,
-            curve["modality"],
-            *(format_metric(point, task.scale) for point in points),
-            format_decimal(curve["area"], task.scale),
-            "–" if retention is None else f"{100 * retention:.1f}",
-            *(
-                format_decimal(effective.get(name), task.scale)
-                for name in baselines
-            ),
-        )
+        shown += points_of(curve)
+        cells = cells_of(curve, baselines, task.scale)
+        table.add_row(kind, curve["modality"], *cells)
     caption = explain_brackets(shown)
     if baselines:
         caption += (
@@ -145,7 +131,7 @@ def print_study(content, task):
                 "" if place else str(content["cells"][system]),
                 modality,
                 "" if place else format_decimal(start, task.scale),
-                *(_format_area(row[kind], task.scale) for kind in kinds),
+                *(format_area(row.get(kind), task.scale) for kind in kinds),
             )
         table.add_section()
     print_on_terminal(table)
@@ -156,10 +142,3 @@ def print_study(content, task):
             print(f"{comparison['sentence']}.")
     for of, reason in content["not_compared"].items():
         print(f"{of}: not compared: {reason}")
-
-
-def _format_area(curve, scale):
-    area = format_decimal(curve["area"], scale)
-    if curve["retention"] is None:
-        return area
-    return f"{area} ({100 * curve['retention']:.0f})"

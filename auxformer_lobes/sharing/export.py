@@ -345,7 +345,7 @@ def _read_sweep(run, metrics):
         "metric": sweep["metric"],
         "retention": retention,
         "twins": [
-            {key: value for key, value in twin.items() if key != "twin"}
+            {k: v for k, v in twin.items() if k not in ("twin", "reason")}
             for twin in sweep["twins"]
             if twin["lost"] in MODALITIES
         ],

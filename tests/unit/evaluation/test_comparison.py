@@ -12,7 +12,13 @@ from hypothesis import (
 )
 from scipy import stats
 
-from auxformer_lobes.evaluation.comparison import compare, compare_all, holm
+from auxformer_lobes.evaluation.comparison import (
+    compare,
+    compare_all,
+    compare_pairs,
+    correct_all,
+    holm,
+)
 from auxformer_lobes.evaluation.pooled_metrics import pooled_metrics
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_cells import (
@@ -220,6 +226,16 @@ def test_six_speakers_can_show_a_difference():
     found = compare_all(task, systems)["good", "bad"]
     assert found.p_holm == found.lowest_p == pytest.approx(3 * 2 / 2**6)
     assert not found.is_shown
+    # Nor where these are in several tables.
+    tables = {
+        (*pair, table): each
+        for table in "xy"
+        for pair, each in compare_pairs(task, systems).items()
+    }
+    found = correct_all(tables)["good", "bad", "x"]
+    assert found.p_holm == found.lowest_p == pytest.approx(6 * 2 / 2**6)
+    assert found.comparisons == 6
+    assert correct_all({}) == {}
 
 
 def test_one_speaker_has_neither_bounds_nor_a_small_p():

@@ -14,6 +14,7 @@ from auxformer_lobes.experiments import missing_study, missing_sweep
 from auxformer_lobes.experiments.missing_study import sweep_study
 from auxformer_lobes.experiments.missing_sweep import sweep_run
 from auxformer_lobes.experiments.study import Study
+from auxformer_lobes.experiments.swept import read_swept, twins_of
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_runs import FBANK, HOG, make_run
 from tests.unit.small_tasks import EMOTIONS, SCALES
@@ -104,6 +105,17 @@ def _write_page(study, cells):
     study.report_file.write_text(f"a page of {cells} cells")
 
 
+def _note_figure(run, *_):
+    run.figure("missing").touch()
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """They are slow; one test is left that draws them."""
+    for module in (missing_study, missing_sweep):
+        monkeypatch.setattr(module, "save_sweep_figures", _note_figure)
+
+
 @pytest.fixture(scope="module")
 def study(features, tmp_path_factory):
     """A study of four networks, swept."""
@@ -117,6 +129,7 @@ def study(features, tmp_path_factory):
         for slow in ("write_report", "save_sweep_figures"):
             patch.setattr(missing_sweep, slow, lambda *_: None)
         patch.setattr(missing_study, "NUM_SAMPLES", 20)
+        patch.setattr(missing_study, "save_sweep_figures", _note_figure)
         patch.setattr(missing_study, "Results", len)
         patch.setattr(missing_study, "write_results", _write_page)
         sweep_study(folder, seeds=SEEDS, num_workers=0)
@@ -246,9 +259,10 @@ def test_a_study_has_pooled_curves_comparisons_and_twins(study):
         for system in ("auxformer", "late_fusion")
         for pair in (("visual", "audio_only"), ("audio", "visual_only"))
     }
-    # Four kinds, three modalities, one pair of systems.
+    # Four kinds, three modalities, one pair of systems, corrected together.
     assert len(content["comparisons"]) == 12
     for each in content["comparisons"]:
+        assert each["comparisons"] == 12
         areas = [
             curve["area"]
             for system in (each["a"], each["b"])
@@ -264,23 +278,30 @@ def test_a_study_has_pooled_curves_comparisons_and_twins(study):
     assert modalities == {"audio"}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_study_sweeps_only_what_has_changed(study, tmp_path, monkeypatch):
     folder = shutil.copytree(study, tmp_path / "study")
     swept = []
 
     def _sweep(run, **options):
         swept.append(run.name)
-        shutil.copy(study / run.name / "missing.json", run)
+        for name in ("missing.json", "metrics.json"):
+            shutil.copy(study / run.name / name, run)
 
     monkeypatch.setattr(missing_study, "sweep_run", _sweep)
     monkeypatch.setattr(missing_study, "NUM_SAMPLES", 20)
-    (folder / "audio_only" / "missing.json").write_text("{")
+    (folder / "audio_only" / "missing.json").write_text("[]")
     other = Run(folder / "late_fusion")
     other.write_metrics({**other.metrics(), "epoch": 7})
+    # Trained once more, to the same epoch.
+    again = Run(folder / "visual_only")
+    fitted = {"temperature": 1.25}
+    again.write_metrics({**again.metrics(), "fitted": fitted})
     sweep_study(folder, seeds=SEEDS)
-    assert swept == ["late_fusion", "audio_only"]
+    assert swept == ["late_fusion", "audio_only", "visual_only"]
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize(
     "task, metric",
     [("DimensionalEmotion", "ccc"), ("MultiLabelEmotion", "f1_macro")],
@@ -296,7 +317,10 @@ def test_bursts_are_left_out_where_durations_are_not_known(
     assert "bursts left out: 8 clips without a dur" in capsys.readouterr().out
 
 
-def test_another_manifest_has_a_folder_of_its_own(run, features, tmp_path):
+@pytest.mark.usefixtures("no_figures")
+def test_another_manifest_has_a_folder_of_its_own(
+    run, features, tmp_path, monkeypatch
+):
     entries = json.loads((run / "test.json").read_text())
     (tmp_path / "some").mkdir()
     manifest = tmp_path / "some" / "part.json"
@@ -307,8 +331,31 @@ def test_another_manifest_has_a_folder_of_its_own(run, features, tmp_path):
     # Of the classes that both have.
     assert content["task"]["classes"] == ["angry", "sad"]
     assert content["clips"] == len(part)
-    with pytest.raises(UserError, match="has the sweep of .*part.json: name"):
+    with pytest.raises(UserError, match="has results of .*part.json: name"):
         sweep_run(run, run / "test.json", output_folder=run / "on_some_part")
+    # A run that was moved takes the folder along.
+    moved = run.rename(tmp_path / "moved")
+    monkeypatch.setattr(missing_sweep, "open_run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sweep_run(moved, manifest, features)
+
+
+def test_another_run_is_no_output_folder(study, run):
+    with pytest.raises(UserError, match="late_fusion: has results of .*late_f"):
+        sweep_run(run, output_folder=study / "late_fusion")
+    (run / "missing.json").unlink()
+    with pytest.raises(UserError, match="has results of a training: name ano"):
+        sweep_run(study / "late_fusion", output_folder=run)
+
+
+def test_a_twin_of_other_cells_does_not_cost_the_sweep(study):
+    model, twin = (
+        read_swept(Run(study / name), name, seed=seed)
+        for name, seed in (("auxformer", "0"), ("audio_only", "1"))
+    )
+    (found,) = twins_of([model], {"audio_only": [twin]}, 20)
+    assert found["reason"].startswith("no cell with the same partition")
+    assert found["difference"] is found["holds"] is None
 
 
 @pytest.mark.parametrize(
@@ -335,6 +382,11 @@ def test_another_run_must_be_swept_over_the_same_clips(study, run, tmp_path):
     (run / "test.json").write_text(json.dumps(entries))
     with pytest.raises(UserError, match="other: was swept over other test cl"):
         sweep_run(run, against=[other], num_workers=0)
+    metrics = Run(other).metrics()
+    Run(other).write_metrics({**metrics, "epoch": 7})
+    with pytest.raises(UserError, match="of epoch 2, the metrics are of 7"):
+        sweep_run(run, against=[other])
+    Run(other).write_metrics(metrics)
     (other / "missing.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match="missing.npz: .*: first start `auxf"):
         sweep_run(run, against=[other])
@@ -350,6 +402,7 @@ def test_another_run_must_be_swept_over_the_same_clips(study, run, tmp_path):
         ("--missing --missing_seeds 0", "not a number from 1"),
         ("", "required: --manifest, --data_root"),
         ("--manifest a --data_root . --against b", "required: --missing"),
+        ("--manifest a --data_root . --missing_seeds 5", "required: --miss"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(study, options, message):

@@ -51,6 +51,14 @@ def test_speech_goes_on_in_short_pauses_and_not_in_long_ones():
     assert active[short] and not active[long]
 
 
+@pytest.mark.parametrize("pause", [0.05, 0.15, 1.0])
+def test_a_pause_at_the_start_is_no_speech(pause):
+    before = round(pause * RATE)
+    active = active_part(np.concatenate([np.zeros(before), speech(1)]), RATE)
+    assert not active[:before].any()
+    assert active[before + RATE // 10 :].all()
+
+
 @settings(max_examples=30)
 @given(gain=st.floats(1e-4, 1e3), offset=st.floats(-1, 1))
 def test_neither_level_nor_offset_change_the_active_part(gain, offset):

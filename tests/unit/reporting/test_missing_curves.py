@@ -112,7 +112,7 @@ def test_bands_are_named():
         (
             {"band": "range", "p": 0.0001},
             "worse than audio_only by 2.1 points (0.3 to 4.0 by speaker), "
-            "p < 0.001: the twin rule does not hold.",
+            "p < 0.001: the twin rule does not hold; no difference is shown.",
         ),
         (
             {"difference": 0.0, "low": -0.01, "high": 0.01, "holds": True},
@@ -121,7 +121,18 @@ def test_bands_are_named():
         ),
         (
             {"low": None, "high": None, "band": None, "p": None},
-            "worse than audio_only by 2.1 points: the twin rule does not hold.",
+            "worse than audio_only by 2.1 points: the twin rule does not hold; "
+            "no difference is shown.",
+        ),
+        (
+            {"low": -0.05, "high": 0.008, "p": 0.2},
+            "worse than audio_only by 2.1 points [-0.8, 5.0], p = 0.20: the "
+            "twin rule does not hold; no difference is shown.",
+        ),
+        (
+            {"p": 0.06},
+            "worse than audio_only by 2.1 points [0.3, 4.0], p = 0.060: the "
+            "twin rule does not hold; no difference is shown.",
         ),
     ],
 )
@@ -137,6 +148,8 @@ def test_a_twin_rule_that_is_undefined_is_no_verdict():
         "With the visual modality lost, mult cannot be compared with "
         "audio_only: undefined."
     )
+    text = describe_twin(make_twin(difference=None, reason="no cell"), 100)
+    assert text.endswith("cannot be compared with audio_only: no cell.")
 
 
 def test_attributes_have_no_points():
