@@ -15,8 +15,11 @@ from auxformer_lobes.augment.missing import (
     presence,
 )
 from auxformer_lobes.dataio.run import Run
-from auxformer_lobes.evaluation.development import Development
-from auxformer_lobes.evaluation.predictions import Predictions
+from auxformer_lobes.evaluation.predictions import (
+    Predictions,
+    condition_metrics,
+)
+from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.nnet.schedulers import set_rate
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
@@ -161,7 +164,7 @@ class AuxFormerBrain(sb.Brain):
 
         Where the network reads both modalities, the development set is
         evaluated with both, with the audio alone and with the visual modality
-        alone, for `select_by` and for the weights of the heads.
+        alone, for `select_by`.
 
         Arguments
         ---------
@@ -177,16 +180,19 @@ class AuxFormerBrain(sb.Brain):
         """
         loss = super().evaluate_batch(batch, stage)
         if stage == sb.Stage.VALID:
-            reads_both = len(self.hparams.network.modalities) > 1
+            network = self.hparams.network
+            reads_both = len(network.modalities) > 1
             with self.evaluation_ctx:
                 streams = self.streams(batch)
                 for condition in CONDITIONS if reads_both else [AUDIO_VISUAL]:
                     left = condition(streams, batch.id)
-                    self.development.add(
-                        condition.name,
-                        batch,
-                        self.logits(left),
-                        self.hparams.network.head_mask(presence(left)),
+                    head_mask = network.head_mask(presence(left))
+                    combined = combine_heads(self.logits(left), head_mask)
+                    self.development[condition.name].add(
+                        batch.id,
+                        batch.spk_id,
+                        batch.truth.data,
+                        {"combined": self.hparams.task.outputs(combined)},
                     )
         return loss
 
@@ -225,7 +231,7 @@ class AuxFormerBrain(sb.Brain):
             Which heads contribute, boolean `[batch, heads]`.
         """
         logits = {
-            "combined": self.hparams.network.combine(logits, head_mask),
+            "combined": combine_heads(logits, head_mask),
             **{head: logits[head] for head in self._active_heads()},
         }
         task = self.hparams.task
@@ -256,7 +262,7 @@ class AuxFormerBrain(sb.Brain):
         """
         self.losses = defaultdict(list)
         self.predictions = Predictions()
-        self.development = Development()
+        self.development = defaultdict(Predictions)
         if stage == sb.Stage.TRAIN:
             # A run that was interrupted draws what it would have drawn.
             rank = int(os.environ.get("RANK", 0))
@@ -283,11 +289,9 @@ class AuxFormerBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
             return
-        network, task = self.hparams.network, self.hparams.task
-        self.development.fit(network, task.criterion)
-        both = self.development.predictions(network, task)[AUDIO_VISUAL.name]
-        self._fit_task(both)
-        stats.update(self.development.metrics(network, task))
+        task = self.hparams.task
+        self._fit_task(self.development[AUDIO_VISUAL.name])
+        stats.update(condition_metrics(self.development, task))
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
         if hasattr(self.hparams, "epoch_schedule"):

@@ -133,3 +133,47 @@ class Predictions:
         row = self.clips.index(clip)
         outputs = {head: rows[row] for head, rows in self.outputs.items()}
         return self.truth[row], outputs
+
+
+def condition_metrics(predictions, task):
+    """Metrics of all heads combined, and their means over the conditions.
+
+    Arguments
+    ---------
+    predictions : dict of Predictions
+        By name of the condition.
+    task : Task
+        What was predicted.
+
+    Returns
+    -------
+    dict of float
+        The `metrics` of the task under the first condition, the first one of
+        them under each other condition, `<metric>_<condition>`, and the mean of
+        each over all conditions, `mean_<metric>`.
+
+    Example
+    -------
+    >>> from auxformer_lobes.tasks import DimensionalEmotion
+    >>> truth = torch.tensor([[1.0], [3.0]])
+    >>> both, audio = Predictions(), Predictions()
+    >>> both.add("ab", "12", truth, {"combined": truth})
+    >>> audio.add("ab", "12", truth, {"combined": truth.flip(0)})
+    >>> made = {"audio_visual": both, "audio_only": audio}
+    >>> found = condition_metrics(made, DimensionalEmotion(["arousal"]))
+    >>> {name: round(value, 2) for name, value in found.items()}
+    {'ccc': 1.0, 'rmse': 0.0, 'ccc_audio_only': -1.0, 'mean_ccc': 0.0, 'mean_rmse': 1.0}
+    """
+    found = {name: made.metrics(task) for name, made in predictions.items()}
+    first, *others = found.values()
+    metric = task.metrics[0]
+    means = {
+        f"mean_{name}": float(np.mean([of[name] for of in found.values()]))
+        for name in task.metrics
+    }
+    alone = zip([*found][1:], others)
+    return {
+        **first,
+        **{f"{metric}_{condition}": of[metric] for condition, of in alone},
+        **means,
+    }

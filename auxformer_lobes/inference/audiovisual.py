@@ -10,6 +10,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from auxformer_lobes.inference.clip_input import NOT_READ, Clip, ClipReader
 from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.inference.timeline import timeline
+from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.sharing import hub
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.modalities import MODALITIES
@@ -380,7 +381,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
         """One `Emotion` a clip."""
         task, names = self.hparams.task, self.hparams.task.names
         head_mask = self.mods.network.head_mask(present)
-        combined = task.outputs(self.mods.network.combine(logits, head_mask))
+        combined = task.outputs(combine_heads(logits, head_mask))
         combined = task.calibrate(combined).tolist()
         by_head = {h: task.outputs(x).tolist() for h, x in logits.items()}
         emotions = []

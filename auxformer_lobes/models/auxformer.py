@@ -71,9 +71,6 @@ class AuxFormer(StreamNetwork):
     shortcut : bool
         Whether each head has a linear path from the mean and the standard
         deviation of its features over time (see `StatisticsShortcut`).
-    combination : str
-        How the logits of several heads are combined: by their "mean", or by
-        weights "fitted" to the development set (see `fit_head_weights`).
     missing : str
         How a missing modality or a lost frame is treated. "mask": no stream
         attends to it. "zero_fill": its frames are zeros, as published.
@@ -135,7 +132,6 @@ class AuxFormer(StreamNetwork):
         pooling="last",
         auxiliary_passes=3,
         shortcut=False,
-        combination="mean",
         missing="mask",
         embedding_dropout=0.25,
         attention_dropout=0.1,
@@ -156,7 +152,6 @@ class AuxFormer(StreamNetwork):
             {"audio": audio_stack, "visual": visual_stack},
             shortcut,
             head_dropout,
-            combination,
         )
         self.auxiliary_passes = auxiliary_passes
 

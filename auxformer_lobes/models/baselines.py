@@ -47,9 +47,6 @@ class Baseline(StreamNetwork):
     shortcut : bool
         Whether each head has a linear path from the mean and the standard
         deviation of its features over time (see `StatisticsShortcut`).
-    combination : str
-        How the logits of several heads are combined: by their "mean", or by
-        weights "fitted" to the development set (see `fit_head_weights`).
     causal : bool
         Whether frames attend only to earlier ones.
     pooling : str
@@ -83,7 +80,6 @@ class Baseline(StreamNetwork):
         audio_stack=1,
         visual_stack=1,
         shortcut=False,
-        combination="mean",
         causal=False,
         pooling="attentive",
         missing="mask",
@@ -103,7 +99,6 @@ class Baseline(StreamNetwork):
             {"audio": audio_stack, "visual": visual_stack},
             shortcut,
             head_dropout,
-            combination,
         )
         self.build(
             model_dim,

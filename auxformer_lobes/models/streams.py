@@ -24,7 +24,6 @@ SCHEMA = {
     "audio_stack": integer(1, 1000),
     "visual_stack": integer(1, 1000),
     "shortcut": FLAG,
-    "combination": one_of("mean", "fitted"),
     "causal": FLAG,
     "pooling": one_of(*POOLING),
     "missing": one_of("mask", "zero_fill"),
@@ -66,10 +65,6 @@ class StreamNetwork(AudioVisualNetwork):
         Whether each head has a `StatisticsShortcut`.
     shortcut_dropout : float
         Dropout of its statistics.
-    combination : str
-        How the logits of several heads are combined: by their "mean", or by
-        weights that are "fitted" to the development set after each epoch (see
-        `fit_head_weights`).
 
     Example
     -------
@@ -94,16 +89,12 @@ class StreamNetwork(AudioVisualNetwork):
         stacks=None,
         shortcut=False,
         shortcut_dropout=0.0,
-        combination="mean",
     ):
         super().__init__()
         if missing not in ("mask", "zero_fill"):
             raise ValueError(
                 f"missing {missing!r} is neither mask nor zero_fill"
             )
-        if combination == "fitted":
-            count = len(self.heads)
-            self.head_weights = torch.ones(2**count, count)
         self.dims = dims
         self.num_classes = num_classes
         self.missing = missing

@@ -2,6 +2,7 @@
 
 import torch
 
+from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.utils.modalities import MODALITIES
 
 
@@ -65,4 +66,4 @@ class UnimodalAuxFormer(torch.nn.Module):
                 other: nothing,
             },
         )
-        return self.auxformer.combine(logits, self.auxformer.head_mask(present))
+        return combine_heads(logits, self.auxformer.head_mask(present))

@@ -336,8 +336,9 @@ class RatedBrain(SmallBrain):
                 self.losses[name] = [torch.tensor(rating)]
             else:
                 zeros = dict.fromkeys(self.hparams.task.metrics, 0.0)
-                rated = {**zeros, name: rating}
-                self.development.metrics = lambda network, task: rated
+                rated = {**zeros, name.removeprefix("mean_"): rating}
+                for made in self.development.values():
+                    made.metrics = lambda task: rated
         super().on_stage_end(stage, stage_loss, epoch)
 
 
