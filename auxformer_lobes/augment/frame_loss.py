@@ -22,7 +22,7 @@ class FrameLoss(Condition):
 
     A subclass has a `kind`, and draws in `draw` which frames are lost. Only
     frames that are there count, so that what is lost does not depend on the
-    padding.
+    padding; a burst or a stretch goes on behind frames without a face.
 
     Arguments
     ---------

@@ -62,6 +62,7 @@ def corrupt(parser):
 
 def _corrupt(options):
     from auxformer_lobes.dataio.corruption import corrupt_media
+    from auxformer_lobes.reporting.tables import count_of
 
     report = corrupt_media(
         options.manifest,
@@ -76,7 +77,7 @@ def _corrupt(options):
         print(_printable(f"failed: {clip}: {reason}"))
     print(
         f"{options.kind} {options.severity:g}: "
-        f"{len(report.measured) - report.present:,} clips written, "
+        f"{count_of(len(report.measured) - report.present, 'clip')} written, "
         f"{report.present:,} present before, {len(report.failed):,} failed"
     )
     if report.unchanged:

@@ -70,7 +70,7 @@ def test_clips_that_fail_are_named_and_none_left_is_exit_code_1(work, capsys):
     assert corrupt("noise", "0") == 0
     printed = capsys.readouterr().out
     assert "failed: a: corpus/a.wav: is silent" in printed
-    assert "noise 0: 1 clips written, 0 present before, 1 failed" in printed
+    assert "noise 0: 1 clip written, 0 present before, 1 failed" in printed
     soundfile.write("corpus/b.wav", silent, 16000)
     assert corrupt("noise", "0", folder="other") == 1
     assert not (work / "other" / "test.json").exists()
