@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
 CLIP = 4.0  # standard deviations; of few frames, statistics are far off
+EPS = 1e-5  # of a variance, as in torch.nn.BatchNorm1d
 # An Adam step changes each weight by the learning rate, and so the logits in
 # proportion to the inputs. Outputs are scaled to learn as fast as of so many.
 INPUTS = 2000
@@ -17,7 +17,7 @@ class StatisticsShortcut(nn.Module):
     from the mean and the standard deviation of each channel over time, the
     network need not learn anew, which on a small corpus it does badly. The
     statistics are those of the frames that are there, standardised over clips
-    by batch normalisation and clipped. The linear layers start from zero.
+    (see `ClipNorm`). The linear layers start from zero.
 
     Arguments
     ---------
@@ -49,10 +49,7 @@ class StatisticsShortcut(nn.Module):
         super().__init__()
         self.heads = heads
         self.norms = nn.ModuleDict(
-            {
-                modality: nn.BatchNorm1d(2 * dim, affine=False)
-                for modality, dim in dims.items()
-            }
+            {modality: ClipNorm(2 * dim) for modality, dim in dims.items()}
         )
         self.dropout = nn.Dropout(dropout)
         self.outputs = nn.ModuleDict(
@@ -81,7 +78,7 @@ class StatisticsShortcut(nn.Module):
             Head → `[batch, classes]`. A modality without a frame adds nothing.
         """
         statistics = {
-            modality: self._standardise(modality, *frame_statistics(*stream))
+            modality: self.norms[modality](*frame_statistics(*stream))
             for modality, stream in streams.items()
         }
         return {
@@ -94,16 +91,67 @@ class StatisticsShortcut(nn.Module):
     def _score(self, output, x):
         return output(self.dropout(x)) * (INPUTS / x.shape[1])
 
-    def _standardise(self, modality, x, has):
-        """Standardised and clipped; zero for clips without a frame."""
-        norm = self.norms[modality]
-        if self.training and has.sum() > 1:
-            norm(x[has].detach())  # updates its running statistics
-            mean, var = x[has].mean(0), x[has].var(0, correction=0)
-        else:
-            mean, var = norm.running_mean, norm.running_var
-        x = F.batch_norm(x, mean, var, eps=norm.eps).clamp(-CLIP, CLIP)
-        return x * has.unsqueeze(1)
+
+class ClipNorm(nn.Module):
+    """Standardises over clips, and bounds outliers.
+
+    Batch normalisation without learnt parameters, in which clips that lack the
+    modality do not count. SpeechBrain turns torch's own into one that needs a
+    GPU where processes train together.
+
+    Arguments
+    ---------
+    dim : int
+        Number of channels.
+    momentum : float
+        Weight of a batch in the running statistics.
+
+    Example
+    -------
+    >>> norm = ClipNorm(1)
+    >>> x, has = torch.tensor([[1.0], [3.0], [9.0]]), torch.tensor([1, 1, 0])
+    >>> norm(x, has.bool()).round(decimals=3).tolist()
+    [[-1.0], [1.0], [0.0]]
+    """
+
+    def __init__(self, dim, momentum=0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("var", torch.ones(dim))
+
+    def forward(self, x, has):
+        """Standardises by the batch in training, else by running statistics.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, channels]`.
+        has : torch.Tensor
+            Which clips have the modality, boolean `[batch]`.
+
+        Returns
+        -------
+        torch.Tensor
+            `[batch, channels]`, within ±4, 0 where a clip lacks the modality.
+        """
+        mean, var = self.mean, self.var
+        if self.training:
+            count = has.sum()
+            weights = (has / count.clamp(min=1)).unsqueeze(1)
+            batch_mean = (weights * x).sum(0)
+            batch_var = (weights * (x - batch_mean) ** 2).sum(0)
+            # A single clip has no variance.
+            enough = count > 1
+            mean = torch.where(enough, batch_mean, mean)
+            var = torch.where(enough, batch_var, var)
+            unbiased = batch_var * count / (count - 1).clamp(min=1)
+            step = self.momentum * enough
+            with torch.no_grad():
+                self.mean.lerp_(batch_mean, step)
+                self.var.lerp_(unbiased, step)
+        x = (x - mean) * (var + EPS).rsqrt()
+        return x.clamp(-CLIP, CLIP) * has.unsqueeze(1)
 
 
 def frame_statistics(x, frames, mask=None):

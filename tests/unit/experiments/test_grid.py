@@ -171,6 +171,8 @@ def test_threads_are_shared_out_where_there_is_no_affinity(monkeypatch):
 
 
 def test_an_interrupted_study_stops_its_cells_and_goes_on(plan, tmp_path):
+    # A suite that runs in the background of a shell ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     study, grid = plan(["partition=1,2"])
     gate = tmp_path / "gate"
     gate.touch()
