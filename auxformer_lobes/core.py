@@ -64,14 +64,17 @@ class AuxFormerBrain(sb.Brain):
             Which heads contribute, boolean `[batch, heads]`.
         """
         batch = batch.to(self.device)
-        streams = self.streams(batch)
+        condition = self.condition
         if stage == sb.Stage.TRAIN:
-            streams = self.modules.train_condition(streams, batch.id)
-        else:
-            streams = self.condition(streams, batch.id)
+            condition = self.modules.train_condition
+        return self._forward_under(condition, self.streams(batch), batch.id)
+
+    def _forward_under(self, condition, streams, clips):
+        """Logits and head mask of what a condition leaves."""
+        left = condition(streams, clips)
         # Not of `modules`, where DistributedDataParallel may hide it.
-        head_mask = self.hparams.network.head_mask(presence(streams))
-        return self.logits(streams), head_mask
+        head_mask = self.hparams.network.head_mask(presence(left))
+        return self.logits(left), head_mask
 
     def streams(self, batch):
         """Normalised features of a batch, and which frames are there.
@@ -155,8 +158,14 @@ class AuxFormerBrain(sb.Brain):
             return None
         self.modules.eval()
         batch = PaddedBatch([clip]).to(self.device)
-        _, seen = self.logits(self.streams(batch), return_attention=True)
-        return seen[name].mean((0, 2))[0].cpu()
+        streams = self.streams(batch)
+        _, seen = self.logits(streams, return_attention=True)
+        attention = seen[name].mean((0, 2))[0].cpu()
+        for axis, (modality, stream) in enumerate(streams.items()):
+            count = self.hparams.network.stacks[modality]
+            frames = torch.arange(stream.data.shape[1]) // count
+            attention = attention.index_select(axis, frames)
+        return attention
 
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
@@ -178,26 +187,32 @@ class AuxFormerBrain(sb.Brain):
         torch.Tensor
             The loss, with both modalities.
         """
-        loss = super().evaluate_batch(batch, stage)
-        if stage == sb.Stage.VALID:
-            network = self.hparams.network
-            reads_both = len(network.modalities) > 1
-            with self.evaluation_ctx:
-                streams = self.streams(batch)
-                for condition in CONDITIONS if reads_both else [AUDIO_VISUAL]:
-                    left = condition(streams, batch.id)
-                    head_mask = network.head_mask(presence(left))
-                    combined = combine_heads(self.logits(left), head_mask)
-                    self.development[condition.name].add(
-                        batch.id,
-                        batch.spk_id,
-                        batch.truth.data,
-                        {"combined": self.hparams.task.outputs(combined)},
-                    )
-        return loss
+        if stage != sb.Stage.VALID:
+            return super().evaluate_batch(batch, stage)
+        reads_both = len(self.hparams.network.modalities) > 1
+        with self.evaluation_ctx:
+            batch = batch.to(self.device)
+            streams = self.streams(
+                batch
+            )  # once, with encoders that are trained
+            for condition in CONDITIONS if reads_both else [AUDIO_VISUAL]:
+                made = self._forward_under(condition, streams, batch.id)
+                if condition is AUDIO_VISUAL:
+                    loss = self.compute_objectives(made, batch, stage)
+                self.development[condition.name].add(
+                    batch.id,
+                    batch.spk_id,
+                    batch.truth.data,
+                    {
+                        "combined": self.hparams.task.outputs(
+                            combine_heads(*made)
+                        )
+                    },
+                )
+        return loss.detach().cpu()
 
     def record(self, batch, loss, logits, head_mask, stage):
-        """Records the parts of the loss and, in evaluation, the predictions.
+        """Records the parts of the loss and, in the test, the predictions.
 
         Arguments
         ---------

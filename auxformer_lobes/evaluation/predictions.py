@@ -165,15 +165,13 @@ def condition_metrics(predictions, task):
     {'ccc': 1.0, 'rmse': 0.0, 'ccc_audio_only': -1.0, 'mean_ccc': 0.0, 'mean_rmse': 1.0}
     """
     found = {name: made.metrics(task) for name, made in predictions.items()}
-    first, *others = found.values()
+    first, *others = found
     metric = task.metrics[0]
-    means = {
-        f"mean_{name}": float(np.mean([of[name] for of in found.values()]))
-        for name in task.metrics
-    }
-    alone = zip([*found][1:], others)
     return {
-        **first,
-        **{f"{metric}_{condition}": of[metric] for condition, of in alone},
-        **means,
+        **found[first],
+        **{f"{metric}_{name}": found[name][metric] for name in others},
+        **{
+            f"mean_{name}": float(np.mean([of[name] for of in found.values()]))
+            for name in task.metrics
+        },
     }

@@ -26,6 +26,8 @@ class AudioVisualNetwork(Configurable, nn.Module):
     - `cross_attention`: where there is attention from audio to visual frames,
       its name in what `forward(..., return_attention=True)` then returns beside
       the logits: weights `[layers, batch, heads, audio_time, visual_time]`.
+    - `stacks`: a mapping modality → frames that it stacks into one, on which
+      that attention is.
 
     Example
     -------
@@ -39,6 +41,7 @@ class AudioVisualNetwork(Configurable, nn.Module):
     heads = {}
     missing = "mask"
     cross_attention = None
+    stacks = dict.fromkeys(MODALITIES, 1)
 
     @property
     def modalities(self):

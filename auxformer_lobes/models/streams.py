@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.nnet.layer_sum import WeightedLayerSum
-from auxformer_lobes.nnet.pooling import POOLING
+from auxformer_lobes.nnet.pooling import POOLING, valid_frames
 from auxformer_lobes.nnet.shortcut import StatisticsShortcut
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import CHANNELS, FLAG, SHARE, integer, one_of
@@ -98,7 +98,7 @@ class StreamNetwork(AudioVisualNetwork):
         self.dims = dims
         self.num_classes = num_classes
         self.missing = missing
-        self.stacks = stacks or dict.fromkeys(MODALITIES, 1)
+        self.stacks = stacks or self.stacks
         widths = {}
         for name in self.modalities:
             widths[name], layer_sum = _layer_sum(name, dims[name], layers[name])
@@ -256,9 +256,7 @@ class StreamNetwork(AudioVisualNetwork):
         if lens is not None:
             frames = (lens * num_frames).round().long()
         seen = frames * present
-        valid = torch.arange(num_frames, device=x.device) < seen[:, None]
-        if mask is not None:
-            valid = valid & mask
+        valid = valid_frames(x, seen, mask)
         # Not a product: the padding may hold anything, NaN too.
         x = x.masked_fill(~valid.unsqueeze(-1), 0.0)
         if self.missing == "zero_fill":

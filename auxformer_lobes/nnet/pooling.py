@@ -4,6 +4,33 @@ import torch
 import torch.nn as nn
 
 
+def valid_frames(x, frames, mask=None):
+    """Which frames are there: neither padding nor lost.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        `[batch, time, dim]`.
+    frames : torch.Tensor
+        Valid frames of each sample, `[batch]`.
+    mask : torch.Tensor
+        Frames that were not lost, boolean `[batch, time]`, and anything in the
+        padding; all by default.
+
+    Returns
+    -------
+    torch.Tensor
+        Boolean `[batch, time]`.
+
+    Example
+    -------
+    >>> valid_frames(torch.zeros(1, 3, 8), torch.tensor([2]))
+    tensor([[ True,  True, False]])
+    """
+    valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
+    return valid if mask is None else valid & mask
+
+
 class LastFrame(nn.Module):
     """The last valid frame of each sample.
 
@@ -34,8 +61,7 @@ class LastFrame(nn.Module):
         samples = torch.arange(len(x), device=x.device)
         if mask is not None:  # the last one that was not lost
             places = torch.arange(1, x.shape[1] + 1, device=x.device)
-            valid = mask & (places <= frames[:, None])
-            frames = (places * valid).amax(1)
+            frames = (places * valid_frames(x, frames, mask)).amax(1)
         last = x[samples, (frames - 1).clamp(min=0)]
         return last * (frames > 0).unsqueeze(1)
 
@@ -84,9 +110,7 @@ class AttentiveStatistics(nn.Module):
         torch.Tensor
             `[batch, dim]`.
         """
-        valid = torch.arange(x.shape[1], device=x.device) < frames[:, None]
-        if mask is not None:
-            valid = valid & mask
+        valid = valid_frames(x, frames, mask)
         scores = self.attention(x).squeeze(-1)
         # The lowest finite number, since a sample may have no valid frame.
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)

@@ -267,7 +267,7 @@ def draw_severities(
     scale : float
         By which values are multiplied.
     names : list of str
-        All lines of a picture, each with its own colour and shape.
+        All lines of a chart, each with its own colour and shape.
     bold : set of str
         Lines that have their bands; one alone is thick.
     dashed : str, optional

@@ -53,7 +53,7 @@ def panels_of(lines):
 
 
 def lines_of(sweep):
-    """The lines of a picture of a sweep.
+    """The lines of a figure of a sweep.
 
     Arguments
     ---------

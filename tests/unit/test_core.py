@@ -17,6 +17,7 @@ from auxformer_lobes.augment.missing import (
     presence,
 )
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.nnet.losses import CrossEntropy, GradientBlending
 from auxformer_lobes.nnet.schedulers import WarmupCosineScheduler
 from auxformer_lobes.utils.errors import UserError
@@ -510,6 +511,26 @@ def test_attention_is_a_figure_of_one_clip(make_brain):
     attention = make_brain().cross_attention(clips("test")[0])
     assert attention.shape == (3, 2)
     torch.testing.assert_close(attention.sum(1), torch.ones(3))
+
+
+def test_attention_of_stacked_frames_is_that_of_each_of_them(make_brain):
+    network = AuxFormer(4, 3, 10, 2, num_layers=1, num_classes=2, audio_stack=2)
+    attention = make_brain(network=network).cross_attention(clips("test")[0])
+    assert attention.shape == (3, 2)
+    torch.testing.assert_close(attention[0], attention[1])
+    assert not torch.allclose(attention[1], attention[2])
+
+
+def test_a_batch_of_the_development_set_is_encoded_once(make_brain):
+    brain, calls = make_brain(), []
+    streams = brain.streams
+    brain.streams = lambda batch: calls.append(batch.id) or streams(batch)
+    brain.on_stage_start(sb.Stage.VALID)
+    brain.modules.eval()
+    batch = PaddedBatch(list(clips("valid"))[:3])
+    brain.evaluate_batch(batch, sb.Stage.VALID)
+    assert len(calls) == 1
+    assert [*brain.development] == [condition.name for condition in CONDITIONS]
 
 
 def test_what_cannot_be_evaluated_is_reported(make_brain):

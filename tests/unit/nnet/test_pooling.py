@@ -23,7 +23,7 @@ def pooling(request):
     padding=st.lists(st.booleans(), max_size=3),
 )
 def test_it_is_that_of_the_frames_that_are_there(pooling, mask, padding):
-    """Whatever a mask says of the padding."""
+    """The mask may be True in the padding."""
     x = torch.randn(1, len(mask) + len(padding), 4)
     there = torch.tensor([mask])
     found = pooling(
