@@ -99,6 +99,9 @@ class StreamNetwork(AudioVisualNetwork):
         self.num_classes = num_classes
         self.missing = missing
         self.stacks = stacks or self.stacks
+        for name, count in self.stacks.items():
+            if type(count) is not int or count < 1:
+                raise ValueError(f"{name}_stack {count}: choose 1 or more")
         widths = {}
         for name in self.modalities:
             widths[name], layer_sum = _layer_sum(name, dims[name], layers[name])

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import (
     given,
@@ -39,3 +40,9 @@ def test_a_network_on_stacked_frames_attends_to_fewer():
         torch.rand(1, 10, 12), torch.rand(1, 5, 7), return_attention=True
     )
     assert seen["audio_from_visual"].shape[-2:] == (3, 3)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, None])
+def test_a_stack_of_no_frame_is_refused(count):
+    with pytest.raises(ValueError, match=f"audio_stack {count}: choose 1 or"):
+        AuxFormer(12, 7, audio_stack=count)
