@@ -12,9 +12,9 @@ import torch.nn as nn
 
 from auxformer_lobes.models.published import read_published
 from auxformer_lobes.models.streams import SCHEMA, StreamNetwork
-from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.head import Head
 from auxformer_lobes.nnet.pooling import pooling_of
+from auxformer_lobes.nnet.transformer import TransformerStack
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FLAG, SHARE, integer, optional
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn as nn
 
 from auxformer_lobes.models.streams import SCHEMA, StreamNetwork
-from auxformer_lobes.nnet.attention import TransformerStack
 from auxformer_lobes.nnet.head import Head
 from auxformer_lobes.nnet.pooling import pooling_of
+from auxformer_lobes.nnet.transformer import TransformerStack
 
 
 class Baseline(StreamNetwork):

@@ -1,55 +1,28 @@
-"""The masked pre-norm transformer of which every stream of AuxFormer is made.
-
-It is the transformer of Tsai et al., "Multimodal Transformer for Unaligned
-Multimodal Language Sequences", ACL 2019, as L. Goncalves and C. Busso use it
-in AuxFormer (ICASSP 2022), with masks that follow each sample's own length.
-"""
+"""Multi-head attention with masks that follow each sample's own length."""
 
 import math
+from functools import cached_property
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from auxformer_lobes.nnet.cpu_attention import cpu_attention
+from auxformer_lobes.nnet.dropout import KeptElements, is_eager_cpu
 
-def sinusoidal_positions(num_frames, dim, device=None):
-    """Sinusoids of frames 1, 2, …: first half sine, second half cosine.
-
-    Arguments
-    ---------
-    num_frames : int
-        Number of frames.
-    dim : int
-        Number of channels. The last one of an odd number is zero.
-    device : torch.device
-        Where to make them.
-
-    Returns
-    -------
-    torch.Tensor
-        Positions, `[num_frames, dim]`.
-
-    Example
-    -------
-    >>> sinusoidal_positions(1, 4)
-    tensor([[8.4147e-01, 1.0000e-04, 5.4030e-01, 1.0000e+00]])
-    """
-    half = dim // 2
-    step = math.log(10000) / max(half - 1, 1)
-    rates = torch.exp(torch.arange(half, device=device) * -step)
-    frames = torch.arange(1, num_frames + 1, device=device)
-    angles = frames.unsqueeze(1) * rates
-    # [num_frames, half]
-    return F.pad(torch.cat([angles.sin(), angles.cos()], 1), (0, dim % 2))
+# Channels of a head are padded to a multiple: without, the fused kernels of a
+# GPU refuse the 5 channels of the published network.
+HEAD_MULTIPLE = {"cuda": 8}
+# Fewer take torch's attention less time than `cpu_attention` takes to begin.
+MANY_WEIGHTS = 10**6
 
 
-def attention_mask(
-    query_frames, key_frames, num_queries, num_keys, causal, key_mask=None
-):
+class AttentionMask:
     """Which key each query may see, by the lengths of each sample.
 
     A query that may see no key is shown the first one, since a softmax over no
-    key is NaN; where `has_key` is False, its result is discarded.
+    key is NaN; where `has_key` is False, its result is discarded. One mask
+    serves all layers of a stack.
 
     Arguments
     ---------
@@ -66,37 +39,111 @@ def attention_mask(
     key_mask : torch.Tensor
         Keys that were not lost, boolean `[batch, num_keys]`; all by default.
 
-    Returns
-    -------
-    mask : torch.Tensor
+    Attributes
+    ----------
+    visible : torch.Tensor
         True where the key is seen, `[batch, 1, num_queries, num_keys]`.
     has_key : torch.Tensor
         Whether a query may see a key, `[batch, num_queries or 1, 1]`.
+    is_causal : bool
+        Whether it hides no more than later frames from valid ones.
 
     Example
     -------
     >>> frames = torch.tensor([2]), torch.tensor([3])
-    >>> attention_mask(*frames, 2, 4, causal=True)[0].int()
-    tensor([[[[1, 1, 0, 0],
-              [1, 1, 1, 0]]]], dtype=torch.int32)
+    >>> mask = AttentionMask(*frames, 2, 4, causal=True)
+    >>> mask.visible[0].int()
+    tensor([[[1, 1, 0, 0],
+             [1, 1, 1, 0]]], dtype=torch.int32)
+    >>> mask.stops
+    array([[2, 3]], dtype=int32)
     """
-    keys = torch.arange(num_keys, device=key_frames.device)
-    visible = keys < key_frames[:, None, None, None]
-    if key_mask is not None:
-        visible = visible & key_mask[:, None, None]
-    if causal:
-        queries = torch.arange(num_queries, device=key_frames.device)
-        offset = (query_frames - key_frames).abs()
-        # [batch, 1, num_queries, 1]
-        last = queries[:, None] + offset[:, None, None, None]
-        visible = visible & (keys <= last)
-    has_key = visible.any(-1, keepdim=True)
-    visible = visible | (~has_key & (keys == 0))
-    return visible.expand(-1, -1, num_queries, -1), has_key.squeeze(1)
+
+    def __init__(
+        self,
+        query_frames,
+        key_frames,
+        num_queries,
+        num_keys,
+        causal,
+        key_mask=None,
+    ):
+        keys = torch.arange(num_keys, device=key_frames.device)
+        visible = keys < key_frames[:, None, None, None]
+        if key_mask is not None:
+            visible = visible & key_mask[:, None, None]
+        if causal:
+            queries = torch.arange(num_queries, device=key_frames.device)
+            offset = (query_frames - key_frames).abs()
+            # [batch, 1, num_queries, 1]
+            last = queries[:, None] + offset[:, None, None, None]
+            visible = visible & (keys <= last)
+        has_key = visible.any(-1, keepdim=True)
+        visible = visible | (~has_key & (keys == 0))
+        self.query_frames = query_frames
+        # Of a sample's own frames, those after it include the padding.
+        self.is_causal = (
+            causal and key_mask is None and query_frames is key_frames
+        )
+        self.visible = visible.expand(-1, -1, num_queries, -1)
+        self.has_key = has_key.squeeze(1)
+
+    @cached_property
+    def bias(self):
+        """Added to scores, `[batch, 1, num_queries, num_keys]`: 0 where the
+        key is seen, else -inf."""
+        # Rows begin at multiples of 8, or fused kernels would copy it anew.
+        num_keys = self.visible.shape[-1]
+        hidden = F.pad(~self.visible, (0, -num_keys % 8))
+        bias = torch.zeros_like(hidden, dtype=torch.float32)
+        return bias.masked_fill_(hidden, -math.inf)[..., :num_keys]
+
+    @cached_property
+    def seen(self):
+        """1.0 where the key is seen, else 0.0, with the keys first, `[batch,
+        1, num_keys, num_queries]`; None where nothing is hidden."""
+        if self.visible.all():
+            return None
+        return self.visible.mT.contiguous().float()
+
+    @cached_property
+    def stops(self):
+        """One past the last key that each query sees, `[batch, num_queries]`,
+        0 where the query is padding: a NumPy array."""
+        num_queries, num_keys = self.visible.shape[2:]
+        places = torch.arange(1, num_keys + 1, dtype=torch.int32)
+        stops = (self.visible[:, 0] * places).amax(-1)
+        padding = torch.arange(num_queries) >= self.query_frames[:, None]
+        return stops.masked_fill(padding, 0).numpy()
+
+    def gate(self, x):
+        """Discards the results of queries that may see no key.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            `[batch, num_queries, dim]`.
+
+        Returns
+        -------
+        torch.Tensor
+            The same, 0 where there is no key.
+        """
+        return x * self._gate if self._gate is not None else x
+
+    @cached_property
+    def _gate(self):
+        # A GPU would have to be waited for.
+        if self.has_key.device.type == "cpu" and self.has_key.all():
+            return None
+        return self.has_key.float()
 
 
 class MultiheadAttention(nn.Module):
-    """Multi-head attention through torch's scaled-dot-product attention.
+    """Multi-head attention with weights that are not materialised.
+
+    It runs through torch's scaled-dot-product attention, or, on a CPU, through
+    `cpu_attention`.
 
     Arguments
     ---------
@@ -110,8 +157,8 @@ class MultiheadAttention(nn.Module):
     Example
     -------
     >>> attention = MultiheadAttention(dim=20, num_heads=2)
-    >>> x = torch.rand(3, 7, 20)
-    >>> mask = torch.ones(3, 1, 7, 7, dtype=torch.bool)
+    >>> x, frames = torch.rand(3, 7, 20), torch.tensor([7, 7, 2])
+    >>> mask = AttentionMask(frames, frames, 7, 7, causal=False)
     >>> output, weights = attention(x, x, x, mask, return_weights=True)
     >>> output.shape, weights.shape
     (torch.Size([3, 7, 20]), torch.Size([3, 2, 7, 7]))
@@ -139,8 +186,8 @@ class MultiheadAttention(nn.Module):
             `[batch, num_keys, dim]`.
         value : torch.Tensor
             `[batch, num_keys, dim]`.
-        mask : torch.Tensor
-            True where a key is seen, `[batch, 1, num_queries, num_keys]`.
+        mask : AttentionMask
+            Which keys are seen.
         return_weights : bool
             Whether to return the attention weights, which are not even
             computed otherwise.
@@ -152,292 +199,67 @@ class MultiheadAttention(nn.Module):
         weights : torch.Tensor or None
             `[batch, heads, num_queries, num_keys]`.
         """
-        query, key, value = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1))
-            for x, weight, bias in zip(
-                (query, key, value),
-                self.in_proj.weight.chunk(3),
-                self.in_proj.bias.chunk(3),
-            )
-        )
-        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-        # [batch, heads, time, dim / heads]
-
         dropout = self.dropout if self.training else 0.0
         weights = None
+        if not return_weights and self._in_blocks(query, key, dropout):
+            heads = self._project(_product_time_last, query, key, value)
+            heads = (x.unflatten(1, (self.num_heads, -1)) for x in heads)
+            # [batch, heads, channels, time]
+            kept = KeptElements(dropout) if dropout else None
+            output = cpu_attention(*heads, mask.seen, mask.stops, kept)
+            return self.out_proj(output.flatten(1, 2).mT), None
+        query, key, value = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x in self._project(F.linear, query, key, value)
+        )
+        # [batch, heads, time, channels]
         if return_weights:
-            scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
-            weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
+            scores = query @ key.mT / math.sqrt(query.shape[-1])
+            weights = scores.masked_fill(~mask.visible, -math.inf).softmax(-1)
             output = F.dropout(weights, dropout) @ value
         else:
-            output = F.scaled_dot_product_attention(
-                query, key, value, attn_mask=mask, dropout_p=dropout
-            )
+            output = _fused_attention(query, key, value, mask, dropout)
         return self.out_proj(output.transpose(1, 2).flatten(2)), weights
 
+    def _in_blocks(self, query, key, dropout):
+        """Whether `cpu_attention` is faster than torch's."""
+        if not is_eager_cpu(query):
+            return False
+        batch, num_queries, _ = query.shape
+        count = batch * self.num_heads * num_queries * key.shape[1]
+        return dropout > 0 or count >= MANY_WEIGHTS
 
-class FrameNorm(nn.LayerNorm):
-    """Layer normalisation without a gradient where all channels are equal.
-
-    A modality that was zeroed out stays zero from layer to layer. There each
-    normalisation multiplies the gradient by up to 1 / √eps = 316, so that the
-    gradient of a deep network would overflow. Outputs are those of
-    `torch.nn.LayerNorm`.
-
-    Arguments
-    ---------
-    *args
-        Arguments of `torch.nn.LayerNorm`.
-    **options
-        Further ones.
-
-    Example
-    -------
-    >>> x = torch.tensor([[0.0, 0.0], [1.0, 3.0]], requires_grad=True)
-    >>> FrameNorm(2)(x)[:, 0].sum().backward()
-    >>> (x.grad != 0).any(1)
-    tensor([False,  True])
-    """
-
-    def forward(self, x):
-        """Normalises each frame.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            `[batch, time, dim]`.
-
-        Returns
-        -------
-        torch.Tensor
-            `[batch, time, dim]`.
-        """
-        if torch.is_grad_enabled():
-            spread = x.detach().var(-1, correction=0, keepdim=True)
-            x = torch.where(spread < self.eps, x.detach(), x)
-        return super().forward(x)
+    def _project(self, product, query, key, value):
+        """Projects each of the three; what is one tensor, in one product."""
+        weight, bias = self.in_proj.weight, self.in_proj.bias
+        dim = query.shape[-1]
+        axis = -1 if product is F.linear else 1
+        if query is key and key is value:
+            return product(query, weight, bias).chunk(3, axis)
+        query = product(query, weight[:dim], bias[:dim])
+        if key is value:
+            both = product(key, weight[dim:], bias[dim:])
+            return query, *both.chunk(2, axis)
+        parts = zip((key, value), weight[dim:].chunk(2), bias[dim:].chunk(2))
+        return query, *(product(*part) for part in parts)
 
 
-class TransformerLayer(nn.Module):
-    """One pre-norm layer: attention, then a feed-forward network.
+def _product_time_last(x, weight, bias):
+    """Projects `[batch, time, dim]` to `[batch, channels, time]`."""
+    weight = weight.expand(len(x), -1, -1)
+    return torch.baddbmm(bias[:, None], weight, x.mT)
 
-    Arguments
-    ---------
-    dim : int
-        Number of channels.
-    num_heads : int
-        Number of attention heads.
-    learned_scaling : bool
-        Whether a learned scalar α weighs the residual path, and 1 - α the
-        branches, instead of 1 and 1.
-    attention_dropout : float
-        Dropout of the attention weights.
-    relu_dropout : float
-        Dropout inside the feed-forward network.
-    residual_dropout : float
-        Dropout of each branch.
 
-    Example
-    -------
-    >>> layer = TransformerLayer(dim=20, num_heads=2, learned_scaling=True)
-    >>> x, mask = torch.rand(3, 7, 20), torch.ones(3, 1, 7, 7).bool()
-    >>> has_key = torch.ones(3, 1, 1).bool()
-    >>> layer(x, None, None, mask, has_key)[0].shape
-    torch.Size([3, 7, 20])
-    """
-
-    def __init__(
-        self,
-        dim,
-        num_heads,
-        learned_scaling=False,
-        attention_dropout=0.1,
-        relu_dropout=0.1,
-        residual_dropout=0.1,
-    ):
-        super().__init__()
-        self.attention = MultiheadAttention(dim, num_heads, attention_dropout)
-        self.attention_norm = FrameNorm(dim)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(dim, 4 * dim),
-            nn.ReLU(),
-            nn.Dropout(relu_dropout),
-            nn.Linear(4 * dim, dim),
+def _fused_attention(query, key, value, mask, dropout):
+    channels = query.shape[-1]
+    missing = -channels % HEAD_MULTIPLE.get(query.device.type, 1)
+    if missing:
+        query, key, value = (
+            F.pad(x, (0, missing)) for x in (query, key, value)
         )
-        self.feed_forward_norm = FrameNorm(dim)
-        self.dropout = nn.Dropout(residual_dropout)
-        self.alpha = nn.Parameter(torch.rand(1)) if learned_scaling else None
-
-    def forward(self, x, key, value, mask, has_key, return_weights=False):
-        """Transforms `x` by what it sees in the keys.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            `[batch, num_queries, dim]`.
-        key : torch.Tensor or None
-            `[batch, num_keys, dim]`; None is self-attention.
-        value : torch.Tensor or None
-            Likewise.
-        mask : torch.Tensor
-            True where a key is seen, `[batch, 1, num_queries, num_keys]`.
-        has_key : torch.Tensor
-            Whether a query may see a key, `[batch, num_queries or 1, 1]`;
-            without, only the feed-forward network changes it.
-        return_weights : bool
-            Whether to return the attention weights.
-
-        Returns
-        -------
-        x : torch.Tensor
-            `[batch, num_queries, dim]`.
-        weights : torch.Tensor or None
-            `[batch, heads, num_queries, num_keys]`.
-        """
-        residual, branch = 1.0, 1.0
-        if self.alpha is not None:
-            residual, branch = self.alpha, 1.0 - self.alpha
-
-        query = self.attention_norm(x)
-        if key is None:
-            key = value = query
-        else:
-            key, value = self.attention_norm(key), self.attention_norm(value)
-        y, weights = self.attention(query, key, value, mask, return_weights)
-        x = residual * x + branch * has_key * self.dropout(y)
-
-        y = self.feed_forward(self.feed_forward_norm(x))
-        return residual * x + branch * self.dropout(y), weights
-
-
-class TransformerStack(nn.Module):
-    """A stack of pre-norm layers, for self-attention or across modalities.
-
-    Arguments
-    ---------
-    dim : int
-        Number of channels.
-    num_heads : int
-        Number of attention heads.
-    num_layers : int
-        Number of layers.
-    positions : bool
-        Whether sinusoidal positions are added. A frame whose first channel
-        is exactly zero has none: a modality that was zeroed out stays zero.
-    causal : bool
-        Whether query i sees only keys j <= i + |T_q - T_k|.
-    embedding_dropout : float
-        Dropout of the inputs.
-    **layer_options
-        Further arguments of `TransformerLayer`.
-
-    Example
-    -------
-    >>> stack = TransformerStack(
-    ...     dim=20, num_heads=2, num_layers=2, positions=True
-    ... )
-    >>> audio, visual = torch.rand(3, 9, 20), torch.rand(3, 4, 20)
-    >>> audio_frames, visual_frames = torch.tensor([[9, 5, 2], [4, 4, 0]])
-    >>> x, _ = stack(audio, audio_frames, visual, visual_frames)
-    >>> x.shape
-    torch.Size([3, 9, 20])
-    """
-
-    def __init__(
-        self,
-        dim,
-        num_heads,
-        num_layers,
-        positions=False,
-        causal=True,
-        embedding_dropout=0.25,
-        **layer_options,
-    ):
-        super().__init__()
-        self.positions = positions
-        self.causal = causal
-        self.dropout = nn.Dropout(embedding_dropout)
-        self.layers = nn.ModuleList(
-            TransformerLayer(dim, num_heads, **layer_options)
-            for _ in range(num_layers)
-        )
-        self.norm = FrameNorm(dim)
-        for name, parameter in self.layers.named_parameters():
-            if parameter.dim() == 2:
-                nn.init.xavier_uniform_(parameter)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-
-    def embed(self, x):
-        """Scales the input, adds positions to it, drops some of it out.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            `[batch, time, dim]`.
-
-        Returns
-        -------
-        torch.Tensor
-            `[batch, time, dim]`.
-        """
-        embedded = x * math.sqrt(x.shape[-1])
-        if self.positions:
-            positions = sinusoidal_positions(*x.shape[1:], device=x.device)
-            embedded = embedded + positions * (x[..., :1] != 0)
-        return self.dropout(embedded)
-
-    def forward(
-        self,
-        x,
-        frames,
-        other=None,
-        other_frames=None,
-        key_mask=None,
-        return_weights=False,
-    ):
-        """Transforms `x`, attending to itself or to another modality.
-
-        Arguments
-        ---------
-        x : torch.Tensor
-            `[batch, time, dim]`.
-        frames : torch.Tensor
-            Valid frames of each sample of `x`, `[batch]`.
-        other : torch.Tensor
-            The other modality, `[batch, other_time, dim]`; the same for all
-            layers. Without it, `x` attends to itself.
-        other_frames : torch.Tensor
-            Valid frames of each sample of `other`, `[batch]`.
-        key_mask : torch.Tensor
-            Frames looked at (of `other`, or else of `x`) that were not lost,
-            boolean `[batch, time]`; all by default.
-        return_weights : bool
-            Whether to return the attention weights.
-
-        Returns
-        -------
-        x : torch.Tensor
-            `[batch, time, dim]`; undefined, but finite, in the padding.
-        weights : torch.Tensor or None
-            `[layers, batch, heads, time, other_time]`.
-        """
-        key, value, num_keys = None, None, x.shape[1]
-        if other is None:
-            other_frames = frames
-        else:
-            num_keys = other.shape[1]
-            # Dropout is drawn for each of the two.
-            key, value = self.embed(other), self.embed(other)
-        mask, has_key = attention_mask(
-            frames, other_frames, x.shape[1], num_keys, self.causal, key_mask
-        )
-        x = self.embed(x)
-        weights = []
-        for layer in self.layers:
-            x, seen = layer(x, key, value, mask, has_key, return_weights)
-            weights.append(seen)
-        x = self.norm(x)
-        if return_weights:
-            return x, torch.stack(weights) * has_key.unsqueeze(1)
-        return x, None
+    hidden = {"is_causal": True}
+    if not mask.is_causal:
+        hidden = {"attn_mask": mask.bias.to(query.dtype)}
+    return F.scaled_dot_product_attention(
+        query, key, value, dropout_p=dropout, scale=channels**-0.5, **hidden
+    )[..., :channels]

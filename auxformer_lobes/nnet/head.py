@@ -2,6 +2,8 @@
 
 import torch.nn as nn
 
+from auxformer_lobes.nnet.dropout import Dropout
+
 
 class Head(nn.Module):
     """A residual perceptron that ends in class scores.
@@ -29,7 +31,7 @@ class Head(nn.Module):
         widths = [dim, *hidden]
         layers = []
         for narrow, wide in zip(widths, widths[1:]):
-            layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(narrow, wide), nn.ReLU(), Dropout(dropout)]
         self.branch = nn.Sequential(*layers, nn.Linear(widths[-1], dim))
         self.output = nn.Linear(dim, num_classes)
 

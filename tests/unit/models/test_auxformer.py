@@ -9,7 +9,8 @@ from hypothesis import (
 )
 
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.nnet.attention import TransformerStack, attention_mask
+from auxformer_lobes.nnet.attention import AttentionMask
+from auxformer_lobes.nnet.transformer import TransformerStack
 
 SIZES = {"audio_dim": 12, "visual_dim": 7, "model_dim": 20, "num_layers": 2}
 CHOICES = [
@@ -164,11 +165,11 @@ def test_without_request_no_weights_are_computed(monkeypatch):
 @settings(deadline=None, max_examples=50)
 def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
     frames = torch.tensor([q]), torch.tensor([k])
-    mask, has_key = attention_mask(*frames, nq, nk, causal=True)
-    assert bool(has_key.all())
+    mask = AttentionMask(*frames, nq, nk, causal=True)
+    assert bool(mask.has_key.all())
     for i in range(q):
         visible = [j for j in range(k) if j <= i + abs(q - k)]
-        assert mask[0, 0, i].nonzero().flatten().tolist() == visible
+        assert mask.visible[0, 0, i].nonzero().flatten().tolist() == visible
 
 
 @settings(max_examples=12, deadline=None)
