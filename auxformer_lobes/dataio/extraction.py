@@ -259,11 +259,18 @@ def _finish(store, paths, batches):
                     raise result
                 else:
                     read[clip] = result
-            inputs = {clip: clip_input for clip, (_, clip_input) in read.items()}
+            inputs = {
+                clip: clip_input for clip, (_, clip_input) in read.items()
+            }
             features = _encode(store.features, inputs) if inputs else {}
             staged = [
                 writers.submit(
-                    _stage, store, clip, paths[clip], features[clip], *read[clip]
+                    _stage,
+                    store,
+                    clip,
+                    paths[clip],
+                    features[clip],
+                    *read[clip],
                 )
                 for clip in read
             ]

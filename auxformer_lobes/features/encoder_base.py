@@ -66,9 +66,7 @@ class EncoderFeatures(Extractor):
     def __init__(self, dim, device=None, precision=None, **settings):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if precision is None:
-            fast = _is_cuda(self.device) and is_fast(
-                torch.float16, self.device
-            )
+            fast = _is_cuda(self.device) and is_fast(torch.float16, self.device)
             precision = "float16" if fast else "float32"
         if precision not in PRECISIONS:
             raise UserError(

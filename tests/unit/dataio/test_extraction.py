@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -328,6 +329,7 @@ def extract_until_line(folder, clips, last_line, done):
         return trace
 
     sys.settrace(trace)
+    threading.settrace(trace)  # of threads that stage clips
     extract(FeatureStore(folder, Letters()), clips, batch_clips=2)
     sys.settrace(None)
     done.touch()
