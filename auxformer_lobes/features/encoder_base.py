@@ -145,7 +145,7 @@ class EncoderFeatures(Extractor):
         """
         raise NotImplementedError
 
-    def run(self, batches):
+    def run(self, batches, to_cpu):
         """Encodes batches; a GPU computes one while the next is sent.
 
         A batch for which a GPU lacks memory is halved, and so are those after
@@ -155,12 +155,13 @@ class EncoderFeatures(Extractor):
         ---------
         batches : iterable of list of torch.Tensor
             Inputs of the encoder.
+        to_cpu : bool
+            Whether the outputs are sent to the CPU.
 
         Returns
         -------
         list of torch.Tensor
-            Outputs of `forward`: on the device with gradients, otherwise on
-            the CPU.
+            Outputs of `forward`.
 
         Raises
         ------
@@ -168,30 +169,33 @@ class EncoderFeatures(Extractor):
             If one input alone is too large, or gradients are computed: halves
             would save no memory then.
         """
-        outputs = [output for batch in batches for output in self._run(batch)]
-        if _is_cuda(self.device) and not torch.is_grad_enabled():
+        outputs = [
+            output for batch in batches for output in self._run(batch, to_cpu)
+        ]
+        if to_cpu and _is_cuda(self.device):
+            # Once: waiting for each batch would leave the GPU idle.
             torch.cuda.current_stream(self.device).synchronize()
         return outputs
 
-    def _run(self, batch):
+    def _run(self, batch, to_cpu):
         try:
             output = self.forward(batch)
+            if to_cpu:
+                output = output.to("cpu", non_blocking=_is_cuda(self.device))
+            return [output]
         except torch.OutOfMemoryError:
             if len(batch) == 1 or torch.is_grad_enabled():
                 raise
-        else:
-            if torch.is_grad_enabled():
-                return [output]
-            return [output.to("cpu", non_blocking=True)]
         # Not in the `except` clause: the error keeps what was computed so far.
         half = len(batch) // 2
         self.limit_batches(batch[half:])
-        return self._run(batch[:half]) + self._run(batch[half:])
+        halves = batch[:half], batch[half:]
+        return [x for each in halves for x in self._run(each, to_cpu)]
 
     def encode(self, data):
         """Encodes some clips, see `Extractor.encode`."""
         with torch.no_grad(), without_tf32():
-            features = self.encode_with_grad(data)
+            features = self.encode_with_grad(data, to_cpu=True)
         if self.encoder_dtype == torch.float16 and not all(
             x.isfinite().all() for x in features
         ):
@@ -201,25 +205,28 @@ class EncoderFeatures(Extractor):
             )
         return [x.float() for x in features]
 
-    def encode_with_grad(self, data):
+    def encode_with_grad(self, data, to_cpu=False):
         """Encodes some clips, with gradients where parameters require them.
 
         Arguments
         ---------
         data : list of torch.Tensor
             `ClipInput.data` of each clip.
+        to_cpu : bool
+            Whether the features are sent to the CPU, or stay on the device.
 
         Returns
         -------
         list of torch.Tensor
-            Features of each clip, `[time, dim]`, where `run` leaves them.
+            Features of each clip, `[time, dim]`.
         """
         raise NotImplementedError
 
     def to_device(self, x):
         """Sends a tensor to the device, without waiting for a GPU."""
-        if _is_cuda(self.device) and not x.is_cuda:
-            x = x.pin_memory()
+        if not _is_cuda(self.device):
+            return x.to(self.device)
+        x = x if x.is_cuda else x.pin_memory()
         return x.to(self.device, non_blocking=True)
 
 

@@ -162,10 +162,10 @@ class FaceModelFeatures(EncoderFeatures, FaceFeatures):
         """Limits `batch_size`, see `EncoderFeatures.limit_batches`."""
         self.batch_size = len(batch)
 
-    def encode_with_grad(self, data):
+    def encode_with_grad(self, data, to_cpu=False):
         """Encodes crops, see `EncoderFeatures.encode_with_grad`."""
         clips = [self.model_inputs(crops) for crops in data]
-        features = torch.cat(self.run(self._batches(clips)))
+        features = torch.cat(self.run(self._batches(clips), to_cpu))
         return list(features.split([len(clip) for clip in clips]))
 
     def _batches(self, clips):

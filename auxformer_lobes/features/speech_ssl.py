@@ -217,11 +217,11 @@ class SpeechModelFeatures(EncoderFeatures):
         """Limits `batch_seconds`, see `EncoderFeatures.limit_batches`."""
         self.batch_seconds = len(batch) * len(batch[-1]) / self.sample_rate
 
-    def encode_with_grad(self, data):
+    def encode_with_grad(self, data, to_cpu=False):
         """Encodes waveforms, see `EncoderFeatures.encode_with_grad`."""
         data = [self._pad_to_one_frame(waveform) for waveform in data]
         features, order = [None] * len(data), []
-        outputs = self.run(self._batches(data, order))
+        outputs = self.run(self._batches(data, order), to_cpu)
         for i, states in zip(order, chain.from_iterable(outputs)):
             features[i] = states[: self._num_frames(len(data[i]))]
         return features

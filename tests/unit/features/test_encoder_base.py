@@ -242,6 +242,21 @@ def test_float32_is_without_tf32_while_it_encodes():
     assert backend.allow_tf32 == before
 
 
+def test_features_of_a_trained_encoder_stay_on_its_device(tmp_path):
+    """Without gradients too: the network is there."""
+    folder = save_speech_model(tmp_path / "speech", layers=1)
+    save_vision_model(tmp_path / "vit", "vit")
+    speech = SpeechModelFeatures(folder, folder)
+    images = ImageModelFeatures(tmp_path / "vit", folder)
+    clips = [torch.zeros(4000)], [torch.zeros(2, *images.input_shape)]
+    for features, data in zip((speech, images), clips):
+        features.encoder.to("meta")
+        features.device = "meta"
+        with torch.no_grad():
+            (values,) = features.encode_with_grad(data)
+        assert values.is_meta
+
+
 def test_an_encoder_that_is_trained_has_float32(tmp_path, fast_halves):
     folder = save_speech_model(tmp_path, layers=1)
     features = SpeechModelFeatures(folder, folder, precision="float16")
