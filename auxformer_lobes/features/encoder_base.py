@@ -1,6 +1,8 @@
 """Base class of extractors with a pretrained encoder: precision and batches."""
 
+import logging
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -9,6 +11,9 @@ from torch.nn.utils import parametrize
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import one_of, optional
+
+# Not SpeechBrain's: features that need no encoder import this file too.
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 PRECISION = optional(one_of(*PRECISIONS))
@@ -25,13 +30,13 @@ class EncoderFeatures(Extractor):
     means and softmax have it. The features of a clip then differ from those in
     float32, relative to their norm, by 0.2 % in float16 and by 1.3 to 1.6 % in
     bfloat16 (random weights of real size; VideoMAE: 0.04 and 0.4 %). GPUs are
-    equally fast at both. Values above 65504 overflow in float16, which is
-    reported.
+    equally fast at both.
 
-    Where the device is not faster at a half precision, it computes in float32
-    instead, which is closer still to what `precision` promises: ordinary CPUs
-    take ten times as long for the same in float16. A model trained on features
-    from a GPU can so be used on a CPU, within the differences above.
+    In two cases float32 takes the place of a half precision, from which it
+    differs no more than that: for clips with values beyond the range of float16
+    (65504), and on devices that are not faster at it. Ordinary CPUs take ten
+    times as long for the same in float16. A model trained on features from a
+    GPU can so be used on a CPU.
 
     Arguments
     ---------
@@ -80,7 +85,8 @@ class EncoderFeatures(Extractor):
 
     def __getstate__(self):
         """Excludes the encoder: workers only read."""
-        return {k: v for k, v in vars(self).items() if k != "encoder"}
+        loaded = ("encoder", "_in_float32")
+        return {k: v for k, v in vars(self).items() if k not in loaded}
 
     @property
     def precision(self):
@@ -196,14 +202,25 @@ class EncoderFeatures(Extractor):
         """Encodes some clips, see `Extractor.encode`."""
         with torch.no_grad(), without_tf32():
             features = self.encode_with_grad(data, to_cpu=True)
-        if self.encoder_dtype == torch.float16 and not all(
-            x.isfinite().all() for x in features
-        ):
-            raise UserError(
-                f"{self.settings['class']}: the encoder exceeds the range of "
-                "float16: set precision: bfloat16 or float32"
-            )
+        if self.encoder_dtype == torch.float16:
+            finite = [bool(x.isfinite().all()) for x in features]
+            others = [x for x, is_finite in zip(data, finite) if not is_finite]
+            again = iter(self._in_float32.encode(others) if others else ())
+            features = [
+                x if ok else next(again) for x, ok in zip(features, finite)
+            ]
         return [x.float() for x in features]
+
+    @cached_property
+    def _in_float32(self):
+        logger.warning(
+            f"{self.settings['class']}: values beyond the range of float16: "
+            "such clips are encoded in float32; if they are many, precision: "
+            "bfloat16 is faster"
+        )
+        other = copy(self)  # without the encoder
+        other.settings = {**self.settings, "precision": "float32"}
+        return other
 
     def encode_with_grad(self, data, to_cpu=False):
         """Encodes some clips, with gradients where parameters require them.

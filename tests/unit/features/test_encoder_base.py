@@ -1,6 +1,7 @@
 """Precision and batches of pretrained encoders."""
 
 import json
+from copy import copy
 
 import pytest
 import torch
@@ -224,13 +225,19 @@ def test_a_device_slow_at_a_precision_computes_in_float32():
     assert torch.equal(*half.encode([crops]), *exact.encode([crops]))
 
 
-def test_values_beyond_float16_are_reported(fast_halves):
-    crops = torch.full((1, SIZE, SIZE, 3), 255, dtype=torch.uint8) * 2.0
-    with pytest.raises(
-        UserError, match="^Squares: .*: set precision: bfloat16"
-    ):
-        Squares(precision="float16").encode([crops])
-    assert Squares(precision="bfloat16").encode([crops])[0].isfinite().all()
+def test_clips_beyond_float16_are_encoded_in_float32(fast_halves, caplog):
+    large = 2.0 * torch.full((1, SIZE, SIZE, 3), 255, dtype=torch.uint8)
+    small = smooth_crops(2) / 7
+    features = Squares(precision="float16")
+    found = features.encode([small, large, small])
+    assert torch.equal(found[1], torch.full((1, 3), 510.0**2))
+    rounded = small[:, 0, 0].half().square().float()
+    assert torch.equal(found[0], rounded) and torch.equal(found[2], rounded)
+    assert "Squares: values beyond the range of float16" in caplog.text
+    features.encode([large])
+    assert len(caplog.records) == 1
+    assert features.precision == "float16"
+    assert not {"encoder", "_in_float32"} & {*vars(copy(features))}
 
 
 def test_float32_is_without_tf32_while_it_encodes():
