@@ -28,7 +28,6 @@ from tests.unit.speech_models import (
     save_model as save_speech_model,
 )
 from tests.unit.vision_models import (
-    IMAGE_MODELS,
     SIZE,
     VIDEO_MODELS,
     save_model as save_vision_model,
@@ -36,7 +35,8 @@ from tests.unit.vision_models import (
 )
 
 HALVES = {"float16": 0.01, "bfloat16": 0.03}  # and their largest errors
-SPEECH = [(family, norm) for family in FAMILIES for norm in ("layer", "group")]
+SPEECH = [*((family, "layer") for family in FAMILIES), ("hubert", "group")]
+VISION = ("vit", "clip", "dinov2", "swin", "resnet", "videomae")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_speech_models_agree_in_half_precision(tmp_path, fast_halves, kind):
     )
 
 
-@pytest.mark.parametrize("kind", [*IMAGE_MODELS, *VIDEO_MODELS])
+@pytest.mark.parametrize("kind", VISION)
 def test_vision_models_agree_in_half_precision(tmp_path, fast_halves, kind):
     save_vision_model(tmp_path, kind)
     make = VideoModelFeatures if kind in VIDEO_MODELS else ImageModelFeatures
@@ -178,6 +178,12 @@ def test_an_unknown_precision_is_refused_in_one_line():
             Squares(precision=wrong)
 
 
+def test_a_device_that_is_not_there_is_refused_in_one_line():
+    with pytest.raises(UserError, match="^device gpu: ") as error:
+        EncoderFeatures(dim=1, device="gpu")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "device, capability, expected",
     [
@@ -190,6 +196,7 @@ def test_an_unknown_precision_is_refused_in_one_line():
 def test_the_default_is_float16_on_a_gpu_that_is_fast_at_it(
     monkeypatch, device, capability, expected
 ):
+    monkeypatch.setattr(encoder_base, "check_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
         torch.cuda, "get_device_capability", lambda device: capability
@@ -241,12 +248,18 @@ def test_clips_beyond_float16_are_encoded_in_float32(fast_halves, caplog):
 
 
 def test_float32_is_without_tf32_while_it_encodes():
-    backend = torch.backends.cudnn
-    before = backend.allow_tf32
-    with without_tf32():
-        assert not backend.allow_tf32
-        assert not torch.backends.cuda.matmul.allow_tf32
-    assert backend.allow_tf32 == before
+    precision = torch.get_float32_matmul_precision()
+    try:
+        for allowed in ("high", "medium"):
+            torch.set_float32_matmul_precision(allowed)
+            with without_tf32():
+                assert torch.get_float32_matmul_precision() == "highest"
+                assert not torch.backends.cuda.matmul.allow_tf32
+                assert not torch.backends.cudnn.allow_tf32
+            assert torch.get_float32_matmul_precision() == allowed
+            assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def test_features_of_a_trained_encoder_stay_on_its_device(tmp_path):
