@@ -3,6 +3,8 @@
 
 Reading (decoding, faces), encoding and writing are timed one after the other in
 one process; then the pipeline extracts the same clips, with worker processes.
+The speed of an encoder is also given in FLOP/s, and as a share of what a large
+matrix product reaches on the same device, in the same precision.
 By default, the clips are videos of the synthetic corpus, enlarged to 480 × 360
 pixels at 30 frames/s.
 
@@ -25,10 +27,12 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.features.encoder_base import without_tf32
 from auxformer_lobes.processing.media import (
     read_audio,
     read_frames,
@@ -95,9 +99,7 @@ def time_steps(features, paths, folder, batch_clips):
         started = time.perf_counter()
         inputs = [features.read(clip, paths[clip]) for clip in batch]
         read = time.perf_counter()
-        with torch.no_grad():
-            encoded = features.encode([each.data for each in inputs])
-            encoded = [each.cpu() for each in encoded]
+        encoded = features.encode([each.data for each in inputs])
         done = time.perf_counter()
         for clip, clip_features, (_, validity) in zip(batch, encoded, inputs):
             store.add(clip, paths[clip], clip_features, validity)
@@ -108,6 +110,59 @@ def time_steps(features, paths, folder, batch_clips):
     store.merge()
     spent["write"] += time.perf_counter() - started
     return spent
+
+
+def count_flops(features, paths, batch_clips):
+    """Counts the operations of an encoder: matrix products, convolutions.
+
+    Arguments
+    ---------
+    features : EncoderFeatures
+        The extractor to measure.
+    paths : dict
+        Clip -> file.
+    batch_clips : int
+        Clips encoded together.
+
+    Returns
+    -------
+    float
+        FLOP for all clips; one batch is counted.
+    """
+    clips = list(paths)[:batch_clips]
+    inputs = [features.read(clip, paths[clip]).data for clip in clips]
+    with FlopCounterMode(display=False) as counter:
+        features.encode(inputs)
+    return counter.get_total_flops() * len(paths) / len(clips)
+
+
+def matrix_rate(dtype, device):
+    """Speed of a large product of matrices.
+
+    Arguments
+    ---------
+    dtype : torch.dtype
+        Of the matrices; float32 is without TF32.
+    device : str
+        Where they are.
+
+    Returns
+    -------
+    float
+        FLOP/s, the best of ten products.
+    """
+    is_gpu = torch.device(device).type == "cuda"
+    size = 8192 if is_gpu else 2048
+    matrix = torch.randn(size, size, device=device).to(dtype)
+    fastest = float("inf")
+    with without_tf32():
+        for _ in range(10):
+            started = time.perf_counter()
+            matrix @ matrix
+            if is_gpu:
+                torch.cuda.synchronize(device)
+            fastest = min(fastest, time.perf_counter() - started)
+    return 2 * size**3 / fastest
 
 
 def peak_memory():
@@ -135,8 +190,12 @@ def measure(options, files):
     files : list of pathlib.Path
         Video files.
     """
+    overrides = [options.override]
+    for name in ("device", "precision"):
+        if getattr(options, name):
+            overrides.append(f"{name}: {getattr(options, name)}")
     with one_line_errors():
-        features = load_extractor(options.encoder, options.override)
+        features = load_extractor(options.encoder, "\n".join(overrides))
     paths = {file.stem: str(file) for file in files}
     media = sum(video_seconds(file) for file in files)
     # Load the model and cache the files before both measurements.
@@ -169,6 +228,17 @@ def measure(options, files):
     console = Console(width=None if Console().is_terminal else 110)
     console.print(table)
     print(f"sum of the steps / extraction: {total / wall:.2f}")
+    read = steps["read, one process"] / max(1, options.num_workers)
+    slower = max(read, steps["encode"])
+    print(f"extraction / slower of reading and encoding: {wall / slower:.2f}")
+    if hasattr(features, "encoder_dtype"):
+        dtype, device = features.encoder_dtype, features.device
+        flops = count_flops(features, paths, options.batch_clips)
+        speed = flops / steps["encode"]
+        print(
+            f"encoding on {device} in {dtype}: {speed / 1e12:.3g} TFLOP/s, "
+            f"{speed / matrix_rate(dtype, device):.0%} of the matrix rate"
+        )
     print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB per worker")
 
 
@@ -199,6 +269,8 @@ if __name__ == "__main__":
     add = parser.add_argument
     add("--encoder", required=True, help="encoder file")
     add("--override", default="", help="YAML: its arguments")
+    add("--device", help="such as cpu or cuda:0")
+    add("--precision", help="float32, float16 or bfloat16")
     add("--videos", type=Path, help="folder of video files")
     add("--number", type=int, default=48, help="number of synthetic videos")
     add("--num_workers", type=int, default=2, help="reading processes")

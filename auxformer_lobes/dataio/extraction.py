@@ -1,15 +1,17 @@
 """Extraction: media files in, a feature store out.
 
 Worker processes read files (decode them, find faces) while the main process
-encodes and stores what they have read, several clips at a time.
+encodes what they have read, several clips at a time, and threads store it.
 """
 
 import datetime
 import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 
 import torch
 from speechbrain.utils.distributed import ddp_prevent_block, if_main_process
@@ -25,6 +27,8 @@ from auxformer_lobes.utils.errors import MediaError, UserError
 # Finished processes wait for the others; torch's default timeouts of minutes
 # are made for steps of training.
 TIMEOUT = datetime.timedelta(days=7)
+# Threads that store clips: a network file system may take long for each file.
+NUM_WRITERS = 4
 
 
 def extract(
@@ -48,7 +52,7 @@ def extract(
     num_workers : int
         Processes that read files.
     batch_clips : int
-        Clips to encode together. About twice as many are in memory.
+        Clips to encode together. About three times as many are in memory.
     description : str
         Label of the progress bar.
 
@@ -186,16 +190,14 @@ def _extract(store, paths, num_workers, batch_clips, description):
             read = partial(_read, store.features, remaining.copy())
             workers = ClipWorkers(read, remaining, num_workers)
             try:
-                for batch in _batches(workers.loader(batch_clips), batch_clips):
-                    for clip, validity, error in _finish(
-                        store, remaining, batch
-                    ):
-                        path = remaining.pop(clip)
-                        if error is not None:
-                            failed[clip] = store.fail(clip, path, str(error))
-                        elif validity is not None and not validity.any():
-                            invalid.append(clip)
-                        bar.update()
+                batches = _batches(workers.loader(batch_clips), batch_clips)
+                for clip, validity, error in _finish(store, remaining, batches):
+                    path = remaining.pop(clip)
+                    if error is not None:
+                        failed[clip] = store.fail(clip, path, str(error))
+                    elif validity is not None and not validity.any():
+                        invalid.append(clip)
+                    bar.update()
             except RuntimeError as error:
                 clip = workers.clip_of_killed_worker(error)
                 if clip is None:
@@ -241,29 +243,51 @@ def _batches(items, size):
         yield batch
 
 
-def _finish(store, paths, batch):
-    """Encodes and stages a batch; yields (clip, frame validity, error)."""
-    read = {}
-    for clip, result in batch:
-        if isinstance(result, MediaError):
-            yield clip, None, result
-        elif isinstance(result, Exception):
-            raise result
-        else:
-            read[clip] = result
-    versions = {clip: version for clip, (version, _) in read.items()}
-    inputs = {clip: clip_input for clip, (_, clip_input) in read.items()}
-    features = _encode(store.features, inputs) if inputs else {}
-    for clip, (_, validity) in inputs.items():
-        validity = None if validity is None else torch.from_numpy(validity)
-        try:
-            store.add(
-                clip, paths[clip], features[clip], validity, versions[clip]
-            )
-        except MediaError as error:
-            yield clip, None, error
-        else:
-            yield clip, validity, None
+def _finish(store, paths, batches):
+    """Encodes and stages batches; yields (clip, frame validity, error).
+
+    Threads stage a batch while the next one is encoded.
+    """
+    with ThreadPoolExecutor(NUM_WRITERS) as writers:
+        before = []
+        for batch in chain(batches, [[]]):
+            read = {}
+            for clip, result in batch:
+                if isinstance(result, MediaError):
+                    yield clip, None, result
+                elif isinstance(result, Exception):
+                    raise result
+                else:
+                    read[clip] = result
+            inputs = {
+                clip: clip_input for clip, (_, clip_input) in read.items()
+            }
+            features = _encode(store.features, inputs) if inputs else {}
+            staged = [
+                writers.submit(
+                    _stage,
+                    store,
+                    clip,
+                    paths[clip],
+                    features[clip],
+                    *read[clip],
+                )
+                for clip in read
+            ]
+            for result in before:
+                yield result.result()
+            before = staged
+
+
+def _stage(store, clip, path, features, version, clip_input):
+    """Stages a clip; returns (clip, frame validity, error)."""
+    validity = clip_input.frame_validity
+    validity = None if validity is None else torch.from_numpy(validity)
+    try:
+        store.add(clip, path, features, validity, version)
+    except MediaError as error:
+        return clip, None, error
+    return clip, validity, None
 
 
 def _encode(extractor, inputs):
@@ -277,8 +301,10 @@ def _encode(extractor, inputs):
             raise
         longest = max(inputs, key=lambda clip: inputs[clip].data.size)
         options = (n for n in vars(extractor) if n.startswith("batch_"))
+        cure = f"lower {next(options, 'batch_clips')} of "
+        if isinstance(error, torch.OutOfMemoryError):  # of a single input
+            cure = "no GPU has room for it: set device: cpu in "
         raise UserError(
             f"{longest}, or a clip in its batch: out of memory on the device: "
-            f"lower {next(options, 'batch_clips')} of "
-            f"{extractor.settings['class']}"
+            f"{cure}{extractor.settings['class']}"
         )

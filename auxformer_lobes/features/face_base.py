@@ -1,12 +1,12 @@
 """Features of the speaker's face: a tracker, and a model on the device."""
 
-from functools import cached_property
 from itertools import chain, islice
 
 import numpy as np
 import torch
 
 from auxformer_lobes.features.base import ClipInput, Extractor
+from auxformer_lobes.features.encoder_base import EncoderFeatures
 from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
 
@@ -58,11 +58,12 @@ class FaceFeatures(Extractor):
         raise NotImplementedError
 
 
-class FaceModelFeatures(FaceFeatures):
+class FaceModelFeatures(EncoderFeatures, FaceFeatures):
     """Features of face crops by a model on the device.
 
     A subclass implements `load`, which returns a module from
-    `[batch, size, size, 3]`, RGB from 0 to 255, to `[batch, dim]`.
+    `[batch, size, size, 3]`, RGB from 0 to 255, to `[batch, dim]`. The module
+    takes crops as they are and computes in the dtype of its weights.
 
     Arguments
     ---------
@@ -77,8 +78,8 @@ class FaceModelFeatures(FaceFeatures):
         Constant frame rate, frames/s; by default that of the video.
     batch_size : int
         Model inputs per batch on the device, across clips.
-    device : str
-        Device of the model; by default a GPU if there is one.
+    device, precision : str
+        See `EncoderFeatures`.
     **settings
         Further options that change the features.
 
@@ -105,6 +106,7 @@ class FaceModelFeatures(FaceFeatures):
         frames_per_second,
         batch_size,
         device,
+        precision=None,
         **settings,
     ):
         self.faces = faces or FaceTracker(size=size)
@@ -116,41 +118,20 @@ class FaceModelFeatures(FaceFeatures):
             )
         self.frames_per_second = check_rate(frames_per_second)
         self.batch_size = batch_size
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         super().__init__(
-            dim=dim,
+            dim,
+            device,
+            precision,
             faces=self.faces.settings,
             frames_per_second=self.frames_per_second,
             **settings,
         )
-
-    def __getstate__(self):
-        """Excludes the encoder: workers only read."""
-        return {k: v for k, v in vars(self).items() if k != "encoder"}
 
     @property
     def read_settings(self):
         """Those of the tracker, not of the model."""
         names = ("faces", "frames_per_second")
         return {name: self.settings[name] for name in names}
-
-    @cached_property
-    def encoder(self):
-        """The model on the device, loaded at first use.
-
-        Most runs find their features in the store and never load it.
-        """
-        return self.load().eval().to(self.device)
-
-    def load(self):
-        """Loads the model.
-
-        Returns
-        -------
-        torch.nn.Module
-            Maps face crops to features, on the CPU.
-        """
-        raise NotImplementedError
 
     def clip_input(self, faces):
         """Crop and face quality per frame, see `FaceFeatures.clip_input`."""
@@ -173,30 +154,24 @@ class FaceModelFeatures(FaceFeatures):
         """
         return crops
 
-    @torch.no_grad()
-    def encode(self, data):
-        """Encodes face crops, see `Extractor.encode`."""
-        return self.encode_with_grad(data)
+    def forward(self, batch):
+        """Encodes a batch of model inputs, see `EncoderFeatures.forward`."""
+        return self.encoder(self.to_device(torch.stack(batch)))
 
-    def encode_with_grad(self, data):
-        """Encodes face crops, with gradients.
+    def limit_batches(self, batch):
+        """Limits `batch_size`, see `EncoderFeatures.limit_batches`."""
+        self.batch_size = len(batch)
 
-        Arguments
-        ---------
-        data : list of torch.Tensor
-            Face crops of each clip.
-
-        Returns
-        -------
-        list of torch.Tensor
-            Features of each clip, `[time, dim]`, on the device.
-        """
+    def encode_with_grad(self, data, to_cpu=False):
+        """Encodes crops, see `EncoderFeatures.encode_with_grad`."""
         clips = [self.model_inputs(crops) for crops in data]
+        features = torch.cat(self.run(self._batches(clips), to_cpu))
+        return list(features.split([len(clip) for clip in clips]))
+
+    def _batches(self, clips):
         inputs = chain.from_iterable(clips)
-        features = []
         while batch := list(islice(inputs, self.batch_size)):
-            features.append(self.encoder(torch.stack(batch).to(self.device)))
-        return list(torch.cat(features).split([len(clip) for clip in clips]))
+            yield batch
 
 
 def check_rate(frames_per_second):

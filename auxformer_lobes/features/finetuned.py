@@ -85,6 +85,8 @@ class FineTunedEncoder(Configurable, torch.nn.Module):
             )
         self.features = features
         self.freeze = freeze
+        # What is trained has float32; SpeechBrain's --precision is for it.
+        features.settings.pop("precision", None)
         self.encoder = features.encoder
         self.encoder.requires_grad_(not freeze)
         # Without masking these get no gradient, which DDP reports as an error.

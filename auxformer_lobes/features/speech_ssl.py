@@ -1,7 +1,8 @@
 """Hidden states of wav2vec 2.0, HuBERT and WavLM."""
 
 import os
-from functools import cached_property, partial
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.utils import cached_file
 
-from auxformer_lobes.features.base import ClipInput, Extractor
+from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.features.checkpoints import (
     assign_weights,
     digest,
@@ -19,6 +20,7 @@ from auxformer_lobes.features.checkpoints import (
     load_model,
     read_weights,
 )
+from auxformer_lobes.features.encoder_base import PRECISION, EncoderFeatures
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
@@ -40,7 +42,7 @@ WEIGHT_NORM = {
 LAYERS = "encoder.layers."
 
 
-class SpeechModelFeatures(Extractor):
+class SpeechModelFeatures(EncoderFeatures):
     """Hidden states of wav2vec 2.0, HuBERT or WavLM, 50 frames/s.
 
     The encoder of the published system is `facebook/wav2vec2-large-robust`
@@ -68,9 +70,9 @@ class SpeechModelFeatures(Extractor):
         then gives the configuration only.
     batch_seconds : float
         Audio per batch on the device, padding included, s; a longer clip is a
-        batch of its own.
-    device : str
-        Device of the model; by default a GPU if there is one.
+        batch of its own. Less if it exceeds a GPU's memory.
+    device, precision : str
+        See `EncoderFeatures`.
 
     Raises
     ------
@@ -100,6 +102,7 @@ class SpeechModelFeatures(Extractor):
         "layer": either(one_of("last", "all"), integer(1, 1000)),
         "weights": optional(WEIGHTS),
         "batch_seconds": number(0, 3600),
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -111,13 +114,13 @@ class SpeechModelFeatures(Extractor):
         weights=None,
         batch_seconds=60.0,
         device=None,
+        precision=None,
     ):
         self.source = str(source)
         self.save_path = str(save_path)
         self.layer = layer
         self.weights = weights
         self.batch_seconds = batch_seconds
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         with load_errors(source):
             hub = {"cache_dir": self.save_path}
             safe = {**hub, "trust_remote_code": False}
@@ -154,7 +157,9 @@ class SpeechModelFeatures(Extractor):
             config_file = cached_file(self.source, "config.json", **hub)
             found = digest(config_file) + digest(weights)
         super().__init__(
-            dim=self.layers * config.hidden_size,
+            self.layers * config.hidden_size,
+            device,
+            precision,
             source=Path(source).name,
             keep_layers=self.num_layers,
             layer=layer,
@@ -162,18 +167,13 @@ class SpeechModelFeatures(Extractor):
             weights=found,
         )
 
-    def __getstate__(self):
-        """Excludes the encoder: workers only read."""
-        return {k: v for k, v in vars(self).items() if k != "encoder"}
-
     @property
     def read_settings(self):
         """Those of the waveform, not of the model."""
         return {"sample_rate": self.sample_rate, "normalize": self.normalize}
 
-    @cached_property
-    def encoder(self):
-        """SpeechBrain's wrapper of the model, on the device."""
+    def load(self):
+        """Loads SpeechBrain's wrapper of the model, see `EncoderFeatures`."""
         if self.weights is None:
             load = partial(load_model, self.source, self.folder)
         else:
@@ -188,7 +188,7 @@ class SpeechModelFeatures(Extractor):
         if isinstance(self.layer, int) and encoder.config.do_stable_layer_norm:
             # Such models apply a final norm after the last layer.
             encoder.model.encoder.layer_norm = torch.nn.Identity()
-        return encoder.to(self.device)
+        return encoder
 
     def read(self, clip, path):
         """Reads the waveform of a clip, see `Extractor.read`."""
@@ -200,43 +200,30 @@ class SpeechModelFeatures(Extractor):
             )
         return ClipInput(waveform)
 
-    @torch.no_grad()
-    def encode(self, data):
-        """Encodes waveforms, see `Extractor.encode`."""
-        features = [None] * len(data)
-        for batch in self._batches(data):
-            encoded = self.encode_with_grad([data[i] for i in batch])
-            for i, hidden in zip(batch, encoded):
-                features[i] = hidden.cpu()
-        return features
+    def forward(self, batch):
+        """Encodes a batch of waveforms, see `EncoderFeatures.forward`."""
+        padded, lens = batch_pad_right(batch)
+        # The wrapper's `forward` would run without gradients.
+        hidden = self.encoder.extract_features(
+            self.to_device(padded).to(self.encoder.model.dtype),
+            self.to_device(lens) if lens.min() < 1 else None,
+        )
+        if self.layer == "all":
+            # [layers, batch, time, dim] to [batch, time, layers * dim]
+            hidden = hidden.permute(1, 2, 0, 3).flatten(2)
+        return hidden
 
-    def encode_with_grad(self, data):
-        """Encodes waveforms, with gradients where parameters require them.
+    def limit_batches(self, batch):
+        """Limits `batch_seconds`, see `EncoderFeatures.limit_batches`."""
+        self.batch_seconds = len(batch) * len(batch[-1]) / self.sample_rate
 
-        Arguments
-        ---------
-        data : list of torch.Tensor
-            Waveform of each clip, `[time]`.
-
-        Returns
-        -------
-        list of torch.Tensor
-            Features of each clip, `[time, dim]`, on the device.
-        """
+    def encode_with_grad(self, data, to_cpu=False):
+        """Encodes waveforms, see `EncoderFeatures.encode_with_grad`."""
         data = [self._pad_to_one_frame(waveform) for waveform in data]
-        features = [None] * len(data)
-        for batch in self._batches(data):
-            padded, lens = batch_pad_right([data[i] for i in batch])
-            # `forward` would run without gradients.
-            hidden = self.encoder.extract_features(
-                padded.to(self.device),
-                lens.to(self.device) if lens.min() < 1 else None,
-            )
-            if self.layer == "all":
-                # [layers, batch, time, dim] to [batch, time, layers * dim]
-                hidden = hidden.permute(1, 2, 0, 3).flatten(2)
-            for i, states in zip(batch, hidden):
-                features[i] = states[: self._num_frames(len(data[i]))]
+        features, order = [None] * len(data), []
+        outputs = self.run(self._batches(data, order), to_cpu)
+        for i, states in zip(order, chain.from_iterable(outputs)):
+            features[i] = states[: self._num_frames(len(data[i]))]
         return features
 
     def _pad_to_one_frame(self, waveform):
@@ -246,18 +233,19 @@ class SpeechModelFeatures(Extractor):
         missing = max(0, samples - len(waveform))
         return torch.nn.functional.pad(waveform, (0, missing))
 
-    def _batches(self, data):
-        """Yields lists of indices: clips of similar length that fit a batch."""
-        lengths = [len(waveform) for waveform in data]
+    def _batches(self, data, order):
+        """Yields batches of similar length; adds their indices to `order`."""
         batch = []
-        for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-            samples = (len(batch) + 1) * lengths[i]  # padding included
+        for i in sorted(range(len(data)), key=lambda i: len(data[i])):
+            # Padding included; the longest is the last.
+            samples = (len(batch) + 1) * len(data[i])
             full = samples > self.batch_seconds * self.sample_rate
-            longer = batch and lengths[i] > lengths[batch[0]]
+            longer = batch and len(data[i]) > len(batch[0])
             if batch and (full or (longer and not self.may_pad)):
                 yield batch
                 batch = []
-            batch.append(i)
+            batch.append(data[i])
+            order.append(i)
         if batch:
             yield batch
 

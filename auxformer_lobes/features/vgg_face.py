@@ -11,6 +11,7 @@ from auxformer_lobes.features.checkpoints import (
     digest,
     read_weights,
 )
+from auxformer_lobes.features.encoder_base import PRECISION
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.utils.schema import FACES, WEIGHTS, integer
 
@@ -64,7 +65,8 @@ class VggFace(nn.Sequential):
         torch.Tensor
         """
         pixels = crops.float() - torch.tensor(MEAN, device=crops.device)
-        return super().forward(pixels.movedim(-1, 1))
+        pixels = pixels.to(self.fc7.weight.dtype).movedim(-1, 1)
+        return super().forward(pixels)
 
 
 class VggFaceFeatures(FaceModelFeatures):
@@ -80,9 +82,10 @@ class VggFaceFeatures(FaceModelFeatures):
     frames_per_second : float
         Constant frame rate, frames/s; by default that of the video.
     batch_frames : int
-        Frames per batch on the device, across clips.
-    device : str
-        Device of the model; by default a GPU if there is one.
+        Frames per batch on the device, across clips; fewer if they exceed
+        a GPU's memory.
+    device, precision : str
+        See `EncoderFeatures`.
 
     Raises
     ------
@@ -97,7 +100,12 @@ class VggFaceFeatures(FaceModelFeatures):
     """
 
     licence = "VGG-Face: Creative Commons Attribution, non-commercial research"
-    schema = {"weights": WEIGHTS, **FACES, "batch_frames": integer(1, 4096)}
+    schema = {
+        "weights": WEIGHTS,
+        **FACES,
+        "batch_frames": integer(1, 4096),
+        "precision": PRECISION,
+    }
 
     def __init__(
         self,
@@ -106,6 +114,7 @@ class VggFaceFeatures(FaceModelFeatures):
         frames_per_second=None,
         batch_frames=32,
         device=None,
+        precision=None,
     ):
         self.weights = Path(weights)
         super().__init__(
@@ -115,6 +124,7 @@ class VggFaceFeatures(FaceModelFeatures):
             frames_per_second,
             batch_frames,
             device,
+            precision,
             weights=digest(weights),
         )
 

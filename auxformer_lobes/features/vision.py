@@ -15,6 +15,7 @@ from auxformer_lobes.features.checkpoints import (
     load_errors,
     load_model,
 )
+from auxformer_lobes.features.encoder_base import PRECISION
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FACES, MODEL, integer, one_of
@@ -78,7 +79,8 @@ class VisionModel(torch.nn.Module):
             `[batch, dim]`.
         """
         pixels = images.float() @ self.slopes + self.black
-        output = self.model(pixel_values=pixels.movedim(-1, -3))
+        pixels = pixels.to(self.model.dtype).movedim(-1, -3)
+        output = self.model(pixel_values=pixels)
         pooled = getattr(output, "pooler_output", None)
         if self.pooling == "pooled" and pooled is not None:
             return pooled.flatten(1)  # ResNet: [batch, channels, 1, 1]
@@ -201,9 +203,10 @@ class ImageModelFeatures(_VisionFeatures):
         SigLIP, DINOv2, ConvNeXt), otherwise as "cls". "cls": the class token,
         or, without one (Swin), as "mean". "mean": the mean of all patches.
     batch_frames : int
-        Frames per batch on the device, across clips.
-    device : str
-        Device of the model; by default a GPU if there is one.
+        Frames per batch on the device, across clips; fewer if they exceed
+        a GPU's memory.
+    device, precision : str
+        See `EncoderFeatures`.
 
     Raises
     ------
@@ -232,6 +235,7 @@ class ImageModelFeatures(_VisionFeatures):
         **FACES,
         "pooling": one_of("pooled", "cls", "mean"),
         "batch_frames": integer(1, 4096),
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -243,6 +247,7 @@ class ImageModelFeatures(_VisionFeatures):
         pooling="pooled",
         batch_frames=64,
         device=None,
+        precision=None,
     ):
         if pooling not in ("pooled", "cls", "mean"):
             raise UserError(
@@ -256,6 +261,7 @@ class ImageModelFeatures(_VisionFeatures):
             frames_per_second=frames_per_second,
             batch_size=batch_frames,
             device=device,
+            precision=precision,
         )
 
     def _dim(self, size, pooling):
@@ -297,9 +303,10 @@ class VideoModelFeatures(_VisionFeatures):
     hop : int
         Frames from one window to the next, at most the length of a window.
     batch_frames : int
-        Frames per batch on the device, across windows and clips.
-    device : str
-        Device of the model; by default a GPU if there is one.
+        Frames per batch on the device, across windows and clips; fewer if they
+        exceed a GPU's memory.
+    device, precision : str
+        See `EncoderFeatures`.
 
     Raises
     ------
@@ -330,6 +337,7 @@ class VideoModelFeatures(_VisionFeatures):
         **FACES,
         "hop": integer(1, 1000),
         "batch_frames": integer(1, 4096),
+        "precision": PRECISION,
     }
 
     def __init__(
@@ -341,6 +349,7 @@ class VideoModelFeatures(_VisionFeatures):
         hop=2,
         batch_frames=64,
         device=None,
+        precision=None,
     ):
         self.hop = hop
         super().__init__(
@@ -351,6 +360,7 @@ class VideoModelFeatures(_VisionFeatures):
             frames_per_second=frames_per_second,
             batch_size=1,
             device=device,
+            precision=precision,
             hop=hop,
         )
         self.batch_size = max(1, batch_frames // self.config.num_frames)

@@ -201,6 +201,8 @@ def _write_hyperparams(folder, hparams, include_encoders):
         if isinstance(hparams[key], PrecomputedFeatures):
             nodes[key] = None  # they are files of the training clips
         else:
+            if "precision" in nodes[key]:  # null depends on the machine
+                nodes[key]["precision"] = hparams[key].precision
             hub_names[modality] = place_encoder(
                 nodes[key], folder, modality, include_encoders
             )

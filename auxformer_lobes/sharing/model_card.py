@@ -232,6 +232,8 @@ def _feature(modality, features):
     kind = features["class"].removesuffix("Features")
     name = features["hub"] or features.get("source") or kind
     text = f"{name}, {features['dim']} channels"
+    if "precision" in features:
+        text += f", in {features['precision']}"
     if features["precomputed"]:
         text += (
             f", precomputed for the corpus: the model takes no {modality} "

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -78,6 +79,35 @@ def test_clips_are_encoded_together_the_largest_first(tmp_path):
         clips["x" * size].write_bytes(bytes(size))
     extract(FeatureStore(tmp_path, Lengths()), clips, batch_clips=2)
     assert Lengths.batches == [[9, 7], [5, 3], [1]]
+
+
+def test_a_batch_is_stored_while_the_next_is_encoded(tmp_path, monkeypatch):
+    encoded, add = [], FeatureStore.add
+    second = threading.Event()
+
+    class Counted(Letters):
+        def encode(self, data):
+            encoded.append(len(data))
+            if len(encoded) == 2:
+                second.set()
+            return super().encode(data)
+
+    def _add(*arguments):
+        assert second.wait(60), "the second batch waits for the first"
+        add(*arguments)
+
+    monkeypatch.setattr(FeatureStore, "add", _add)
+    store = FeatureStore(tmp_path, Counted())
+    report = extract(store, {**CLIPS, "bad one": "bad.wav"}, batch_clips=3)
+    assert report.extracted == sorted(CLIPS)
+    assert same(store, CLIPS)
+
+
+@pytest.mark.parametrize("batch_clips", [1, 4])
+def test_what_cannot_be_stored_ends_the_extraction(tmp_path, batch_clips):
+    store = FeatureStore(tmp_path, Letters(1e6))
+    with pytest.raises(UserError, match="too large for float16"):
+        extract(store, CLIPS, batch_clips=batch_clips)
 
 
 def test_nothing_is_left_for_gradients(tmp_path):
@@ -328,6 +358,7 @@ def extract_until_line(folder, clips, last_line, done):
         return trace
 
     sys.settrace(trace)
+    threading.settrace(trace)  # of threads that stage clips
     extract(FeatureStore(folder, Letters()), clips, batch_clips=2)
     sys.settrace(None)
     done.touch()

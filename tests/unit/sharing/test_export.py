@@ -385,6 +385,34 @@ def test_a_copied_encoder_needs_no_other(tmp_path):
     torch.testing.assert_close(after, before)
     text = (tmp_path / "moved" / "hyperparams.yaml").read_text()
     assert "save_path" not in text and "device" not in text
+    assert "precision: float32" in text  # null would depend on the machine
+
+
+def test_a_model_is_given_features_in_the_precision_of_its_training(tmp_path):
+    features = speech_features(
+        source=save_model(tmp_path / "speech", layers=1),
+        save_path=tmp_path,
+        precision="float16",
+    )
+    hparams = make_run(tmp_path / "run", changes=[features])
+    model = export(tmp_path / "run", tmp_path / "model", include_encoders=True)
+    config = json.loads((model / "config.json").read_text())
+    assert config["features"]["audio"]["precision"] == "float16"
+    assert "channels, in float16" in (model / "README.md").read_text()
+    loaded, waveform = load(model)["audio_features"], [torch.randn(4000)]
+    assert loaded.precision == "float16"
+    torch.testing.assert_close(
+        loaded.encode(waveform), hparams["audio_features"].encode(waveform)
+    )
+    path = model / "hyperparams.yaml"
+    path.write_text(path.read_text().replace("float16", "int8", 1))
+    with pytest.raises(
+        UserError,
+        match="precision of SpeechModelFeatures is 'int8', not one of "
+        '"float32", "float16", "bfloat16" or null',
+    ) as error:
+        load(model)
+    assert "\n" not in str(error.value)
 
 
 def test_weights_of_an_encoder_are_copied_as_they_are(tmp_path):
