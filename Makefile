@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-improv test lint clean
+.PHONY: demo demo-improv test lint bench clean
 
 $(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
@@ -41,6 +41,13 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/lint-imports --no-logo
+
+# Speed and memory beside the published network; DEVICE=cuda on a GPU.
+DEVICE ?= cpu
+bench: $(VENV)/installed
+	@mkdir -p results
+	$(BIN)/python benchmarks/networks.py --device $(DEVICE) \
+		--json results/bench_$(DEVICE).json
 
 clean:
 	rm -rf demo
