@@ -1,0 +1,37 @@
+"""How clips become a batch."""
+
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+
+# Read on the host, which would have to wait for the device.
+ON_HOST = ("audio_mask", "visual_mask", "truth")
+
+
+def collate(clips):
+    """Makes a batch, of which `to` leaves masks and labels on the host.
+
+    Conditions are drawn from the masks, and predictions are recorded beside
+    the labels: neither has to wait for the device.
+
+    Arguments
+    ---------
+    clips : list of dict
+        Items of a dataset of `add_features`.
+
+    Returns
+    -------
+    PaddedBatch
+
+    Example
+    -------
+    >>> clip = {"audio": torch.zeros(2, 3), "audio_mask": torch.ones(2)}
+    >>> batch = collate([clip]).to("meta")
+    >>> batch.audio.data.device, batch.audio_mask.data.device
+    (device(type='meta'), device(type='cpu'))
+    """
+    moved = [
+        key
+        for key, value in clips[0].items()
+        if torch.is_tensor(value) and key not in ON_HOST
+    ]
+    return PaddedBatch(clips, device_prep_keys=moved)
