@@ -100,7 +100,8 @@ class FeatureNorm(Configurable, torch.nn.Module):
         # float32 cannot tell a smaller deviation from none.
         varies = self.std > 1e-6 * self.mean.abs()
         scale = torch.where(varies, 1 / self.std, 0)
-        normalised = (features - self.mean) * scale
+        # In place: new memory costs more than the arithmetic.
+        normalised = (features - self.mean).mul_(scale)
         if self.clip is None:
             return normalised
-        return normalised.clamp(-self.clip, self.clip)
+        return normalised.clamp_(-self.clip, self.clip)
