@@ -14,7 +14,7 @@ from auxformer_lobes.augment.missing import (
     Stream,
     presence,
 )
-from auxformer_lobes.dataio.batches import collate
+from auxformer_lobes.dataio.batches import collate, padding
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.predictions import (
     Predictions,
@@ -284,7 +284,9 @@ class AuxFormerBrain(NonBlockingBrain):
         epoch : int
             The epoch, from 1; None in the test.
         """
+        super().on_stage_start(stage, epoch)
         self.losses = defaultdict(list)
+        self.frames = []  # padded ones, and all, of each batch
         self.predictions = Predictions()
         self.development = defaultdict(Predictions)
         if stage == sb.Stage.TRAIN:
@@ -313,12 +315,20 @@ class AuxFormerBrain(NonBlockingBrain):
         }
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
+            padded, total = np.sum(self.frames, 0)
+            self.loading = {
+                "padding": padded / total,
+                "waiting": self.waiting,
+            }
             return
         task = self.hparams.task
         self._fit_task(self.development[AUDIO_VISUAL.name])
         stats.update(condition_metrics(self.development, task))
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
-        self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
+        # Not in the history, where a run that was resumed is the same.
+        self.hparams.train_logger.log_stats(
+            {**meta, **self.loading}, self.train_stats, stats
+        )
         if hasattr(self.hparams, "epoch_schedule"):
             _, lr = self.hparams.epoch_schedule(
                 [self.optimizer], epoch, stats["loss"]
@@ -381,7 +391,7 @@ class AuxFormerBrain(NonBlockingBrain):
         super().on_fit_start()
 
     def on_fit_batch_start(self, batch, should_step):
-        """Sets the learning rate, where `hparams.step_schedule` is given.
+        """Counts padding; sets the rate, where there is a `step_schedule`.
 
         Arguments
         ---------
@@ -390,6 +400,7 @@ class AuxFormerBrain(NonBlockingBrain):
         should_step : bool
             Whether the optimiser is about to make a step.
         """
+        self.frames.append(padding(batch))
         if should_step and hasattr(self.hparams, "step_schedule"):
             self.hparams.step_schedule(self.optimizer, self.total_steps)
 

@@ -3,6 +3,8 @@
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
+from auxformer_lobes.utils.modalities import MODALITIES
+
 # Read on the host, which would have to wait for the device.
 ON_HOST = ("audio_mask", "visual_mask", "truth")
 
@@ -35,3 +37,33 @@ def collate(clips):
         if torch.is_tensor(value) and key not in ON_HOST
     ]
     return PaddedBatch(clips, device_prep_keys=moved)
+
+
+def padding(batch):
+    """Counts the padded frames of a batch, of both modalities.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        The clips, with `audio_mask` and `visual_mask`.
+
+    Returns
+    -------
+    padded : int
+        Frames that only fill up clips to the length of the longest one.
+    total : int
+        All frames.
+
+    Example
+    -------
+    >>> masks = ("audio_mask", "visual_mask")
+    >>> clips = [dict.fromkeys(masks, torch.ones(n)) for n in (3, 4)]
+    >>> padding(collate(clips))
+    (2, 16)
+    """
+    padded = total = 0
+    for modality in MODALITIES:
+        mask, lens = batch[f"{modality}_mask"]
+        total += mask.numel()
+        padded += round(float((1 - lens).sum() * mask.shape[1]))
+    return padded, total

@@ -1,5 +1,7 @@
 """A Brain whose training steps do not wait for the device."""
 
+import time
+
 import speechbrain as sb
 import torch
 
@@ -15,8 +17,9 @@ class NonBlockingBrain(sb.Brain):
     weights: a gradient scaler, whose scale is 1, skips such a step. It does so
     on the device where the optimiser is `fused`, and else has to wait for it.
 
-    See `speechbrain.Brain` for the arguments. A subclass that overrides
-    `on_stage_end` calls this one's.
+    It measures, too, how long a stage waits for its batches: on a GPU that has
+    work left, waiting does no harm. See `speechbrain.Brain` for the arguments.
+    A subclass that overrides `on_stage_start` and `on_stage_end` calls these.
     """
 
     def __init__(self, *args, **options):
@@ -46,6 +49,7 @@ class NonBlockingBrain(sb.Brain):
             If more losses of an epoch than `nonfinite_patience` were not
             finite.
         """
+        self._waited += time.perf_counter() - self._idle_since
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
@@ -57,9 +61,10 @@ class NonBlockingBrain(sb.Brain):
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         self._unread.append(loss.detach())
-        if len(self._unread) < STEPS_PER_READING:
-            return torch.zeros(0)
-        return self._read()
+        is_due = len(self._unread) == STEPS_PER_READING
+        losses = self._read() if is_due else torch.zeros(0)
+        self._idle_since = time.perf_counter()
+        return losses
 
     def _read(self):
         """Losses that were not read yet, checked."""
@@ -87,6 +92,24 @@ class NonBlockingBrain(sb.Brain):
         """
         finite = loss[loss.isfinite()]
         return avg_loss + float((finite - avg_loss).sum()) / self.step
+
+    @property
+    def waiting(self):
+        """Share of the stage, so far, in which it waited for batches."""
+        return self._waited / (time.perf_counter() - self._start)
+
+    def on_stage_start(self, stage, epoch=None):
+        """Starts the clock.
+
+        Arguments
+        ---------
+        stage : sb.Stage
+            The stage of the experiment.
+        epoch : int
+            The epoch, from 1; None in the test.
+        """
+        self._start = self._idle_since = time.perf_counter()
+        self._waited = 0.0
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Reads the losses of the last steps of an epoch.

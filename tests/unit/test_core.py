@@ -121,6 +121,8 @@ def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
         assert entry["valid"]["loss"] == pytest.approx(np.mean(parts))
     log = Path(finished.brain.hparams.train_logger.save_file).read_text()
     assert log.count(f"valid {metrics[0]}: ") == 3
+    # Of 3, 4 or 5 audio and 2 visual frames, 7.
+    assert log.count("padding: 1.43e-01, waiting: ") == 3
 
 
 def test_the_mean_over_conditions_is_what_the_checkpoint_predicts(finished):

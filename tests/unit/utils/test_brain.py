@@ -62,7 +62,26 @@ def test_the_average_is_that_of_all_finite_losses_that_were_read():
 def test_losses_are_read_every_few_steps():
     brain = make()
     brain.on_fit_start()
+    brain.on_stage_start(None)
     read = []
     for brain.step in range(1, 2 * STEPS_PER_READING + 1):
         read.append(len(brain.fit_batch(torch.ones(1, 1))))
     assert read == 2 * [*[0] * (STEPS_PER_READING - 1), STEPS_PER_READING]
+
+
+def test_it_knows_how_long_it_waited_for_batches(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(Mean):
+        def compute_forward(self, batch, stage):
+            clock[0] += 3.0
+            return super().compute_forward(batch, stage)
+
+    brain = Slow({"linear": torch.nn.Linear(1, 1)}, FUSED)
+    brain.on_fit_start()
+    brain.on_stage_start(None)
+    for brain.step in (1, 2):
+        clock[0] += 1.0
+        brain.fit_batch(torch.ones(1, 1))
+    assert brain.waiting == 0.25
