@@ -435,6 +435,9 @@ class AuxFormerBrain(NonBlockingBrain):
         except (TypeError, ValueError) as error:
             raise UserError(f"options of the data loader: {error}")
         if stage == sb.Stage.TRAIN:
+            if self.train_sampler is None:
+                # So that it is told the epoch, if it wants to.
+                self.train_sampler = options.get("batch_sampler")
             if self.train_sampler is not None:
                 # It adds the epoch, so that neighbouring seeds would collide.
                 self.train_sampler.seed = stream_seed(self.hparams.seed)

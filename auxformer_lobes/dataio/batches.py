@@ -2,7 +2,9 @@
 
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.sampler import DynamicBatchSampler
 
+from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 # Read on the host, which would have to wait for the device.
@@ -67,3 +69,47 @@ def padding(batch):
         total += mask.numel()
         padded += round(float((1 - lens).sum() * mask.shape[1]))
     return padded, total
+
+
+def dynamic_batches(dataset, **options):
+    """Batches of clips of similar length, whose lengths the manifest has.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        The training split.
+    **options
+        Further arguments of SpeechBrain's `DynamicBatchSampler`; lengths are
+        in seconds.
+
+    Returns
+    -------
+    DynamicBatchSampler
+
+    Raises
+    ------
+    UserError
+        If the manifest lacks the duration of a clip, or the options are none
+        of the sampler.
+
+    Example
+    -------
+    >>> from speechbrain.dataio.dataset import DynamicItemDataset
+    >>> seconds = {"a": 1.0, "b": 3.0, "c": 1.2, "d": 2.9}
+    >>> dataset = DynamicItemDataset(
+    ...     {clip: {"duration": length} for clip, length in seconds.items()}
+    ... )
+    >>> options = {"max_batch_length": 6, "bucket_boundaries": [2, 3]}
+    >>> sorted(map(sorted, dynamic_batches(dataset, **options)))
+    [[0, 2], [1, 3]]
+    """
+    for clip, entry in dataset.data.items():
+        if not entry.get("duration"):
+            raise UserError(
+                f"dynamic_batching: the manifest has no duration of {clip}: "
+                "prepare it again, or set dynamic_batching: False"
+            )
+    try:
+        return DynamicBatchSampler(dataset, **options)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise UserError(f"dynamic_batch_sampler: {str(error).strip()}")
