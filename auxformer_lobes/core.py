@@ -383,8 +383,14 @@ class AuxFormerBrain(NonBlockingBrain):
         Raises
         ------
         UserError
-            If it is neither a loss nor one of the task's metrics.
+            If it is neither a loss nor one of the task's metrics, or with
+            `--jit`.
         """
+        if self.jit:
+            raise UserError(
+                "--jit: TorchScript cannot compile these modules: use "
+                "--compile --compile_module_keys=network"
+            )
         self.hparams.task.check_selection(
             self.hparams.select_by, self.hparams.network.heads
         )

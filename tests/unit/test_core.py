@@ -588,3 +588,10 @@ def test_a_training_step_never_waits_for_the_device(make_brain):
         brain.step += 1
         assert len(brain.fit_batch(batch)) == 0
     assert brain.optimizer_step == 2
+
+
+def test_torchscript_is_refused_with_what_to_use_instead(make_brain):
+    brain = make_brain()
+    brain.jit = True
+    with pytest.raises(UserError, match="--jit: .* use --compile"):
+        fit(brain)
