@@ -14,6 +14,7 @@ from auxformer_lobes.augment.missing import (
     Stream,
     presence,
 )
+from auxformer_lobes.dataio.batches import collate, padding
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.evaluation.predictions import (
     Predictions,
@@ -21,12 +22,13 @@ from auxformer_lobes.evaluation.predictions import (
 )
 from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.nnet.schedulers import set_rate
+from auxformer_lobes.utils.brain import NonBlockingBrain
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.random import stream_seed
 
 
-class AuxFormerBrain(sb.Brain):
+class AuxFormerBrain(NonBlockingBrain):
     """A Brain that records the losses and predictions of a network's heads.
 
     A recipe's own Brain computes the loss in `compute_objectives`, and calls
@@ -63,7 +65,7 @@ class AuxFormerBrain(sb.Brain):
         head_mask : torch.Tensor
             Which heads contribute, boolean `[batch, heads]`.
         """
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         condition = self.condition
         if stage == sb.Stage.TRAIN:
             condition = self.modules.train_condition
@@ -92,21 +94,25 @@ class AuxFormerBrain(sb.Brain):
         Returns
         -------
         dict of Stream
-            "audio" and "visual".
+            "audio" and "visual"; masks and rates stay where the masks of the
+            batch are, unless an encoder makes them.
         """
         unknown = torch.full([len(batch)], torch.nan)
         seconds = torch.as_tensor(getattr(batch, "seconds", unknown))
         streams = {}
         for modality in MODALITIES:
             x, lens = batch[modality]
-            mask, _ = batch[f"{modality}_mask"]  # its padding is False
+            # Its padding is False.
+            mask, relative = batch[f"{modality}_mask"]
             if f"{modality}_encoder" in self.modules:
                 encoder = self.modules[f"{modality}_encoder"]
-                x, lens, mask = encoder(x, lens, mask)
+                x, lens, mask = encoder(x, lens, mask.to(x.device))
+                relative = lens
             # Lost frames may hold anything; NaN would spoil gradients.
-            x = x.masked_fill(~mask.unsqueeze(-1), 0)
+            lost = ~mask.to(x.device, non_blocking=True)
+            x = x.masked_fill(lost.unsqueeze(-1), 0)
             x = self.modules[f"{modality}_norm"](x)
-            frames = (lens * x.shape[1]).round()
+            frames = (relative * x.shape[1]).round()
             rate = frames / seconds.to(frames)
             streams[modality] = Stream(x, lens, mask, rate)
         return streams
@@ -127,14 +133,18 @@ class AuxFormerBrain(sb.Brain):
             What the network returns.
         """
         audio, visual = (streams[modality] for modality in MODALITIES)
+        present, audio_mask, visual_mask = (
+            x.to(audio.data.device, non_blocking=True)
+            for x in (presence(streams), audio.mask, visual.mask)
+        )
         return self.modules.network(
             audio.data,
             visual.data,
             audio.lens,
             visual.lens,
-            presence(streams),
-            audio.mask,
-            visual.mask,
+            present,
+            audio_mask,
+            visual_mask,
             **options,
         )
 
@@ -191,10 +201,9 @@ class AuxFormerBrain(sb.Brain):
             return super().evaluate_batch(batch, stage)
         reads_both = len(self.hparams.network.modalities) > 1
         with self.evaluation_ctx:
-            batch = batch.to(self.device)
-            streams = self.streams(
-                batch
-            )  # once, with encoders that are trained
+            batch = batch.to(self.device, non_blocking=True)
+            # Once, with encoders that are trained.
+            streams = self.streams(batch)
             for condition in CONDITIONS if reads_both else [AUDIO_VISUAL]:
                 made = self._forward_under(condition, streams, batch.id)
                 if condition is AUDIO_VISUAL:
@@ -275,7 +284,9 @@ class AuxFormerBrain(sb.Brain):
         epoch : int
             The epoch, from 1; None in the test.
         """
+        super().on_stage_start(stage, epoch)
         self.losses = defaultdict(list)
+        self.frames = []  # padded ones, and all, of each batch
         self.predictions = Predictions()
         self.development = defaultdict(Predictions)
         if stage == sb.Stage.TRAIN:
@@ -295,6 +306,7 @@ class AuxFormerBrain(sb.Brain):
         epoch : int
             The epoch, from 1; None in the test.
         """
+        super().on_stage_end(stage, stage_loss, epoch)
         if stage == sb.Stage.TEST:
             return
         stats = {
@@ -303,12 +315,20 @@ class AuxFormerBrain(sb.Brain):
         }
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
+            padded, total = np.sum(self.frames, 0)
+            self.loading = {
+                "padding": padded / total,
+                "waiting": self.waiting,
+            }
             return
         task = self.hparams.task
         self._fit_task(self.development[AUDIO_VISUAL.name])
         stats.update(condition_metrics(self.development, task))
         meta = {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]}
-        self.hparams.train_logger.log_stats(meta, self.train_stats, stats)
+        # Not in the history, where a run that was resumed is the same.
+        self.hparams.train_logger.log_stats(
+            {**meta, **self.loading}, self.train_stats, stats
+        )
         if hasattr(self.hparams, "epoch_schedule"):
             _, lr = self.hparams.epoch_schedule(
                 [self.optimizer], epoch, stats["loss"]
@@ -363,15 +383,21 @@ class AuxFormerBrain(sb.Brain):
         Raises
         ------
         UserError
-            If it is neither a loss nor one of the task's metrics.
+            If it is neither a loss nor one of the task's metrics, or with
+            `--jit`.
         """
+        if self.jit:
+            raise UserError(
+                "--jit: TorchScript cannot compile these modules: use "
+                "--compile --compile_module_keys=network"
+            )
         self.hparams.task.check_selection(
             self.hparams.select_by, self.hparams.network.heads
         )
         super().on_fit_start()
 
     def on_fit_batch_start(self, batch, should_step):
-        """Sets the learning rate, where `hparams.step_schedule` is given.
+        """Counts padding; sets the rate, where there is a `step_schedule`.
 
         Arguments
         ---------
@@ -380,6 +406,7 @@ class AuxFormerBrain(sb.Brain):
         should_step : bool
             Whether the optimiser is about to make a step.
         """
+        self.frames.append(padding(batch))
         if should_step and hasattr(self.hparams, "step_schedule"):
             self.hparams.step_schedule(self.optimizer, self.total_steps)
 
@@ -406,11 +433,17 @@ class AuxFormerBrain(sb.Brain):
             If the options are none of a data loader, or there would be no
             step of the optimiser in an epoch.
         """
+        # Copies from pinned memory overlap with the device's work.
+        pinned = {"pin_memory": self.device_type == "cuda"}
+        options = {"collate_fn": collate, **pinned, **options}
         try:
             loader = super().make_dataloader(dataset, stage, **options)
         except (TypeError, ValueError) as error:
             raise UserError(f"options of the data loader: {error}")
         if stage == sb.Stage.TRAIN:
+            if self.train_sampler is None:
+                # So that it is told the epoch, if it wants to.
+                self.train_sampler = options.get("batch_sampler")
             if self.train_sampler is not None:
                 # It adds the epoch, so that neighbouring seeds would collide.
                 self.train_sampler.seed = stream_seed(self.hparams.seed)

@@ -19,6 +19,9 @@ from auxformer_lobes.utils.modalities import MODALITIES
 class Stream(NamedTuple):
     """One modality of a batch.
 
+    A mask and a rate may be on the host while the data are on the device, so
+    that a condition draws without waiting for it.
+
     Arguments
     ---------
     data : torch.Tensor
@@ -277,11 +280,15 @@ class Chain(Condition):
 
 def _where(drawn, changed, stream):
     """A stream that is changed in the clips that were drawn."""
-    drawn = torch.tensor(drawn, device=stream.mask.device)
-    return stream._replace(
-        data=torch.where(drawn[:, None, None], changed.data, stream.data),
-        mask=torch.where(drawn[:, None], changed.mask, stream.mask),
-    )
+    drawn = torch.tensor(drawn)
+    data = stream.data
+    if changed.data is not data:
+        data = torch.where(
+            drawn[:, None, None].to(data.device), changed.data, data
+        )
+    drawn = drawn[:, None].to(stream.mask.device)
+    mask = torch.where(drawn, changed.mask, stream.mask)
+    return stream._replace(data=data, mask=mask)
 
 
 def presence(streams):

@@ -129,13 +129,14 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     """
     task.check(dataset.data)
     enough = all if require_both else any
+    stored = {
+        modality: _stored(store, dataset.data, MEDIA[modality])
+        for modality, store in stores.items()
+    }
     usable = {
         clip: entry
         for clip, entry in dataset.data.items()
-        if enough(
-            _is_stored(store, clip, entry[MEDIA[modality]])
-            for modality, store in stores.items()
-        )
+        if enough(clip in clips for clips in stored.values())
     }
     if not usable:
         raise UserError(
@@ -147,7 +148,10 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
 
     dataset = DynamicItemDataset(usable)
     for modality, store in stores.items():
-        dataset.add_dynamic_item(_reader(modality, store, min_face_quality))
+        clips = stored[modality]
+        dataset.add_dynamic_item(
+            _reader(modality, store, clips, min_face_quality)
+        )
     dataset.add_dynamic_item(
         lambda clip: usable[clip].get("duration") or math.nan,
         takes="id",
@@ -165,18 +169,19 @@ def add_features(dataset, stores, task, require_both=False, min_face_quality=0):
     return dataset
 
 
-def _is_stored(store, clip, path):
-    """Preparation may have rejected a file that was extracted before."""
-    return path is not None and clip in store
+def _stored(store, entries, medium):
+    """The clips with features, listed once: to ask for each takes longer."""
+    # Preparation may have rejected a file that was extracted before.
+    return {clip for clip in store if entries.get(clip, {}).get(medium)}
 
 
-def _reader(modality, store, min_face_quality):
+def _reader(modality, store, stored, min_face_quality):
     """Reads all frames, and which of them are there."""
 
-    @takes("id", MEDIA[modality])
+    @takes("id")
     @provides(modality, f"{modality}_mask")
-    def _read(clip, path):
-        if not _is_stored(store, clip, path):
+    def _read(clip):
+        if clip not in stored:
             # Pixels are bytes, and a batch has one dtype.
             dtype = torch.uint8 if store.dtype == "uint8" else torch.float32
             nothing = torch.zeros(1, store.features.dim, dtype=dtype)

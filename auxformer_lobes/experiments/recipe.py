@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.logger import get_logger
 
+from auxformer_lobes.dataio.batches import dynamic_batches
 from auxformer_lobes.dataio.dataset import (
     add_features,
     extract_features,
@@ -29,6 +30,7 @@ from auxformer_lobes.utils.errors import (
     one_line_errors,
 )
 from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.random import stream_seed
 
 logger = get_logger(__name__)
 
@@ -101,7 +103,7 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         hparams["epoch_counter"],
         datasets["train"],
         datasets["valid"],
-        train_loader_kwargs=hparams["train_dataloader_opts"],
+        train_loader_kwargs=train_loader_options(hparams, datasets["train"]),
         valid_loader_kwargs=hparams["test_dataloader_opts"],
     )
     predictions = brain.predict_conditions(
@@ -111,6 +113,34 @@ def train_and_evaluate(brain_class, hparams, run_opts):
         hparams["test_dataloader_opts"],
     )
     run_on_main(report, args=[hparams, brain, datasets, predictions])
+
+
+def train_loader_options(hparams, dataset):
+    """Options of the training's data loader.
+
+    Arguments
+    ---------
+    hparams : dict
+        The hyperparameters of the recipe.
+    dataset : DynamicItemDataset
+        The training split.
+
+    Returns
+    -------
+    dict
+        With `dynamic_batching`, a `batch_sampler` in place of the size of a
+        batch.
+    """
+    options = {**hparams["train_dataloader_opts"]}
+    if hparams["dynamic_batching"]:
+        for name in ("batch_size", "shuffle"):
+            options.pop(name, None)
+        options["batch_sampler"] = dynamic_batches(
+            dataset,
+            seed=stream_seed(hparams["seed"]),
+            **hparams["dynamic_batch_sampler"],
+        )
+    return options
 
 
 def manifests_of(hparams):

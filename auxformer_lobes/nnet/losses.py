@@ -85,7 +85,11 @@ class SharedLoss(nn.Module):
         weights = self.head_weights(logits)
         parts = {}
         for i, (head, scores) in enumerate(logits.items()):
-            rows = slice(None) if head_mask is None else head_mask[:, i]
+            rows = slice(None)
+            if head_mask is not None:
+                # Of a mask on the host, the device need not be waited for.
+                (rows,) = head_mask[:, i].nonzero(as_tuple=True)
+                rows = rows.to(scores.device, non_blocking=True)
             scores = scores[rows]
             parts[head] = (
                 self.criterion(scores, targets[rows])

@@ -187,7 +187,9 @@ def frame_statistics(x, frames, mask=None):
     count = weights.sum(1).clamp(min=1)
     # [batch, 1]
     mean = (weights * x).sum(1) / count
-    variance = (weights * (x - mean.unsqueeze(1)) ** 2).sum(1) / count
+    # In place: new memory costs more than the arithmetic.
+    squares = (x - mean.unsqueeze(1)).square_().mul_(weights)
+    variance = squares.sum(1) / count
     # The root has no gradient at zero, where a single frame is.
     deviation = variance.clamp(min=1e-12).sqrt()
     return torch.cat([mean, deviation], 1), valid.any(1)

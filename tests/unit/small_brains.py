@@ -1,5 +1,7 @@
 """A small network, a Brain and clips for each task, for the tests."""
 
+from functools import partial
+
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.epoch_loop import EpochCounter
@@ -121,7 +123,7 @@ def build(
     }
     return brain(
         modules,
-        torch.optim.Adam,
+        partial(torch.optim.Adam, fused=True),
         {**hparams, "epoch_counter": counter},
         {"noprogressbar": True},
         AtomicCheckpointer(folder / "save", recoverables),

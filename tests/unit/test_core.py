@@ -10,10 +10,13 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 
+from auxformer_lobes.augment.frame_loss import LostStretch
 from auxformer_lobes.augment.missing import (
     AUDIO_VISUAL,
     CONDITIONS,
     Available,
+    Chain,
+    ModalityDropout,
     presence,
 )
 from auxformer_lobes.dataio.run import Run
@@ -118,6 +121,8 @@ def test_losses_and_metrics_are_logged_epoch_by_epoch(finished):
         assert entry["valid"]["loss"] == pytest.approx(np.mean(parts))
     log = Path(finished.brain.hparams.train_logger.save_file).read_text()
     assert log.count(f"valid {metrics[0]}: ") == 3
+    # Of 3, 4 or 5 audio and 2 visual frames, 7.
+    assert log.count("padding: 1.43e-01, waiting: ") == 3
 
 
 def test_the_mean_over_conditions_is_what_the_checkpoint_predicts(finished):
@@ -566,3 +571,27 @@ def test_without_a_warm_up_the_rate_begins_at_the_top():
     optimizer = SimpleNamespace(param_groups=[{}])
     WarmupCosineScheduler(0.5, 0)(optimizer, total_steps=9)
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_a_training_step_never_waits_for_the_device(make_brain):
+    """On the meta device, where reading a value is an error."""
+    lossy = Chain([ModalityDropout(), LostStretch(0.4)], shares=[1.0, 0.25])
+    network = AuxFormer(4, 3, 10, 2, num_classes=2, shortcut=True)
+    brain = make_brain("meta", train_condition=lossy, network=network)
+    batches = brain.make_dataloader(clips("a"), sb.Stage.TRAIN, batch_size=6)
+    brain.device = torch.device("meta")
+    brain.modules.to("meta").train()
+    brain.init_optimizers()
+    brain.optimizer.step = lambda: None  # fused kernels refuse this device
+    brain.on_stage_start(sb.Stage.TRAIN, epoch=1)
+    for batch in batches:
+        brain.step += 1
+        assert len(brain.fit_batch(batch)) == 0
+    assert brain.optimizer_step == 2
+
+
+def test_torchscript_is_refused_with_what_to_use_instead(make_brain):
+    brain = make_brain()
+    brain.jit = True
+    with pytest.raises(UserError, match="--jit: .* use --compile"):
+        fit(brain)
