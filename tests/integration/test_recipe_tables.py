@@ -9,7 +9,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,11 @@ import transformers
 from msp_improv_synthetic import make_synthetic_msp_improv
 
 from tests.integration.recipes import (
-    ENVIRONMENT,
     GLOO,
     NO_WORKERS,
     ROOT,
-    TORCHRUN,
+    run_script,
+    torchrun,
     train,
 )
 
@@ -127,16 +126,9 @@ def test_the_recipe_runs_with_its_flags(row):
     assert value <= float(limit.removeprefix("<="))
 
 
-def test_encoders_are_trained_in_two_processes(tmp_path):
+def test_encoders_are_trained_in_two_processes(tmp_path, capfd, monkeypatch):
     (row,) = (row for row in ROWS if "finetune" in row["Hparam_file"])
-    command = [*TORCHRUN, row["Script_file"], *flags_of(row, tmp_path), *GLOO]
-    result = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,  # where they wait for each other
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count(f"results: {tmp_path}") == 1
+    monkeypatch.chdir(ROOT)
+    script = ROOT / row["Script_file"]
+    torchrun(run_script, script, *flags_of(row, tmp_path), *GLOO)
+    assert capfd.readouterr().out.count(f"results: {tmp_path}") == 1
