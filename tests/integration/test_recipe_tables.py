@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from msp_improv_synthetic import make_synthetic_msp_improv
 
@@ -34,11 +35,12 @@ ROWS = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_the_flags_name(crema_d):
+def what_the_flags_name(crema_d, crema_d_features):
     """Small corpora, small encoders, and features of each frame."""
     shutil.rmtree(TMP, ignore_errors=True)
     TMP.mkdir()
     (TMP / "CREMA-D").symlink_to(crema_d)
+    shutil.copytree(crema_d_features, TMP / "features")
     # All turns are neutral: the audit refuses training on four classes.
     make_synthetic_msp_improv(TMP / "MSP-IMPROV", turns=1)
     make_encoders()
@@ -55,6 +57,7 @@ def what_the_flags_name(crema_d):
 
 def make_encoders():
     """A wav2vec 2.0 and a ViT, and the YAML files that recipes include."""
+    torch.manual_seed(0)
     speech = transformers.Wav2Vec2Config(
         hidden_size=32,
         num_hidden_layers=3,
