@@ -6,6 +6,8 @@ runs it; its docstring is the help. Heavy imports come when it runs, so that
 """
 
 import argparse
+import atexit
+import gc
 import inspect
 import signal
 import sys
@@ -37,6 +39,8 @@ COMMANDS = (
     info,
 )
 
+# At its end, Python would search all that torch has made for garbage: 0.6 s.
+atexit.register(gc.freeze)
 
 # Options whose value may start with "-", as a regular expression does.
 LITERAL = ("--speaker", "--severity")

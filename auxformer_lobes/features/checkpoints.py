@@ -11,8 +11,8 @@ import hashlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import huggingface_hub
 import torch
-from huggingface_hub import snapshot_download
 
 from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.utils.errors import UserError
@@ -98,7 +98,7 @@ def download(source, save_path):
         else:
             # Lazily: safetensors, and *.bin only if there are none.
             folders = (
-                snapshot_download(
+                huggingface_hub.snapshot_download(
                     str(source),
                     cache_dir=str(save_path),
                     allow_patterns=["*.json", pattern],

@@ -12,7 +12,6 @@ from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.sharing import layout, safe_loading
 from auxformer_lobes.sharing.encoders import find_encoder
-from auxformer_lobes.sharing.model_card import summary
 from auxformer_lobes.sharing.schema import KEYS, MODULES
 from auxformer_lobes.tasks import set_fitted
 from auxformer_lobes.utils.errors import UserError
@@ -124,6 +123,8 @@ def info(source, savedir=None, revision=None):
     UserError
         If there is no such model.
     """
+    from auxformer_lobes.sharing.model_card import summary
+
     model = layout.ModelFolder(source, savedir, revision)
     config = model.config()
     try:

@@ -242,9 +242,7 @@ def load_weights(modules, path):
             )
         if not tensors[name].isfinite().all():
             raise UserError(f"{path}: {name} has values that are not finite")
-    for module in modules.values():
-        if any(tensor.is_meta for tensor in module.state_dict().values()):
-            module.to_empty(device="cpu")
     # Copied: what is mapped from a file lies at odd addresses, and sums there
-    # may be rounded differently.
-    whole.load_state_dict(tensors)
+    # may be rounded differently. Assigned, for `to_empty` would import SymPy.
+    copies = {name: tensor.clone() for name, tensor in tensors.items()}
+    whole.load_state_dict(copies, assign=True)

@@ -40,11 +40,11 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def launched(work, crema_d):
+def launched(work, crema_d, crema_d_features):
     """Runs the command; returns what was started, and the exit code."""
     options = flags(
         data_folder=crema_d,
-        feature_folder=work / "features",
+        feature_folder=crema_d_features,
         output_folder=work / "study",
         valid_actors=[1002],
         number_of_epochs=1,

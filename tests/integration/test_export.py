@@ -14,11 +14,11 @@ CLIP = "1003_IEO_ANG_XX"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, crema_d):
+def model(tmp_path_factory, crema_d, crema_d_features):
     work = tmp_path_factory.mktemp("recipe")
     options = flags(
         data_folder=crema_d,
-        feature_folder=work / "features",
+        feature_folder=crema_d_features,
         output_folder=work / "run",
         valid_actors=[1002],
         test_actors=[1003],

@@ -9,7 +9,6 @@ import time
 import pytest
 from speechbrain.utils.distributed import run_on_main
 from torch import distributed
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.dataio.dataset import extract_features, load_manifests
@@ -17,7 +16,7 @@ from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
 from tests.integration.logged import LoggedHog
-from tests.integration.recipes import global_state_restored
+from tests.integration.recipes import torchrun
 from tests.unit.letters import in_a_process
 from tests.unit.media_files import astronaut, tone, write_media
 
@@ -156,21 +155,7 @@ def test_processes_of_torchrun_share_the_work_and_report_once(
 ):
     yaml, store = logged(tmp_path)
     arguments = command(corpus, tmp_path, yaml, "--num_workers", "0")
-    # What torchrun does, without two starts of Python.
-    torchrun = elastic_launch(
-        LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=2,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            start_method="fork",
-        ),
-        main,
-    )
-    with global_state_restored():
-        assert torchrun(arguments) == {0: 0, 1: 0}
+    assert torchrun(main, arguments) == {0: 0, 1: 0}
     output = capfd.readouterr().out
     assert_each_read_once(tmp_path, num_processes=2)
     assert sorted(store) == CLIPS

@@ -228,9 +228,12 @@ def test_a_name_with_dollars_is_no_formula(here, tmp_path):
     assert not main(command)
 
 
-def test_a_fresh_process_predicts_the_same(here, recognizer):
+def test_a_fresh_process_predicts_the_same_and_imports_what_it_needs(
+    here, recognizer
+):
     script = (
-        "from auxformer_lobes.cli.main import main; raise SystemExit(main())"
+        "import sys; from auxformer_lobes.cli.main import main; code = main();"
+        "print(*sys.modules, file=sys.stderr); raise SystemExit(code)"
     )
     command = "predict media/a.flv --source model --json --device cpu"
     process = subprocess.run(
@@ -241,6 +244,13 @@ def test_a_fresh_process_predicts_the_same(here, recognizer):
     assert process.returncode == 0, process.stderr
     (entry,) = json.loads(process.stdout)
     assert_close(entry, recognizer.classify_file("media/a.flv"))
+    imported = {*process.stderr.split()}
+    assert "auxformer_lobes.inference.audiovisual" in imported
+    # Each would take 0.1 to 1 s.
+    assert not imported & {
+        *("h5py", "huggingface_hub.hf_api", "jinja2", "matplotlib", "pandas"),
+        *("sklearn", "sympy", "transformers"),
+    }
 
 
 @pytest.mark.parametrize(

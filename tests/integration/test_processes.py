@@ -18,9 +18,10 @@ from tests.integration.recipes import (
     ENVIRONMENT,
     GLOO,
     NO_WORKERS,
-    TORCHRUN,
     assert_refused,
     flags,
+    run_script,
+    torchrun,
     train,
 )
 
@@ -48,19 +49,19 @@ def work(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def arguments(work, crema_d):
-    """The arguments of train.py; the runs share their features."""
+def arguments(work, crema_d, crema_d_features):
+    """The arguments of train.py."""
 
-    def _arguments(run):
+    def _arguments(run, number_of_epochs=EPOCHS):
         return [
             "hparams/demo.yaml",
             *flags(
                 data_folder=crema_d,
-                feature_folder=work / "features",
+                feature_folder=crema_d_features,
                 output_folder=work / run,
                 valid_actors="[1002]",
                 test_actors="[1003, 1004]",
-                number_of_epochs=EPOCHS,
+                number_of_epochs=number_of_epochs,
                 warmup_steps=2,
                 bootstrap_samples=50,
             ),
@@ -167,18 +168,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     assert_same_predictions(killed.folder, whole, tolerance=1e-4)
 
 
-def test_two_processes_train_together_and_report_once(work, whole, arguments):
-    command = [*TORCHRUN, "train.py", *arguments("pair"), *GLOO]
-    result = subprocess.run(
-        command,
-        cwd=CREMA_D,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=300,  # where they wait for each other
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("results: ") == 1
+def test_two_processes_train_together_and_report_once(
+    work, whole, arguments, monkeypatch, capfd
+):
+    monkeypatch.chdir(CREMA_D)
+    torchrun(run_script, CREMA_D / "train.py", *arguments("pair", 1), *GLOO)
+    assert capfd.readouterr().out.count("results: ") == 1
     pair, single = (
         json.loads((folder / "metrics.json").read_text())
         for folder in (work / "pair", whole)

@@ -127,7 +127,9 @@ def test_a_table_is_printed_and_the_last_line_names_the_folder(work, finished):
     assert any("(linear baseline)" in line for line in lines)
 
 
-def test_a_page_shows_the_run(work, finished):
+def test_a_page_and_figures_show_the_run(work, finished):
+    for name in ("confusion", "learning_curves", "prediction", "reliability"):
+        assert (work / "run" / f"{name}.png").is_file()
     page = (work / "run" / "report.html").read_text()
     assert "<title>AuxFormer, run</title>" in page
     for section in ("Results", "Clips it gets most wrong", "Training"):

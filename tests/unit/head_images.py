@@ -26,8 +26,13 @@ def head_images(x=0, y=0, roll=0, width=1, others=()):
         matrix[0] *= width
         matrix[:, 2] += [WIDTH / 2 + x - 222 * width, HEIGHT / 2 + y - 115]
         layer = cv2.warpAffine(head, matrix, (WIDTH, HEIGHT))
-        share = cv2.warpAffine(inside, matrix, (WIDTH, HEIGHT))[..., None]
-        return (image * (1 - share) + layer * share).astype(np.uint8)
+        share = cv2.warpAffine(inside, matrix, (WIDTH, HEIGHT))
+        # Elsewhere the image stays as it is.
+        left, top, w, h = cv2.boundingRect((share > 0).astype(np.uint8))
+        where = slice(top, top + h), slice(left, left + w)
+        image, share = image.copy(), share[where][..., None]
+        image[where] = image[where] * (1 - share) + layer[where] * share
+        return image
 
     for x_other, y_other, zoom in others:
         cup = _paste(cup, x_other, y_other, 0, 1, zoom)

@@ -28,12 +28,13 @@ def astronaut(seconds=1.0, height=360, width=480, frames_per_second=30):
     """
     times = np.arange(round(seconds * frames_per_second)) / frames_per_second
     zoom = width / 512
+    astronaut = skimage.data.astronaut()  # decoded anew at each call
     shifts = np.stack(
         [40 * np.sin(2 * times) - 20, 20 * np.cos(3 * times) - 20], axis=1
     )
     images = [
         cv2.warpAffine(
-            skimage.data.astronaut(),
+            astronaut,
             np.array([[zoom, 0, zoom * x], [0, zoom, zoom * y]]),
             (width, height),
             borderMode=cv2.BORDER_REFLECT,
