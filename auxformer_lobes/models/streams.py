@@ -302,7 +302,9 @@ def stack_frames(x, frames, mask, count):
     missing = -x.shape[1] % count
     x = F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, count)).flatten(2)
     if mask is not None:
-        mask = F.pad(mask, (0, missing)).unflatten(1, (-1, count)).any(2)
+        # As bytes: of padded booleans, Inductor makes code for a CPU that fails.
+        mask = F.pad(mask.byte(), (0, missing)).unflatten(1, (-1, count))
+        mask = mask.amax(2).bool()
     return x, -(-frames // count), mask
 
 

@@ -87,16 +87,25 @@ class AttentionMask:
         )
         self.visible = visible.expand(-1, -1, num_queries, -1)
         self.has_key = has_key.squeeze(1)
+        self._gate = self.has_key.float()
+        # A GPU would have to be waited for.
+        if is_eager_cpu(has_key) and has_key.all():
+            self._gate = None
+        self._bias = None
 
-    @cached_property
+    @property
     def bias(self):
         """Added to scores, `[batch, 1, num_queries, num_keys]`: 0 where the
         key is seen, else -inf."""
-        # Rows begin at multiples of 8, or fused kernels would copy it anew.
-        num_keys = self.visible.shape[-1]
-        hidden = F.pad(~self.visible, (0, -num_keys % 8))
-        bias = torch.zeros_like(hidden, dtype=torch.float32)
-        return bias.masked_fill_(hidden, -math.inf)[..., :num_keys]
+        # Made once, but torch.compile does not know `cached_property`.
+        if self._bias is None:
+            # Rows begin at multiples of 8, or fused kernels would copy them.
+            num_keys = self.visible.shape[-1]
+            hidden = F.pad(~self.visible, (0, -num_keys % 8))
+            bias = torch.zeros_like(hidden, dtype=torch.float32)
+            bias = bias.masked_fill(hidden, -math.inf)
+            self._bias = bias[..., :num_keys]
+        return self._bias
 
     @cached_property
     def seen(self):
@@ -129,14 +138,7 @@ class AttentionMask:
         torch.Tensor
             The same, 0 where there is no key.
         """
-        return x * self._gate if self._gate is not None else x
-
-    @cached_property
-    def _gate(self):
-        # A GPU would have to be waited for.
-        if self.has_key.device.type == "cpu" and self.has_key.all():
-            return None
-        return self.has_key.float()
+        return x if self._gate is None else x * self._gate
 
 
 class MultiheadAttention(nn.Module):
