@@ -169,7 +169,8 @@ def _fit_best(train, valid, modalities, task):
     space = make_pipeline(
         SimpleImputer(keep_empty_features=True), StandardScaler(), RowSpace()
     )
-    features = space.fit_transform(features[usable])
+    # In float32, the solver's search would end early.
+    features = space.fit_transform(features[usable]).astype(float)
     development = space.transform(_columns(valid, AUDIO_VISUAL, modalities))
     best = None
     for C in CHOICES_OF_C:
@@ -244,8 +245,7 @@ class RowSpace(TransformerMixin, BaseEstimator):
         if self.rows_ is None:
             return X
         products = _products(self.rows_, X)
-        rotated = solve_triangular(self.root_, products, lower=True).T
-        return rotated.astype(X.dtype)
+        return solve_triangular(self.root_, products, lower=True).T
 
 
 def _products(a, b):

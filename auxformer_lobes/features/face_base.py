@@ -78,7 +78,9 @@ class FaceModelFeatures(EncoderFeatures, FaceFeatures):
         Constant frame rate, frames/s; by default that of the video.
     batch_size : int
         Model inputs per batch on the device, across clips.
-    device, precision : str
+    device : str
+        See `EncoderFeatures`.
+    precision : str
         See `EncoderFeatures`.
     **settings
         Further options that change the features.

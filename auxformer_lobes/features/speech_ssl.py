@@ -71,7 +71,9 @@ class SpeechModelFeatures(EncoderFeatures):
     batch_seconds : float
         Audio per batch on the device, padding included, s; a longer clip is a
         batch of its own. Less if it exceeds a GPU's memory.
-    device, precision : str
+    device : str
+        See `EncoderFeatures`.
+    precision : str
         See `EncoderFeatures`.
 
     Raises

@@ -84,7 +84,9 @@ class VggFaceFeatures(FaceModelFeatures):
     batch_frames : int
         Frames per batch on the device, across clips; fewer if they exceed
         a GPU's memory.
-    device, precision : str
+    device : str
+        See `EncoderFeatures`.
+    precision : str
         See `EncoderFeatures`.
 
     Raises

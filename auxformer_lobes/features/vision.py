@@ -205,7 +205,9 @@ class ImageModelFeatures(_VisionFeatures):
     batch_frames : int
         Frames per batch on the device, across clips; fewer if they exceed
         a GPU's memory.
-    device, precision : str
+    device : str
+        See `EncoderFeatures`.
+    precision : str
         See `EncoderFeatures`.
 
     Raises
@@ -305,7 +307,9 @@ class VideoModelFeatures(_VisionFeatures):
     batch_frames : int
         Frames per batch on the device, across windows and clips; fewer if they
         exceed a GPU's memory.
-    device, precision : str
+    device : str
+        See `EncoderFeatures`.
+    precision : str
         See `EncoderFeatures`.
 
     Raises

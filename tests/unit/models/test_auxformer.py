@@ -274,15 +274,12 @@ def test_without_auxiliary_networks_there_is_one_head():
     assert_same(model(*inputs), {"main": whole(*inputs)["main"]})
 
 
-def test_it_compiles_in_one_piece_for_all_lengths():
+def test_it_compiles_in_one_piece():
     """Without graph breaks, which SpeechBrain's --compile would hide."""
     options = {"shortcut": True, "audio_stack": 2, "auxiliary_networks": False}
     model = AuxFormer(**{**SIZES, "num_layers": 1}, **options).eval()
-    compiled = torch.compile(
-        model, backend="eager", fullgraph=True, dynamic=True
-    )
-    for frames in ((6, 4), (9, 5)):
-        audio, visual = draw(2, *frames)
-        lens, mask = torch.tensor([1.0, 0.5]), torch.rand(2, frames[0]) > 0.2
-        features = audio, visual, lens, None, None, mask
-        assert_same(compiled(*features), model(*features))
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    audio, visual = draw(2, 6, 4)
+    lens, mask = torch.tensor([1.0, 0.5]), torch.rand(2, 6) > 0.2
+    features = audio, visual, lens, None, None, mask
+    assert_same(compiled(*features), model(*features))
