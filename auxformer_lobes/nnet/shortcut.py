@@ -3,6 +3,7 @@
 import torch
 import torch.nn as nn
 
+from auxformer_lobes.nnet.dropout import Dropout
 from auxformer_lobes.nnet.pooling import valid_frames
 
 CLIP = 4.0  # standard deviations; of few frames, statistics are far off
@@ -54,7 +55,7 @@ class StatisticsShortcut(nn.Module):
         self.norms = nn.ModuleDict(
             {modality: ClipNorm(2 * dim) for modality, dim in dims.items()}
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.outputs = nn.ModuleDict(
             {
                 head: nn.Linear(2 * sum(dims[m] for m in reads), num_classes)
