@@ -10,6 +10,7 @@ needs no copy.
 
 import math
 
+import numpy as np
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -123,13 +124,16 @@ def _blocks(query, key, seen, stops):
     buffers = query.new_empty(2, clips * heads * step * num_keys)
     # Scores are at most the product of the norms (Cauchy and Schwarz).
     safe = _largest_norm(query) * _largest_norm(key) < SAFE_SCORE
-    for clip in range(0, batch, clips):
+    first_clips = range(0, batch, clips)
+    first_queries = range(0, num_queries, step)
+    limits = np.maximum.reduceat(stops, first_clips, 0)
+    limits = np.maximum.reduceat(limits, first_queries, 1).tolist()
+    for clip, row in zip(first_clips, limits):
         streams = slice(clip * heads, (clip + clips) * heads)
-        for start in range(0, num_queries, step):
-            block = slice(clip, clip + clips), slice(start, start + step)
-            stop = stops[block].max()
+        for start, stop in zip(first_queries, row):
             if not stop:
                 continue
+            block = slice(clip, clip + clips), slice(start, start + step)
             queries = streams, slice(None), block[1]
             keys = streams, slice(None), slice(stop)
             some = query[queries]
