@@ -24,7 +24,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
+from machine import matrix_rate
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
@@ -136,35 +136,6 @@ def count_flops(features, paths, batch_clips):
     return counter.get_total_flops() * len(paths) / len(clips)
 
 
-def matrix_rate(dtype, device):
-    """Speed of a large product of matrices.
-
-    Arguments
-    ---------
-    dtype : torch.dtype
-        Of the matrices; float32 is without TF32.
-    device : str
-        Where they are.
-
-    Returns
-    -------
-    float
-        FLOP/s, the best of ten products.
-    """
-    is_gpu = torch.device(device).type == "cuda"
-    size = 8192 if is_gpu else 2048
-    matrix = torch.randn(size, size, device=device).to(dtype)
-    fastest = float("inf")
-    with without_tf32():
-        for _ in range(10):
-            started = time.perf_counter()
-            matrix @ matrix
-            if is_gpu:
-                torch.cuda.synchronize(device)
-            fastest = min(fastest, time.perf_counter() - started)
-    return 2 * size**3 / fastest
-
-
 def peak_memory():
     """Peak memory so far.
 
@@ -235,9 +206,11 @@ def measure(options, files):
         dtype, device = features.encoder_dtype, features.device
         flops = count_flops(features, paths, options.batch_clips)
         speed = flops / steps["encode"]
+        with without_tf32():
+            rate = matrix_rate(device, dtype)
         print(
             f"encoding on {device} in {dtype}: {speed / 1e12:.3g} TFLOP/s, "
-            f"{speed / matrix_rate(dtype, device):.0%} of the matrix rate"
+            f"{speed / rate:.0%} of the matrix rate"
         )
     print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB per worker")
 

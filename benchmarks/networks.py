@@ -14,16 +14,15 @@ Example
 import argparse
 import ctypes
 import json
-import platform
-import re
-import subprocess
-import time
+import math
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from machine import describe_machine, matrix_rate, time_calls
 from published_network import PublishedAuxFormer
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from auxformer_lobes.models.auxformer import AuxFormer
+from auxformer_lobes.nnet import attention
 from auxformer_lobes.nnet.losses import SharedLoss
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D" / "hparams"
@@ -200,63 +200,11 @@ def count_flops(network, audio, visual, labels):
     """
     network.eval()
     # Of one clip, through products that the counter knows.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+    known = patch.object(attention, "MANY_WEIGHTS", math.inf)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), known:
         with FlopCounterMode(display=False) as counter:
             network(audio[:1], visual[:1])
     return counter.get_total_flops() * len(audio)
-
-
-def matrix_rate(device, dtype):
-    """Speed of a large product of matrices.
-
-    Arguments
-    ---------
-    device : str
-        Where they are.
-    dtype : torch.dtype
-        Of the matrices.
-
-    Returns
-    -------
-    float
-        FLOP/s, the best of ten products.
-    """
-    size = 2048 if device == "cpu" else 8192
-    matrix = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / min(time_calls([lambda: matrix @ matrix], 10)[0])
-
-
-def time_calls(calls, repeats):
-    """Times functions in turn, so that all see the same machine.
-
-    Arguments
-    ---------
-    calls : list of callable
-        What is timed.
-    repeats : int
-        How often, after a first time that does not count.
-
-    Returns
-    -------
-    list of list of float
-        For each function, its times in s.
-    """
-    times = [[] for _ in calls]
-    for repeat in range(repeats + 1):
-        for call, spent in zip(calls, times):
-            synchronize()
-            started = time.perf_counter()
-            call()
-            synchronize()
-            if repeat:
-                spent.append(time.perf_counter() - started)
-    return times
-
-
-def synchronize():
-    """Waits for the GPU, if one is used."""
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
 
 
 def peak_memory(call, device):
@@ -347,40 +295,6 @@ def measure(device, precision):
                 }
             )
     return result
-
-
-def describe_machine(device):
-    """Names what the figures are of.
-
-    Arguments
-    ---------
-    device : str
-        "cpu" or "cuda".
-
-    Returns
-    -------
-    dict
-        Device, cores, versions, commit.
-    """
-    name = platform.processor() or platform.machine()
-    if device != "cpu":
-        name = torch.cuda.get_device_name()
-    elif (cpus := Path("/proc/cpuinfo")).exists():
-        models = re.findall(r"model name\s*: (.*)", cpus.read_text())
-        name = models[0] if models else name
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=RECIPE,
-        capture_output=True,
-        text=True,
-    )
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-        "commit": commit.stdout.strip() or None,
-    }
 
 
 def print_result(result):
