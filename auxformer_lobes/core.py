@@ -315,7 +315,8 @@ class AuxFormerBrain(NonBlockingBrain):
         }
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
-            padded, total = np.sum(self.frames, 0)
+            # No batch is left where a run goes on after the last one.
+            padded, total = np.sum(self.frames or [(0, 1)], 0)
             self.loading = {
                 "padding": padded / total,
                 "waiting": self.waiting,
@@ -344,7 +345,7 @@ class AuxFormerBrain(NonBlockingBrain):
 
     def _update_loss(self, *stats):
         """Updates a loss whose weights follow the losses of the heads."""
-        if "shared_loss" in self.modules:
+        if "shared_loss" in self.modules and self.train_stats:
             heads = self.hparams.network.heads
             losses = ({h: part[f"loss_{h}"] for h in heads} for part in stats)
             self.modules.shared_loss.end_epoch(*losses)
@@ -441,10 +442,10 @@ class AuxFormerBrain(NonBlockingBrain):
         except (TypeError, ValueError) as error:
             raise UserError(f"options of the data loader: {error}")
         if stage == sb.Stage.TRAIN:
-            if self.train_sampler is None:
-                # So that it is told the epoch, if it wants to.
-                self.train_sampler = options.get("batch_sampler")
-            if self.train_sampler is not None:
+            if "batch_sampler" in options and not self.distributed_launch:
+                # So that SpeechBrain sets its epoch.
+                self.train_sampler = options["batch_sampler"]
+            elif self.train_sampler is not None:
                 # It adds the epoch, so that neighbouring seeds would collide.
                 self.train_sampler.seed = stream_seed(self.hparams.seed)
             # SpeechBrain begins to count anew in each epoch.

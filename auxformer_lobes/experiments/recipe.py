@@ -133,7 +133,7 @@ def train_loader_options(hparams, dataset):
     """
     options = {**hparams["train_dataloader_opts"]}
     if hparams["dynamic_batching"]:
-        for name in ("batch_size", "shuffle"):
+        for name in ("batch_size", "shuffle", "drop_last"):
             options.pop(name, None)
         options["batch_sampler"] = dynamic_batches(
             dataset,

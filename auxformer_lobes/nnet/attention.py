@@ -95,16 +95,25 @@ class AttentionMask:
             self._gate = None
         self._bias = None
 
-    @property
-    def bias(self):
-        """Added to scores, `[batch, 1, num_queries, num_keys]`: 0 where the
-        key is seen, else -inf."""
+    def bias(self, dtype):
+        """Added to scores: 0 where the key is seen, else -inf.
+
+        Arguments
+        ---------
+        dtype : torch.dtype
+            That of the scores.
+
+        Returns
+        -------
+        torch.Tensor
+            `[batch, 1, num_queries, num_keys]`.
+        """
         # Made once, but torch.compile does not know `cached_property`.
-        if self._bias is None:
+        if self._bias is None or self._bias.dtype != dtype:
             # Rows begin at multiples of 8, or fused kernels would copy them.
             num_keys = self.visible.shape[-1]
             hidden = F.pad(~self.visible, (0, -num_keys % 8))
-            bias = torch.zeros_like(hidden, dtype=torch.float32)
+            bias = torch.zeros_like(hidden, dtype=dtype)
             bias = bias.masked_fill(hidden, -math.inf)
             self._bias = bias[..., :num_keys]
         return self._bias
@@ -115,17 +124,24 @@ class AttentionMask:
         1, num_keys, num_queries]`; None where nothing is hidden."""
         if self.visible.all():
             return None
-        return self.visible.mT.contiguous().float()
+        seen = self.visible.mT.contiguous()
+        # Its `stops` is 0, so that no more than the first key may be computed.
+        seen[:, 0, 0] |= self._is_padding
+        return seen.float()
+
+    @property
+    def _is_padding(self):
+        queries = torch.arange(self.visible.shape[2])
+        return queries >= self.query_frames[:, None]
 
     @cached_property
     def stops(self):
         """One past the last key that each query sees, `[batch, num_queries]`,
         0 where the query is padding: a NumPy array."""
-        num_queries, num_keys = self.visible.shape[2:]
+        num_keys = self.visible.shape[-1]
         places = torch.arange(1, num_keys + 1, dtype=torch.int32)
         stops = (self.visible[:, 0] * places).amax(-1)
-        padding = torch.arange(num_queries) >= self.query_frames[:, None]
-        return stops.masked_fill(padding, 0).numpy()
+        return stops.masked_fill(self._is_padding, 0).numpy()
 
     def gate(self, x):
         """Discards the results of queries that may see no key.
@@ -211,7 +227,8 @@ class MultiheadAttention(nn.Module):
             # [batch, heads, channels, time]
             kept = KeptElements(dropout) if dropout else None
             output = cpu_attention(*heads, mask.seen, mask.stops, kept)
-            return self.out_proj(output.flatten(1, 2).mT), None
+            output = output.flatten(1, 2).mT.to(query.dtype)
+            return self.out_proj(output), None
         query, key, value = (
             x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for x in self._project(F.linear, query, key, value)
@@ -227,7 +244,8 @@ class MultiheadAttention(nn.Module):
 
     def _in_blocks(self, query, key, dropout):
         """Whether `cpu_attention` is faster than torch's."""
-        if not is_eager_cpu(query):
+        single = query.dtype != torch.float64
+        if not is_eager_cpu(query) or not single or dropout == 1:
             return False
         if dropout:
             return True
@@ -265,7 +283,7 @@ def _fused_attention(query, key, value, mask, dropout):
         )
     hidden = {"is_causal": True}
     if not mask.is_causal:
-        hidden = {"attn_mask": mask.bias.to(query.dtype)}
+        hidden = {"attn_mask": mask.bias(query.dtype)}
     return F.scaled_dot_product_attention(
         query, key, value, dropout_p=dropout, scale=channels**-0.5, **hidden
     )[..., :channels]

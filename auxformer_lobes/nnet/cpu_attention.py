@@ -4,8 +4,8 @@ torch's fused attention is made for heads of 64 channels, and refuses dropout on
 a CPU: then it writes all weights, their mask and their product to memory. Here,
 no more than a block of weights exists at a time, without those that a causal
 mask or padding hides; the gradient computes them anew, as Dao et al.,
-"FlashAttention", NeurIPS 2022, do on a GPU. Time comes last, so that a head
-needs no copy.
+"FlashAttention", NeurIPS 2022, do on a GPU. What dropout keeps is stored, one
+byte a weight: to draw it again would take longer.
 """
 
 import math

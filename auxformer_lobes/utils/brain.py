@@ -1,9 +1,13 @@
 """A Brain whose training steps do not wait for the device."""
 
+import logging
+import math
 import time
 
 import speechbrain as sb
 import torch
+
+logger = logging.getLogger(__name__)
 
 STEPS_PER_READING = 10  # of the losses; the progress bar shows them then
 
@@ -14,8 +18,10 @@ class NonBlockingBrain(sb.Brain):
     `speechbrain.Brain` reads each loss, for which the host waits until a GPU
     has finished the step, and then the GPU waits for the next one. Here the
     losses are read every ten steps. What is not finite still never reaches the
-    weights: a gradient scaler, whose scale is 1, skips such a step. It does so
-    on the device where the optimiser is `fused`, and else has to wait for it.
+    weights, with or without `--skip_nonfinite_grads`: a gradient scaler, whose
+    scale is 1, skips such a step. It does so on the device where the optimiser
+    is `fused`, and else has to wait for it. Steps that were skipped count
+    towards `--nonfinite_patience`.
 
     It measures, too, how long a stage waits for its batches: on a GPU that has
     work left, waiting does no harm. See `speechbrain.Brain` for the arguments.
@@ -25,7 +31,8 @@ class NonBlockingBrain(sb.Brain):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self._unread = []  # losses of steps
-        if not self.scaler.is_enabled():
+        self._skips_only = not self.scaler.is_enabled()
+        if self._skips_only:
             self.scaler = torch.GradScaler(
                 self.device, init_scale=1.0, growth_interval=2**31 - 1
             )
@@ -73,7 +80,20 @@ class NonBlockingBrain(sb.Brain):
         losses, self._unread = torch.stack(self._unread).cpu(), []
         for loss in losses:
             self.check_loss_isfinite(loss)
+        if self._skips_only:
+            # The scaler has halved its scale at each step that it skipped.
+            skipped = round(-math.log2(self.scaler.get_scale()))
+            self.scaler.update(1.0)
+            for _ in range(skipped - int((~losses.isfinite()).sum())):
+                logger.warning("A step was skipped: gradients are not finite.")
+                self.check_loss_isfinite(torch.tensor(math.nan))
         return losses
+
+    def _save_intra_epoch_ckpt(self):
+        """Saves a checkpoint that holds the mean of all losses so far."""
+        losses = self._read()
+        self.avg_train_loss = self.update_average(losses, self.avg_train_loss)
+        super()._save_intra_epoch_ckpt()
 
     def update_average(self, loss, avg_loss):
         """Updates the mean over the steps of a stage.
@@ -110,6 +130,7 @@ class NonBlockingBrain(sb.Brain):
         """
         self._start = self._idle_since = time.perf_counter()
         self._waited = 0.0
+        self._unread = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Reads the losses of the last steps of an epoch.
@@ -119,7 +140,8 @@ class NonBlockingBrain(sb.Brain):
         stage : sb.Stage
             The stage of the experiment.
         stage_loss : float
-            Mean loss over the steps that were read before.
+            Mean loss over the steps that were read before: in training, 0 if
+            they were fewer than ten.
         epoch : int
             The epoch, from 1; None in the test.
 

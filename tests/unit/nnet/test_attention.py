@@ -130,7 +130,8 @@ def test_heads_padded_for_a_gpu_change_nothing(monkeypatch):
 
 def test_the_bias_of_a_mask_is_aligned_for_fused_kernels():
     frames = torch.tensor([3, 2])
-    bias = AttentionMask(frames, frames.clone(), 5, 5, causal=True).bias
+    mask = AttentionMask(frames, frames.clone(), 5, 5, causal=True)
+    bias = mask.bias(torch.bfloat16)
     assert bias.shape == (2, 1, 5, 5)
     assert all(stride % 8 == 0 for stride in bias.stride()[:-1])
 
@@ -158,3 +159,35 @@ def test_in_half_precision_blocks_compute_in_float32():
     assert found.dtype == torch.bfloat16
     found.float().sum().backward()
     assert F.mse_loss(attention.in_proj.weight.grad, torch.zeros(24, 8)) > 0
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_padding_is_finite_whatever_the_clip_beside_it_has_lost(scale):
+    """Its first key may lie beyond what a block computes for the other."""
+    frames = torch.tensor([30, 150])
+    key_mask = torch.ones(2, 150, dtype=torch.bool)
+    key_mask[0, :5] = False
+    key_mask[1, 4:] = False
+    mask = AttentionMask(frames, frames, 150, 150, True, key_mask)
+    attention = MultiheadAttention(dim=10, num_heads=2, dropout=0.1)
+    x = (scale * torch.randn(2, 150, 10)).requires_grad_()
+    found, _ = attention(x, x, x, mask)
+    assert found.isfinite().all()
+    found[0, :30].sum().backward()
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_any_precision_train_on_a_cpu(dtype):
+    attention = MultiheadAttention(8, 2, dropout=0.1).to(dtype)
+    x, frames = torch.randn(1, 6, 8, dtype=dtype), torch.tensor([6])
+    mask = AttentionMask(frames, frames, 6, 6, causal=False)
+    assert attention(x, x, x, mask)[0].dtype == dtype
+
+
+def test_all_weights_may_be_dropped():
+    attention = MultiheadAttention(8, 2, dropout=1.0)
+    x, frames = torch.randn(1, 6, 8), torch.tensor([6])
+    mask = AttentionMask(frames, frames, 6, 6, causal=False)
+    found, _ = attention(x, x, x, mask)
+    torch.testing.assert_close(found, attention.out_proj.bias.expand(1, 6, 8))

@@ -21,10 +21,10 @@ class Mean(NonBlockingBrain):
         return predictions.mean()
 
 
-def make(optimizer=FUSED):
+def make(optimizer=FUSED, kind=Mean):
     torch.manual_seed(0)
     modules = {"linear": torch.nn.Linear(1, 1)}
-    return Mean(modules, optimizer, run_opts={"noprogressbar": True})
+    return kind(modules, optimizer, run_opts={"noprogressbar": True})
 
 
 def batches(values):
@@ -47,6 +47,22 @@ def test_losses_that_are_not_finite_are_counted_and_end_the_training():
     with pytest.raises(ValueError, match="Loss is not finite"):
         make().fit(range(1), batches([float("nan")] * 4))
     make().fit(range(2), batches([float("nan")] * 3))  # of each epoch
+
+
+def test_gradients_that_are_not_finite_are_counted_too():
+    """A scale of 1, halved at each step that is skipped, would end at 0."""
+
+    class Steep(Mean):
+        def compute_objectives(self, predictions, batch, stage):
+            # Finite, with a gradient that is not.
+            return (0 * predictions.mean()).abs().sqrt()
+
+    with pytest.raises(ValueError, match="not finite"):
+        make(kind=Steep).fit(range(1), batches([1.0] * 4))
+    brain = make(kind=Steep)
+    brain.fit(range(1), batches([1.0] * 3))
+    assert brain.scaler.get_scale() == 1
+    assert all(x.isfinite().all() for x in brain.modules.parameters())
 
 
 def test_the_average_is_that_of_all_finite_losses_that_were_read():
