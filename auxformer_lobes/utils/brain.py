@@ -9,7 +9,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-STEPS_PER_READING = 10  # of the losses; the progress bar shows them then
+STEPS_PER_READING = 10  # of the losses, where reading waits for a device
 
 
 class NonBlockingBrain(sb.Brain):
@@ -17,7 +17,7 @@ class NonBlockingBrain(sb.Brain):
 
     `speechbrain.Brain` reads each loss, for which the host waits until a GPU
     has finished the step, and then the GPU waits for the next one. Here the
-    losses are read every ten steps. What is not finite still never reaches the
+    losses are read every ten steps, if not on a CPU. What is not finite still never reaches the
     weights, with or without `--skip_nonfinite_grads`: a gradient scaler, whose
     scale is 1, skips such a step. It does so on the device where the optimiser
     is `fused`, and else has to wait for it. Steps that were skipped count
@@ -48,7 +48,8 @@ class NonBlockingBrain(sb.Brain):
         Returns
         -------
         torch.Tensor
-            Losses of the steps that were read now, `[steps]`; most times none.
+            Losses of the steps that were read now, `[steps]`; on a GPU, most
+            times none.
 
         Raises
         ------
@@ -68,8 +69,9 @@ class NonBlockingBrain(sb.Brain):
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)
         self._unread.append(loss.detach())
-        is_due = len(self._unread) == STEPS_PER_READING
-        losses = self._read() if is_due else torch.zeros(0)
+        is_due = len(self._unread) >= STEPS_PER_READING
+        is_free = torch.device(self.device).type == "cpu"
+        losses = self._read() if is_due or is_free else torch.zeros(0)
         self._idle_since = time.perf_counter()
         return losses
 
@@ -140,8 +142,8 @@ class NonBlockingBrain(sb.Brain):
         stage : sb.Stage
             The stage of the experiment.
         stage_loss : float
-            Mean loss over the steps that were read before: in training, 0 if
-            they were fewer than ten.
+            Mean loss over the steps that were read before: in training on a
+            GPU, 0 if they were fewer than ten.
         epoch : int
             The epoch, from 1; None in the test.
 

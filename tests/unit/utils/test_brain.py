@@ -75,8 +75,13 @@ def test_the_average_is_that_of_all_finite_losses_that_were_read():
     assert brain.update_average(torch.tensor(torch.inf), average) == average
 
 
-def test_losses_are_read_every_few_steps():
+def test_losses_are_read_every_few_steps_but_on_a_cpu():
     brain = make()
+    brain.on_fit_start()
+    brain.on_stage_start(None)
+    brain.step = 1
+    assert len(brain.fit_batch(torch.ones(1, 1))) == 1
+    brain.device = torch.device("cuda")
     brain.on_fit_start()
     brain.on_stage_start(None)
     read = []
