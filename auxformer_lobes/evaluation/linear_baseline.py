@@ -228,6 +228,25 @@ class RowSpace(TransformerMixin, BaseEstimator):
             self.root_ = cholesky(products, lower=True)
         return self
 
+    def fit_transform(self, X, y=None):
+        """Takes the training rows, and changes their coordinates.
+
+        Arguments
+        ---------
+        X : np.ndarray
+            `[clips, columns]`.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        np.ndarray
+            `[clips, clips]`.
+        """
+        self.fit(X)
+        # The rows of the root have the products that it is the root of.
+        return X if self.rows_ is None else self.root_
+
     def transform(self, X):
         """Changes the coordinates.
 

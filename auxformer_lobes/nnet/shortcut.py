@@ -17,11 +17,11 @@ INPUTS = 2000
 class StatisticsShortcut(nn.Module):
     """Adds to each head a linear model of its modalities' statistics.
 
-    Cheng et al., "Wide & deep learning for recommender systems", DLRS 2016: what a linear model can learn
-    from the mean and the standard deviation of each channel over time, the
-    network need not learn anew, which on a small corpus it does badly. The
-    statistics are those of the frames that are there, standardised over clips
-    (see `ClipNorm`). The linear layers start from zero.
+    Cheng et al., "Wide & deep learning for recommender systems", DLRS 2016:
+    what a linear model can learn from the mean and the standard deviation of
+    each channel over time, the network need not learn anew, which on a small
+    corpus it does badly. The statistics are those of the frames that are there,
+    standardised over clips (see `ClipNorm`). The linear layers start from zero.
 
     Arguments
     ---------

@@ -17,11 +17,11 @@ class NonBlockingBrain(sb.Brain):
 
     `speechbrain.Brain` reads each loss, for which the host waits until a GPU
     has finished the step, and then the GPU waits for the next one. Here the
-    losses are read every ten steps, if not on a CPU. What is not finite still never reaches the
-    weights, with or without `--skip_nonfinite_grads`: a gradient scaler, whose
-    scale is 1, skips such a step. It does so on the device where the optimiser
-    is `fused`, and else has to wait for it. Steps that were skipped count
-    towards `--nonfinite_patience`.
+    losses are read every ten steps, if not on a CPU. What is not finite still
+    never reaches the weights, with or without `--skip_nonfinite_grads`: a
+    gradient scaler, whose scale is 1, skips such a step. It does so on the
+    device where the optimiser is `fused`, and else has to wait for it. Steps
+    that were skipped count towards `--nonfinite_patience`.
 
     It measures, too, how long a stage waits for its batches: on a GPU that has
     work left, waiting does no harm. See `speechbrain.Brain` for the arguments.

@@ -45,7 +45,7 @@ def model(request):
     return build(**request.param)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     frames=st.lists(
         st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4
@@ -73,14 +73,13 @@ def test_logits_do_not_depend_on_batch_and_padding(
     )
 
 
-def test_relative_lengths_are_exact(model):
+def test_relative_lengths_of_every_length_are_exact(model):
     """0.29 * 100 is 28.999…: rounding, not truncation, finds the frame."""
     audio, visual = draw(1, 100, 3)
-    # In double precision, 29, 57 and 58 would be cut, here 53 and 59.
-    frames = torch.tensor([1, 29, 53, 57, 58, 59, 100])
+    frames = torch.arange(1, 101)
     padding = torch.arange(100) >= frames[:, None]
     padded = audio.masked_fill(padding.unsqueeze(-1), float("nan"))
-    logits = model(padded, visual.expand(7, -1, -1), frames / 100)
+    logits = model(padded, visual.expand(100, -1, -1), frames / 100)
     assert all(x.isfinite().all() for x in logits.values())
     half = model(audio, visual, torch.tensor([0.5]))
     assert_same(half, model(audio[:, :50], visual))
@@ -173,7 +172,7 @@ def test_the_causal_mask_is_the_published_one_of_each_sample(q, k, nq, nk):
         assert mask.visible[0, 0, i].nonzero().flatten().tolist() == visible
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     lost=st.lists(st.booleans(), min_size=6, max_size=6),
     content=st.sampled_from([1e30, float("nan")]),
