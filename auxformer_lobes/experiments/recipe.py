@@ -132,7 +132,7 @@ def train_loader_options(hparams, dataset):
         batch.
     """
     options = {**hparams["train_dataloader_opts"]}
-    if hparams["dynamic_batching"]:
+    if hparams.get("dynamic_batching"):
         for name in ("batch_size", "shuffle", "drop_last"):
             options.pop(name, None)
         options["batch_sampler"] = dynamic_batches(
