@@ -30,6 +30,9 @@ class Clip:
         Modality → why it cannot be used.
     valid_share : dict of float
         Modality → share of its frames that are valid.
+    notes : dict of str
+        Modality → what is peculiar about its file, where it was read
+        nevertheless.
     face : int
         Number of the face, where all faces are followed.
     """
@@ -38,6 +41,7 @@ class Clip:
     inputs: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
     valid_share: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)
     face: Optional[int] = None
 
     def error(self):
