@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-improv test lint bench clean
+.PHONY: demo demo-improv test lint bench fuzz kills clean
 
 $(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
@@ -48,6 +48,19 @@ bench: $(VENV)/installed
 	@mkdir -p results
 	$(BIN)/python benchmarks/networks.py --device $(DEVICE) \
 		--json results/bench_$(DEVICE).json
+
+# Damages files at random, for some minutes; of a folder with MEDIA=folder. What
+# fails is kept in results/fuzz.
+MINUTES ?= 10
+fuzz: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz \
+		--fuzz_minutes $(MINUTES) $(if $(MEDIA),--fuzz_media $(MEDIA))
+
+# Kills training, extraction and export N times each, at random moments.
+N ?= 25
+kills: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration \
+		-k at_any_moment --kills $(N)
 
 clean:
 	rm -rf demo

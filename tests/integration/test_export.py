@@ -7,8 +7,11 @@ from ast import literal_eval
 import pytest
 
 from auxformer_lobes.sharing.export import export
+from auxformer_lobes.sharing.hub import load
 from auxformer_lobes.sharing.layout import FILES
+from tests.integration.kills import kill_again_and_again
 from tests.integration.recipes import NO_WORKERS, flags, train
+from tests.unit.small_runs import make_run
 
 CLIP = "1003_IEO_ANG_XX"
 
@@ -59,3 +62,18 @@ def test_the_example_of_its_card_works_when_pasted(
     for emotion, probability in printed.items():
         # Written with six digits; batches differ in the last bits.
         assert abs(probability - float(trained[f"p_{emotion}"])) < 1e-5
+
+
+def test_an_export_that_is_killed_at_any_moment_is_made_again(
+    tmp_path, request, counts
+):
+    make_run(tmp_path / "run")
+
+    def _export(number):
+        export(tmp_path / "run", tmp_path / str(number) / "model")
+
+    def _check(number):
+        load(tmp_path / str(number) / "model")
+        return tmp_path / str(number)
+
+    kill_again_and_again("export", _export, _check, request, counts)

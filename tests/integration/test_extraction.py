@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 from speechbrain.utils.distributed import run_on_main
 from torch import distributed
 
@@ -15,6 +16,7 @@ from auxformer_lobes.dataio.dataset import extract_features, load_manifests
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
+from tests.integration.kills import kill_again_and_again
 from tests.integration.logged import LoggedHog
 from tests.integration.recipes import torchrun
 from tests.unit.letters import in_a_process
@@ -148,6 +150,29 @@ def test_training_finds_what_the_command_extracted(
         largest = computed.abs().max()
         assert store[clip].shape == computed.shape
         assert (store[clip] - computed).abs().max() <= tolerance * largest
+
+
+def test_an_extraction_that_is_killed_at_any_moment_goes_on(
+    corpus, tmp_path, request, counts
+):
+    yaml = "!new:auxformer_lobes.features.fbank.FbankFeatures\nn_mels: 20\n"
+    extractor = FbankFeatures(n_mels=20)
+    options = "--dtype", "float32", "--num_workers", "0"
+
+    def _extract(number):
+        folder = tmp_path / str(number)
+        folder.mkdir(exist_ok=True)
+        sys.exit(main(command(corpus, folder, yaml, *options)))
+
+    def _check(number):
+        store = FeatureStore(tmp_path / str(number), extractor, "float32")
+        assert sorted(store) == CLIPS
+        for clip in CLIPS:
+            wanted = extractor(clip, str(corpus / f"{clip}.flv"))
+            assert torch.allclose(store[clip], wanted, atol=1e-5)
+        return tmp_path / str(number)
+
+    kill_again_and_again("extraction", _extract, _check, request, counts)
 
 
 def test_processes_of_torchrun_share_the_work_and_report_once(

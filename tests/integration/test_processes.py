@@ -13,6 +13,7 @@ import pytest
 from auxformer_lobes.dataio.labels import class_names
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
+from tests.integration.kills import kill_again_and_again
 from tests.integration.recipes import (
     CREMA_D,
     ENVIRONMENT,
@@ -166,6 +167,22 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     # Its first epoch was computed in another process, where memory may be
     # aligned otherwise, which sums of floats can show.
     assert_same_predictions(killed.folder, whole, tolerance=1e-4)
+
+
+def test_a_run_that_is_killed_at_any_moment_goes_on(
+    work, whole, arguments, request, counts
+):
+    def _train(number):
+        run = train(*arguments(f"kill{number}"), figures=False)
+        sys.exit(run.returncode)
+
+    def _check(number):
+        folder = work / f"kill{number}"
+        assert epochs(folder) == [1, 2, 3]
+        assert_same_predictions(folder, whole, tolerance=1e-4)
+        return folder
+
+    kill_again_and_again("training", _train, _check, request, counts)
 
 
 def test_two_processes_train_together_and_report_once(
