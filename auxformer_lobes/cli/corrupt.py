@@ -1,6 +1,7 @@
 """`corrupt`: how a model does on noisy, blurred or dark clips."""
 
 from auxformer_lobes.cli.options import add_num_workers, number_from
+from auxformer_lobes.utils.text import printable
 
 KINDS = ("noise", "babble", "blur", "occlusion", "dark")
 
@@ -74,7 +75,7 @@ def _corrupt(options):
         options.num_workers,
     )
     for clip, reason in report.failed.items():
-        print(_printable(f"failed: {clip}: {reason}"))
+        print(printable(f"failed: {clip}: {reason}"))
     print(
         f"{options.kind} {options.severity:g}: "
         f"{count_of(len(report.measured) - report.present, 'clip')} written, "
@@ -113,7 +114,3 @@ def _print_measured(measured):
             f"measured: {share:.1%} of {total['frames']:,} frames occluded; "
             f"{total['without_face']:,} more have no face, and stay as they are"
         )
-
-
-def _printable(text):
-    return "".join(c if c.isprintable() else "?" for c in text)

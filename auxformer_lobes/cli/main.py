@@ -7,8 +7,10 @@ runs it; its docstring is the help. Heavy imports come when it runs, so that
 
 import argparse
 import atexit
+import errno
 import gc
 import inspect
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -74,7 +76,11 @@ def main(arguments=None):
             options.others = others
         elif others:
             parser.error(f"unrecognized arguments: {' '.join(others)}")
-    with one_line_errors(debug="debug" in options), _interruptible():
+    with (
+        one_line_errors(debug="debug" in options),
+        _safe_output(),
+        _interruptible(),
+    ):
         return options.execute(options)
 
 
@@ -121,6 +127,31 @@ def _add_debug(parser):
         default=argparse.SUPPRESS,
         help="print the traceback of an error",
     )
+
+
+@contextmanager
+def _safe_output():
+    """Prints names in any encoding; ends in order where nobody reads.
+
+    A full disk is an error of one line.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Of names that are not UTF-8, or not of the terminal's encoding.
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`, for one
+        # Python flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(
+            f"{error.strerror}: make room for the output, and for temporary "
+            "files (TMPDIR)"
+        )
 
 
 @contextmanager

@@ -35,6 +35,13 @@ def add_model(parser):
         metavar="N",
         help="clips per batch (default: %(default)s)",
     )
+    parser.add_argument(
+        "--audio_track",
+        type=number_from(1),
+        metavar="N",
+        help="audio track to use, from 1 (default: the file's default track, "
+        "or else the first that is not silent)",
+    )
 
 
 def add_download(parser):
@@ -131,13 +138,15 @@ def load_model(options):
         AudioVisualEmotionRecognizer,
     )
 
-    return AudioVisualEmotionRecognizer.from_hparams(
+    recognizer = AudioVisualEmotionRecognizer.from_hparams(
         options.source,
         options.savedir,
         run_opts(options),
         options.revision,
         options.trust_source,
     )
+    recognizer.reader.audio_track = options.audio_track
+    return recognizer
 
 
 def number_from(minimum, kind=int):

@@ -5,6 +5,7 @@ import textwrap
 from functools import cache, partial
 
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.text import printable
 
 
 def csv_header(task):
@@ -19,7 +20,7 @@ def csv_header(task):
     -------
     list of str
     """
-    kinds = ("valid_share", "missing")
+    kinds = ("valid_share", "missing", "notes")
     by_modality = [f"{kind}_{m}" for kind in kinds for m in MODALITIES]
     return ["label", *task.names, *by_modality]
 
@@ -45,7 +46,8 @@ def csv_row(task, emotion):
         label if isinstance(label, str) else "|".join(label),
         *("" if x is None else f"{x:.6f}" for x in outputs),
         *("" if x is None else f"{x:.3f}" for x in valid_share),
-        *(emotion.missing.get(m, "") for m in MODALITIES),
+        *(printable(emotion.missing.get(m, "")) for m in MODALITIES),
+        *(printable(emotion.notes.get(m, "")) for m in MODALITIES),
     ]
 
 
@@ -66,14 +68,12 @@ def print_emotions(emotions, task):
     from auxformer_lobes.reporting.tables import format_prediction
 
     console = Console(width=None if Console().is_terminal else 110)
-    folder, names = split_folder([_printable(path) for path in emotions])
+    folder, names = split_folder([printable(path) for path in emotions])
     shown = cache(partial(shorten, names))
     table = Table("file", "emotion", *MODALITIES)
     for i, emotion in enumerate(emotions.values()):
         cells = [
-            f"{emotion.valid_share[m]:.0%} valid"
-            if m in emotion.valid_share
-            else Text(_printable(emotion.missing[m]))  # no markup
+            Text(printable(_describe(emotion, m)))  # no markup
             for m in MODALITIES
         ]
         predicted = format_prediction(task, [*emotion.outputs.values()])
@@ -85,6 +85,14 @@ def print_emotions(emotions, task):
     if folder:
         console.print(Text(f"in {folder}{os.sep}"), soft_wrap=True)
     console.print(table)
+
+
+def _describe(emotion, modality):
+    """How a modality was used, or why not."""
+    if modality not in emotion.valid_share:
+        return emotion.missing[modality]
+    used = f"{emotion.valid_share[modality]:.0%} valid"
+    return "; ".join(filter(None, [used, emotion.notes.get(modality)]))
 
 
 def split_folder(paths):
@@ -172,7 +180,3 @@ class _Cell:
         from rich.text import Text
 
         yield Text(self.fit(options.max_width), overflow="fold")
-
-
-def _printable(text):
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,21 +1,19 @@
 """`predict`: emotion in wav and video files."""
 
-import csv
-import glob
-import json
 import os
 import sys
+from contextlib import contextmanager
 
+from auxformer_lobes.cli.media_arguments import find_media, stored_stdin
 from auxformer_lobes.cli.options import add_model, load_model
-from auxformer_lobes.cli.output import csv_header, csv_row, print_emotions
-from auxformer_lobes.utils.errors import MediaError, UserError
-
-# Files of a folder.
-SUFFIXES = (
-    *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff"),
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv"),
-    *(".mpg", ".mpeg", ".ts", ".3gp", ".ogv"),
+from auxformer_lobes.cli.prediction_writers import (
+    WRITERS,
+    TableWriter,
+    as_cell,
+    resume,
 )
+from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.text import printable
 
 
 def predict(parser):
@@ -25,17 +23,19 @@ def predict(parser):
     any frame) is missing: the model predicts without it, and the output says
     why.
 
-    Files that fail are listed on standard error; the exit code is then 1.
+    Files that fail are listed on standard error; the exit code is then 1. With
+    --csv, --json or --output, results are written as they come.
     """
     parser.epilog = (
         "example: auxformer predict clips/ 'more/*.mp4' voice.wav \\\n"
-        "  --source user/auxformer-crema-d --csv > emotions.csv"
+        "  --source user/auxformer-crema-d --output emotions.csv"
     )
     parser.add_argument(
         "files",
         nargs="+",
         metavar="FILE",
-        help="audio or video file, folder of such files, or pattern",
+        help="audio or video file, folder of such files, pattern, or - for "
+        "standard input",
     )
     add_model(parser)
     output = parser.add_mutually_exclusive_group()
@@ -45,67 +45,81 @@ def predict(parser):
         help="print JSON, with the outputs of each head",
     )
     output.add_argument("--csv", action="store_true", help="print CSV")
+    output.add_argument(
+        "--output", metavar="FILE", help="write CSV or JSON: a .csv or .json"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with --output: leave out the files that have a row there",
+    )
     return _predict
 
 
 def _predict(options):
     from tqdm import tqdm
 
-    files = _find(options.files)
+    kind, is_there = _check_output(options)
+    files = find_media(options.files)
     recognizer = load_model(options)
-    task = recognizer.hparams.task
-    emotions, errors = {}, {}
-    results = recognizer.try_files(files, options.batch_size)
-    for file, result in tqdm(results, "files", len(files), unit="file"):
-        is_error = isinstance(result, MediaError)
-        (errors if is_error else emotions)[file] = result
-    if options.json:
-        entries = [{"file": f, **e.as_dict()} for f, e in emotions.items()]
-        entries += [{"file": f, "error": str(e)} for f, e in errors.items()]
-        print(json.dumps(entries, indent=1))
-    elif options.csv:
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(["file", *csv_header(task)])
-        for file, emotion in emotions.items():
-            table.writerow([file, *csv_row(task, emotion)])
-    elif emotions:
-        print_emotions(emotions, task)
-    for error in errors.values():
-        print(f"failed: {error}", file=sys.stderr)
+    task, errors = recognizer.hparams.task, []
+    with (
+        _opened(options.output, is_there) as file,
+        stored_stdin(files) as places,
+    ):
+        writer = WRITERS.get(kind, TableWriter)(file, task)
+        done = resume(writer, options.output) if is_there else {}
+        if kind and not done:
+            writer.start()
+        names = {places[f]: f for f in files if as_cell(f) not in done}
+        results = recognizer.try_files(names, options.batch_size)
+        try:
+            for path, result in tqdm(results, "files", len(names), unit="file"):
+                if isinstance(result, MediaError):
+                    errors.append(str(result).replace(path, names[path]))
+                    writer.fail(names[path], errors[-1])
+                else:
+                    writer.add(names[path], result)
+        finally:
+            writer.end()
+            for error in errors:
+                print(f"failed: {printable(error)}", file=sys.stderr)
     return 1 if errors else 0
 
 
-def _find(arguments):
-    """Replaces folders and patterns by their files."""
-    files = []
-    for argument in arguments:
-        if os.path.isdir(argument):
-            found = _inside(argument)
-            if not found:
-                raise UserError(f"{argument}: contains no audio or video file")
-        elif os.path.exists(argument) or not glob.has_magic(argument):
-            found = [argument]
-        else:
-            found = sorted(
-                file
-                for file in glob.glob(argument, recursive=True)
-                if os.path.isfile(file)
-            )
-            if not found:
-                raise UserError(f"{argument}: no such file")
-        files += found
-    return list(dict.fromkeys(files))
+def _check_output(options):
+    """The kind of output, and whether a file is gone on with."""
+    if options.output is None:
+        if options.resume:
+            raise UserError("--resume: needs --output FILE")
+        return "json" if options.json else "csv" if options.csv else None, False
+    kind = os.path.splitext(options.output)[1].removeprefix(".").lower()
+    if kind not in WRITERS:
+        raise UserError(f"--output {options.output}: name a .csv or .json")
+    is_there = os.path.exists(options.output)
+    if is_there and not options.resume:
+        raise UserError(
+            f"--output {options.output}: is there already: add --resume to go "
+            "on with it, or name another file"
+        )
+    return kind, is_there
 
 
-def _inside(folder):
-    """Wav and video files in a folder and its subfolders, each once."""
-    found = {}
-    # Links to folders are not followed: they may form circles.
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            file = os.path.join(here, name)
-            is_media = name.lower().endswith(SUFFIXES)
-            if is_media and name[0] != "." and os.path.isfile(file):
-                found.setdefault(os.path.realpath(file), []).append(file)
-    return sorted(min(names) for names in found.values())
+@contextmanager
+def _opened(path, is_there):
+    """The file to write, or standard output."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        file = open(
+            path,
+            "r+" if is_there else "x",
+            encoding="utf-8",
+            errors="replace",
+            newline="",
+        )
+    except OSError as error:
+        raise UserError(f"--output {path}: {error.strerror}")
+    with file:
+        yield file

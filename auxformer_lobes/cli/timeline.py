@@ -4,9 +4,11 @@ import csv
 import os
 import sys
 
+from auxformer_lobes.cli.media_arguments import stored_stdin
 from auxformer_lobes.cli.options import add_model, load_model, number_from
 from auxformer_lobes.cli.output import csv_header, csv_row
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.text import printable
 
 
 def timeline(parser):
@@ -20,7 +22,11 @@ def timeline(parser):
         "example: auxformer timeline talk.mp4 \\\n"
         "  --source user/auxformer-crema-d --window 3 --hop 1 --plot talk.png"
     )
-    parser.add_argument("file", metavar="FILE", help="audio or video file")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="audio or video file, or - for standard input",
+    )
     add_model(parser)
     parser.add_argument(
         "--window",
@@ -50,9 +56,6 @@ def timeline(parser):
 
 
 def _timeline(options):
-    from auxformer_lobes.reporting import figures
-    from auxformer_lobes.reporting.tables import format_prediction
-
     if options.plot:
         # Before the work, not after it.
         folder = os.path.dirname(options.plot)
@@ -64,34 +67,44 @@ def _timeline(options):
     if options.csv:
         table.writerow(["start", "end", "face", *csv_header(task)])
     windows = []
-    for start, end, emotion in recognizer.timeline(
-        options.file,
-        options.window,
-        options.hop,
-        options.faces,
-        options.batch_size,
-    ):
-        if options.plot:
-            windows.append((start, end, emotion))
-        if options.csv:
-            times = f"{start:.3f}", f"{end:.3f}"
-            face = emotion.face or ""
-            table.writerow([*times, face, *csv_row(task, emotion)])
-            continue
-        parts = [f"{start:8.2f} - {end:.2f} s"]
-        if emotion.face:
-            parts.append(f"face {emotion.face}")
-        outputs = [*emotion.outputs.values()]
-        parts.append(format_prediction(task, outputs) if outputs else "?")
-        if emotion.missing:
-            reasons = [f"{m}: {why}" for m, why in emotion.missing.items()]
-            parts.append(f"({', '.join(reasons)})")
-        print("  ".join(parts))
+    with stored_stdin([options.file]) as places:
+        for start, end, emotion in recognizer.timeline(
+            places[options.file],
+            options.window,
+            options.hop,
+            options.faces,
+            options.batch_size,
+        ):
+            if options.plot:
+                windows.append((start, end, emotion))
+            if options.csv:
+                times = f"{start:.3f}", f"{end:.3f}"
+                face = emotion.face or ""
+                table.writerow([*times, face, *csv_row(task, emotion)])
+            else:
+                print(_format(start, end, emotion, task))
     if options.plot:
+        from auxformer_lobes.reporting import figures
+
         figure = figures.timeline(windows, task)
-        figure.suptitle(options.file, parse_math=False)
+        figure.suptitle(printable(options.file), parse_math=False)
         try:
             figure.savefig(options.plot, dpi=120)
         except (OSError, ValueError) as error:
             raise UserError(f"--plot {options.plot}: {error}")
         print(f"figure: {options.plot}", file=sys.stderr)
+
+
+def _format(start, end, emotion, task):
+    """A window as a line of text."""
+    from auxformer_lobes.reporting.tables import format_prediction
+
+    parts = [f"{start:8.2f} - {end:.2f} s"]
+    if emotion.face:
+        parts.append(f"face {emotion.face}")
+    outputs = [*emotion.outputs.values()]
+    parts.append(format_prediction(task, outputs) if outputs else "?")
+    reasons = [f"{m}: {why}" for m, why in emotion.missing.items()]
+    if reasons:
+        parts.append(f"({', '.join(reasons)})")
+    return printable("  ".join(parts))

@@ -398,6 +398,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
                     heads,
                     clip.valid_share,
                     clip.missing,
+                    clip.notes,
                     clip.face,
                 )
             )

@@ -22,6 +22,9 @@ class Emotion(NamedTuple):
         face; 1 if the features do not tell. Only modalities that were used.
     missing : dict of str
         Modality → why it was not used.
+    notes : dict of str
+        Modality → what is peculiar about its file, where it was used
+        nevertheless: a part that cannot be decoded, one of several tracks.
     face : int
         Number of the face in a timeline of all faces, from 1; else None.
     """
@@ -31,6 +34,7 @@ class Emotion(NamedTuple):
     heads: dict
     valid_share: dict
     missing: dict
+    notes: dict
     face: Optional[int] = None
 
     def as_dict(self):

@@ -8,7 +8,6 @@ each frame once; what it read is then cut into windows.
 
 from collections import deque
 from itertools import count, islice
-from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
@@ -19,14 +18,18 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.inference.clip_input import Clip, reason_of
 from auxformer_lobes.inference.results import Emotion
+from auxformer_lobes.inference.sections import (
+    LONGEST_SECTION,
+    NotCut,
+    sections_of,
+)
 from auxformer_lobes.processing.media import mono, open_media
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
 
 logger = get_logger(__name__)
 
-SECTION = 20.0  # s of video that are read at a time, at least
-LONGEST_SECTION = 60.0  # s
 SLACK = 0.1  # s by which a stream may end before its last window
 SHORTEST_GAP = 0.05  # s; less is imprecision of the timestamps
 ROUNDING = 0.001  # s, of the timestamps in many containers
@@ -91,8 +94,8 @@ def timeline(
             f"{LONGEST_SECTION:.0f} s, and the hop is more than 0"
         )
     reader = recognizer.reader
-    with TemporaryDirectory(prefix="timeline") as folder:
-        sections = _sections(path, folder)
+    with temporary_folder() as folder:
+        sections = sections_of(path, folder)
         if faces == "all":
             sections = _all_faces(reader, sections)
         else:
@@ -106,7 +109,9 @@ def timeline(
             emotions = recognizer.classify_clips(clip for _, clip in batch)
             for (index, clip), emotion in zip(batch, emotions):
                 if isinstance(emotion, MediaError):
-                    emotion = Emotion(None, {}, {}, {}, clip.missing, clip.face)
+                    emotion = Emotion(
+                        None, {}, {}, {}, clip.missing, clip.notes, clip.face
+                    )
                 yield index * hop, index * hop + window, emotion
 
 
@@ -151,7 +156,8 @@ def _audio_windows(reader, path, folder, window, hop):
     """Yields the `ClipInput` of each window, or why it has none."""
     file = f"{folder}/window.wav"
     for samples, rate in _samples(path, window, hop):
-        soundfile.write(file, samples, rate, subtype="FLOAT")
+        with no_room_is_told(folder):
+            soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
             yield reader.read("audio", file)
         except MediaError as error:
@@ -211,6 +217,9 @@ def _slack(window):
 def _largest_face(reader, sections):
     """Reads sections: yields frame times, and {None: `ClipInput`} or reason."""
     for file, times in sections:
+        if isinstance(file, NotCut):
+            yield times, file
+            continue
         try:
             yield times, {None: reader.read("visual", file)}
         except MediaError as error:
@@ -221,6 +230,9 @@ def _all_faces(reader, sections):
     """Reads sections: yields frame times, and face -> `ClipInput` or reason."""
     numbers, last_boxes = count(1), {}  # face -> its last box, in a section
     for file, times in sections:
+        if isinstance(file, NotCut):
+            yield times, file
+            continue
         try:
             faces = reader.read_faces(file)
         except MediaError as error:
@@ -268,12 +280,17 @@ def _visual_windows(sections, window, hop):
 
 def _cut(sections, start, end):
     """face -> `ClipInput` of a window, for the faces that are visible."""
-    known, reason = {}, "has no frames"  # face -> a section that has it
+    reasons = [
+        None if isinstance(inputs, dict) else inputs
+        for times, inputs in sections
+        if np.diff(np.searchsorted(times, _bounds(start, end)))
+    ]
+    if all(reasons):
+        return reasons[-1] if reasons else "has no frames"
+    known = {}  # face -> a section that has it
     for times, inputs in sections:
         if isinstance(inputs, dict):
             known.update({face: (times, x) for face, x in inputs.items()})
-        else:
-            reason = inputs
     faces = {}
     for face, section in known.items():
         parts = []
@@ -291,8 +308,12 @@ def _cut(sections, start, end):
         if clip_input.frame_validity is None or clip_input.frame_validity.any()
     }
     if visible or not faces:
-        return visible or reason
+        return visible or next(filter(None, reasons), "has no frames")
     return {None: next(iter(faces.values()))}
+
+
+def _bounds(start, end):
+    return start - ROUNDING, end - ROUNDING
 
 
 def _lost(times, section_times, clip_input):
@@ -327,7 +348,7 @@ def _cut_section(times, clip_input, start, end):
     # At a constant rate, or of a video model, values are even in time.
     if len(values) != len(times):
         times = np.linspace(times[0], times[-1], len(values))
-    a, b = np.searchsorted(times, [start - ROUNDING, end - ROUNDING])
+    a, b = np.searchsorted(times, _bounds(start, end))
     values = values[a:b]
     if validity is not None:
         # A video model has one validity value for several frames.
@@ -335,59 +356,3 @@ def _cut_section(times, clip_input, start, end):
         first = int(a * per_value)
         validity = validity[first : max(first + (b > a), round(b * per_value))]
     return values, validity
-
-
-def _sections(path, folder):
-    """Cuts the video at key frames: yields files, and their frame times."""
-    with open_media(path) as container:
-        if not container.streams.video:
-            raise MediaError(f"{path}: has no video stream")
-        stream = container.streams.video[0]
-        start = (container.start_time or 0) / av.time_base
-        file, section, times, last = None, None, [], None
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            if packet.pts is None:  # some AVI files have this only
-                packet.pts = packet.dts
-            if packet.pts is None:
-                raise MediaError(f"{path}: its frames have no times")
-            time = float(packet.pts * stream.time_base) - start
-            if times and packet.is_keyframe and time - times[0] >= SECTION:
-                section.close()
-                yield file, np.sort(times)
-                times = []
-            if times and time - times[0] > LONGEST_SECTION:
-                raise MediaError(
-                    f"{path}: cannot be cut, as it has no key frame for "
-                    f"{LONGEST_SECTION:.0f} s: write some with "
-                    f"`ffmpeg -i {path} -g 250 {path}.mp4`"
-                )
-            if not times:
-                file, section, part = _section_like(stream, folder)
-            times.append(time)
-            # In MPEG-1 and 2 they are guessed, and may decrease.
-            if packet.dts is not None:
-                if last is not None:
-                    packet.dts = min(max(packet.dts, last + 1), packet.pts)
-                last = packet.dts
-            packet.stream = part
-            section.mux(packet)
-        if not times:
-            raise MediaError(f"{path}: its video stream has no frames")
-        section.close()
-        yield file, np.sort(times)
-
-
-def _section_like(stream, folder):
-    """A new file for packets of a stream: its path, container and stream."""
-    # Matroska keeps the rotation of phones; NUT takes old codecs too.
-    for suffix in ("mkv", "nut"):
-        file = f"{folder}/section.{suffix}"
-        section = av.open(file, "w")
-        try:
-            return file, section, section.add_stream_from_template(stream)
-        except ValueError:
-            continue
-    name = stream.codec_context.name
-    raise MediaError(f"{name} video cannot be cut")

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from auxformer_lobes.dataio.split_audit import LEVELS, TITLES
 from auxformer_lobes.reporting.tables import count_of
+from auxformer_lobes.utils.text import printable
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -58,10 +59,10 @@ def print_audit(audit):
     for found in audit.findings:
         # Names of strangers' clips are no markup.
         line = Text.assemble(
-            (f"{found.level:<8}", STYLES[found.level]), _printable(found.text)
+            (f"{found.level:<8}", STYLES[found.level]), printable(found.text)
         )
         if found.examples:
-            examples = ", ".join(map(_printable, found.examples))
+            examples = ", ".join(map(printable, found.examples))
             line.append(f" (such as {examples})", "dim")
         console.print(line, soft_wrap=not console.is_terminal)
     findings = [{"level": found.level} for found in audit.findings]
@@ -85,7 +86,7 @@ def _table(splits):
             table.add_section()
         for name in names:
             cells = (_share(part[key], name) for part in parts)
-            table.add_row(Text(_printable(name)), *cells)
+            table.add_row(Text(printable(name)), *cells)
     return table
 
 
@@ -96,7 +97,3 @@ def _share(counts, name):
         return "–"
     count = counts.get(name, 0)
     return f"{count:,} ({count / total:4.0%})"
-
-
-def _printable(text):
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from auxformer_lobes.reporting.tables import METRIC_TITLES
+from auxformer_lobes.utils.text import printable
 
 WIDTH = 4.4  # inch: letters can be read where a phone's screen is as wide
 NARROW = 3.8  # of square charts
@@ -405,5 +406,5 @@ def shorten(name):
     >>> shorten("1001_DFA_ANG_XX with babble at 0 dB")
     '1001_DFA_ANG_XX with babb…'
     """
-    name = "".join(c if c.isprintable() else "?" for c in name)
+    name = printable(name)
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

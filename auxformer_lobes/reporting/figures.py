@@ -289,7 +289,7 @@ def timeline(windows, task):
     Example
     -------
     >>> from auxformer_lobes.inference.results import Emotion
-    >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {})
+    >>> calm = Emotion(None, {"arousal": 1.5}, {}, {"audio": 1.0}, {}, {})
     >>> figure = timeline([(0.0, 2.0, calm)], DimensionalEmotion(["arousal"]))
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['arousal']

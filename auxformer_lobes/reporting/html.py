@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from auxformer_lobes.reporting import charts
+from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -289,4 +290,4 @@ def _printable(value):
     """Text without characters that would not be seen."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in value)
+    return printable(value, kept="\n\t")

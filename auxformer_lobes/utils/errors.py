@@ -5,6 +5,8 @@ import sys
 import traceback
 from contextlib import contextmanager
 
+from auxformer_lobes.utils.text import printable
+
 MAX_CHARACTERS = 2000  # of an error line
 DEBUG = "AUXFORMER_DEBUG"
 
@@ -66,8 +68,6 @@ def one_line_errors(*others, debug=False):
             line = f"{line[: MAX_CHARACTERS - 1]}…"
         if not (isinstance(error, UserError) or debug or is_debugging()):
             line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
-        # Names of strangers' files could move the cursor, or set colours.
-        line = "".join(c if c.isprintable() else "?" for c in line)
-        sys.exit(f"error: {line}")
+        sys.exit(f"error: {printable(line)}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted: start it again to resume")

@@ -171,7 +171,7 @@ def test_folders_patterns_and_files_are_predicted(here, recognizer, capsys):
     printed = capsys.readouterr()
     entries = {entry["file"]: entry for entry in json.loads(printed.out)}
     names = ["media/a.flv", "media/c.wav", "media/more/b.FLV", "long.flv"]
-    assert [*entries] == [*names, "media/silent.wav"]
+    assert [*entries] == [*names[:3], "media/silent.wav", names[3]]
     assert {*entries["media/silent.wav"]} == {"file", "error"}
     assert "failed: media/silent.wav: audio: is silent" in printed.err
     for name in names:

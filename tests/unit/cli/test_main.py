@@ -10,9 +10,9 @@ from argparse import ArgumentTypeError
 import pytest
 
 from auxformer_lobes.cli.main import COMMANDS, main
+from auxformer_lobes.cli.media_arguments import find_media
 from auxformer_lobes.cli.options import number_from
 from auxformer_lobes.cli.output import print_emotions, split_folder
-from auxformer_lobes.cli.predict import _find
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.tasks import CategoricalEmotion
@@ -265,7 +265,7 @@ def test_a_folder_has_each_file_once(work):
     (work / "media" / "more" / "up").symlink_to(work / "media")
     (work / "media" / "z.wav").symlink_to(work / "media" / "more" / "a.wav")
     (work / "media" / "._b.wav").touch()
-    assert _find(["media"]) == ["media/more/a.wav"]
+    assert find_media(["media"]) == ["media/more/a.wav"]
 
 
 def table_of(capsys, monkeypatch, paths, width):
@@ -275,7 +275,7 @@ def table_of(capsys, monkeypatch, paths, width):
     names = "angry", "happy", "sad"
     missing = {"visual": "[b]no face[/b] in any frame"}
     outputs = dict.fromkeys(names, 1 / 3)
-    emotion = Emotion("sad", outputs, {}, {"audio": 1.0}, missing)
+    emotion = Emotion("sad", outputs, {}, {"audio": 1.0}, missing, {})
     print_emotions(dict.fromkeys(paths, emotion), CategoricalEmotion(names))
     printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     lines = [x for x in printed.splitlines() if x.startswith("│")]
@@ -304,7 +304,7 @@ def test_a_table_shows_what_tells_files_apart(capsys, monkeypatch, width):
 def test_a_table_has_short_names_as_they_are(capsys, monkeypatch):
     names = ["x[/b].wav", "y[red]a.wav", "new\nline.wav"]
     printed, cells = table_of(capsys, monkeypatch, names, 80)
-    assert cells == [*names[:2], "new?line.wav"]
+    assert cells == [*names[:2], "new\\nline.wav"]
     assert "[b]no" in printed, "reasons are no markup either"
 
 

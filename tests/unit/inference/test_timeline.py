@@ -1,5 +1,7 @@
 """Emotion over time, in files of any length."""
 
+import re
+import shlex
 import weakref
 
 import av
@@ -8,19 +10,22 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from av.video.frame import PictureType
 
 from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.fbank import FbankFeatures
 from auxformer_lobes.features.hog import HogFeatures
-from auxformer_lobes.inference import timeline as timeline_module
+from auxformer_lobes.inference import (
+    sections,
+    timeline as timeline_module,
+)
 from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
 from auxformer_lobes.inference.results import Emotion
-from auxformer_lobes.inference.timeline import LONGEST_SECTION
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.processing.media import read_frames
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
-from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import astronaut, grey_images, tone, write_media
 
 RATE = 8000
@@ -150,21 +155,21 @@ def test_a_window_of_video_is_like_a_file_cut_out(tmp_path, recognizer):
 def test_no_frame_is_lost_between_sections(
     tmp_path, recognizer, monkeypatch, name, codec
 ):
-    monkeypatch.setattr(timeline_module, "SECTION", 5.0)
+    monkeypatch.setattr(sections, "SECTION", 5.0)
     levels = np.tile(np.arange(40, 240, 8), 12)  # 60 s
     path = write_grey(tmp_path / name, levels, video_codec=codec)
     whole, _ = recognizer.reader.read("visual", str(path))
     brightness = recognizer.hparams.visual_features
-    sections, read = [], brightness.read
+    parts, read = [], brightness.read
 
     def _read(clip, path):
-        sections.append(read(clip, path))
-        return sections[-1]
+        parts.append(read(clip, path))
+        return parts[-1]
 
     monkeypatch.setattr(brightness, "read", _read)
     found = list(recognizer.timeline(path, window=4.0, hop=4.0))
-    assert len(sections) >= 2
-    assert torch.equal(torch.cat([x.data for x in sections]), whole)
+    assert len(parts) >= 2
+    assert torch.equal(torch.cat([x.data for x in parts]), whole)
     assert len(found) == 15
     for start, _, emotion in found[1:3]:
         cut = whole[int(start * 5) : int(start * 5) + 20]
@@ -186,12 +191,12 @@ def test_mpeg_2_is_cut_though_its_frame_order_is_guessed(tmp_path):
     with av.open(str(path)) as container:
         order = [x.dts for x in container.demux(video=0) if x.size]
     assert order != sorted(order), "as in files of this kind"
-    ((file, times),) = timeline_module._sections(path, tmp_path)
+    ((file, times),) = sections.sections_of(path, tmp_path)
     assert len(times) == len(list(read_frames(file))) == len(levels)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, recognizer, monkeypatch):
-    monkeypatch.setattr(timeline_module, "SECTION", 4.0)
+    monkeypatch.setattr(sections, "SECTION", 4.0)
     brightness = recognizer.hparams.visual_features
     most = {}
     for seconds in (20, 40):
@@ -372,18 +377,54 @@ def test_the_batch_size_does_not_change_predictions(tmp_path, recognizer):
         assert same(emotion, other)
 
 
-def test_a_video_without_key_frames_cannot_be_cut(tmp_path, recognizer):
-    path = tmp_path / "all.avi"
+def write_slow(path, seconds, key_frames):
+    """Writes a frame a second, with key frames at some of them."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=1, width=64, height=48)
         stream.codec_context.gop_size = 600
-        for _ in range(int(LONGEST_SECTION) + 20):
-            (image,) = grey_images([128])
+        for second in seconds:
+            (image,) = grey_images([100 + second % 100])
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = second
+            kind = PictureType.I if second in key_frames else PictureType.P
+            frame.pict_type = kind
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(MediaError, match="no key frame for 60 s: write some"):
-        list(recognizer.timeline(path))
+
+
+def missing_at(found):
+    """Start of each window without a face → the reason."""
+    return {
+        start: emotion.missing["visual"]
+        for start, _, emotion in found
+        if "visual" in emotion.missing
+    }
+
+
+def test_what_is_far_from_a_key_frame_is_left_out(tmp_path, recognizer, caplog):
+    path = tmp_path / "it's.avi"
+    write_slow(path, range(100), key_frames=(0, 80))
+    found = list(recognizer.timeline(path, window=4.0, hop=4.0))
+    assert len(found) == 25
+    missing = missing_at(found)
+    assert [*missing] == [64, 68, 72, 76]
+    assert {*missing.values()} == {"no key frame for 60 s before it"}
+    (warning,) = caplog.messages
+    assert "not cut from 61.0 s to the next one" in warning
+    command = shlex.split(re.search("`(.*)`", warning)[1])
+    assert command[-1].endswith("/it's_key_frames.mkv")
+    assert command[:4] == ["ffmpeg", "-n", "-i", str(path)]
+
+
+def test_windows_in_a_gap_have_no_frames(tmp_path, recognizer, caplog):
+    path = tmp_path / "gap.mkv"
+    write_slow(path, [*range(10), *range(200, 210)], key_frames=(0, 200))
+    found = list(recognizer.timeline(path, window=5.0, hop=5.0))
+    assert len(found) == 42
+    missing = missing_at(found)
+    assert [*missing] == [*range(10, 200, 5)]
+    assert {*missing.values()} == {"has no frames"}
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -405,7 +446,7 @@ def test_invalid_files_and_options_are_refused(
 
 def test_each_face_has_its_own_windows(tmp_path, face_recognizer, monkeypatch):
     # Three sections: a face that continues keeps its number.
-    monkeypatch.setattr(timeline_module, "SECTION", 0.7)
+    monkeypatch.setattr(sections, "SECTION", 0.7)
     path = two_faces(tmp_path / "two.avi", 3.0, until=1.5)
     options = {"window": 1.0, "hop": 1.0}
     found = list(face_recognizer.timeline(path, faces="all", **options))
@@ -443,7 +484,9 @@ def test_features_without_faces_cannot_follow_all(tmp_path, recognizer):
 
 
 def test_attributes_are_drawn_as_curves():
-    calm = Emotion(None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {})
+    calm = Emotion(
+        None, {"arousal": 1.5, "valence": 3.0}, {}, {"audio": 1}, {}, {}
+    )
     windows = [(0.0, 2.0, calm), (0.5, 2.5, calm)]
     figure = figures.timeline(
         windows, DimensionalEmotion(["arousal", "valence"])

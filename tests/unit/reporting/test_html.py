@@ -64,9 +64,9 @@ def test_any_name_is_text(name):
     assert data == {name: [name, 0.5, None]}
 
 
-def test_what_cannot_be_seen_is_a_question_mark():
+def test_what_cannot_be_seen_is_escaped():
     page, _ = read(render(page_of("a\x00\u202eb")))
-    assert page.text["h1"] == ["a??b"]
+    assert page.text["h1"] == ["a\\x00\\u202eb"]
 
 
 def test_sections_without_content_are_left_out():

@@ -21,7 +21,7 @@ def line_of(error, *others, **options):
 
 def test_an_error_is_one_line_of_bounded_length_and_printable(capsys):
     assert line_of(UserError("a.csv:\n  empty")) == "error: a.csv: empty"
-    assert line_of(MediaError("\x1b[31mred.wav")) == "error: ?[31mred.wav"
+    assert line_of(MediaError("\x1b[31mred.wav")) == "error: \\x1b[31mred.wav"
     assert len(line_of(UserError("x" * 9999))) < MAX_CHARACTERS + 20
     assert not capsys.readouterr().err
 
