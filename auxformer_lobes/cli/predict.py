@@ -68,8 +68,10 @@ def _predict(options):
         stored_stdin(files) as places,
     ):
         writer = WRITERS.get(kind, TableWriter)(file, task)
-        done = resume(writer, options.output) if is_there else {}
-        if kind and not done:
+        done = {}
+        if is_there:
+            done = resume(writer, options.output)
+        elif kind:
             writer.start()
         names = {places[f]: f for f in files if as_cell(f) not in done}
         results = recognizer.try_files(names, options.batch_size)

@@ -173,8 +173,10 @@ class JsonWriter(TableWriter):
             entry = line.rstrip("\n,")
             try:
                 found = json.loads(entry)
-            except ValueError:  # cut, or the end of the list
-                break
+            except ValueError:
+                if line.endswith("\n") and entry != "]":
+                    raise
+                break  # cut, or the end of the list
             names.append(as_cell(found["file"]))
             if [*found.get("outputs", self.task.names)] != [*self.task.names]:
                 raise ValueError("it has other classes")
@@ -190,6 +192,8 @@ WRITERS = {"csv": CsvWriter, "json": JsonWriter}
 
 def resume(writer, path):
     """Finds out which files have a row, and cuts off what is not whole.
+
+    An empty file is started.
 
     Arguments
     ---------
@@ -218,6 +222,8 @@ def resume(writer, path):
     writer.file.seek(0)
     writer.file.truncate(len(kept.encode()))
     writer.file.seek(0, os.SEEK_END)
+    if not kept:
+        writer.start()
     return {*names}
 
 

@@ -1,6 +1,6 @@
 """A trained model on any wav or video file."""
 
-from itertools import chain, islice
+from itertools import chain
 
 import torch
 from speechbrain.dataio.dataio import length_to_mask
@@ -14,6 +14,8 @@ from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.sharing import hub
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.modalities import MODALITIES
+
+MAX_BATCH = 256 * 1024 * 1024  # bytes, read of the files of a batch
 
 
 class AudioVisualEmotionRecognizer(Pretrained):
@@ -173,7 +175,8 @@ class AudioVisualEmotionRecognizer(Pretrained):
         paths : iterable of str or Path
             Wav or video files.
         batch_size : int
-            Files in memory, and on the device, at a time.
+            Files in memory, and on the device, at a time; fewer, where they
+            are so long that what was read of them takes 256 MB.
 
         Yields
         ------
@@ -182,11 +185,15 @@ class AudioVisualEmotionRecognizer(Pretrained):
         emotion : Emotion or MediaError
             Its emotion, or why there is none.
         """
-        paths = iter(paths)
-        while batch := list(islice(paths, batch_size)):
-            yield from zip(
-                batch, self.classify_clips(map(self.reader.open, batch))
-            )
+        batch, clips, size = [], [], 0
+        for path in paths:
+            batch.append(path)
+            clips.append(self.reader.open(path))
+            size += sum(x.data.nbytes for x in clips[-1].inputs.values())
+            if len(batch) == batch_size or size > MAX_BATCH:
+                yield from zip(batch, self.classify_clips(clips))
+                batch, clips, size = [], [], 0
+        yield from zip(batch, self.classify_clips(clips))
 
     def timeline(
         self, path, window=2.0, hop=0.5, faces="largest", batch_size=8
