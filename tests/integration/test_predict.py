@@ -1,9 +1,13 @@
 """From a run to predictions on any file, by the `auxformer` command."""
 
 import csv
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -203,6 +207,55 @@ def test_csv_has_a_row_a_file(here, capsys):
     assert row["missing_visual"] == "has no video stream"
 
 
+def test_output_is_gone_on_with_and_never_replaced(here, tmp_path, capsys):
+    files = ["media/c.wav", "media/silent.wav"]
+    output = str(tmp_path / "emotions.csv")
+    command = ["predict", "--source", "model", "--output", output]
+    assert main([*command, *files]) == 1
+    before = (tmp_path / "emotions.csv").read_text()
+    with pytest.raises(SystemExit, match="add --resume"):
+        main([*command, *files])
+    assert (tmp_path / "emotions.csv").read_text() == before
+    # What has failed has a row too.
+    assert main([*command, "--resume", *files, "media/a.flv"]) == 0
+    rows = (tmp_path / "emotions.csv").read_text().splitlines()
+    assert [*before.splitlines()] == rows[:-1]
+    assert rows[-1].startswith("media/a.flv,")
+    with pytest.raises(SystemExit, match="name a .csv or .json"):
+        main(["predict", "--source", "model", "--output", "x.txt", *files])
+
+
+def test_standard_input_is_a_file(here, monkeypatch, recognizer, capsys):
+    with open("media/a.flv", "rb") as file:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
+        assert main(["predict", "-", "--source", "model", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["file"] == "-"
+    assert_close(entry, recognizer.classify_file("media/a.flv"))
+
+
+@pytest.mark.parametrize("kind", ["--csv", "--json"])
+def test_a_full_disk_is_one_line(here, monkeypatch, kind):
+    full = io.FileIO("/dev/full", "w")
+    monkeypatch.setattr(
+        "sys.stdout", io.TextIOWrapper(full, write_through=True)
+    )
+    with pytest.raises(SystemExit, match="No space left on device"):
+        main(["predict", "media/c.wav", "--source", "model", kind])
+
+
+def test_where_nobody_reads_it_ends_quietly(here, monkeypatch, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", "media/c.wav", "--source", "model", "--csv"])
+        monkeypatch.undo()
+    assert ended.value.code == 128 + signal.SIGPIPE
+    assert "error" not in capsys.readouterr().err
+
+
 def test_a_timeline_is_printed_and_drawn(here, tmp_path, capsys):
     figure = tmp_path / "timeline.png"
     command = "timeline long.flv --source model --window 2 --hop 1 --csv"
@@ -233,6 +286,7 @@ def test_a_fresh_process_predicts_the_same_and_imports_what_it_needs(
 ):
     script = (
         "import sys; from auxformer_lobes.cli.main import main; code = main();"
+        "main(['timeline', *sys.argv[2:5]]);"
         "print(*sys.modules, file=sys.stderr); raise SystemExit(code)"
     )
     command = "predict media/a.flv --source model --json --device cpu"
@@ -240,9 +294,10 @@ def test_a_fresh_process_predicts_the_same_and_imports_what_it_needs(
         [sys.executable, "-c", script, *command.split()],
         capture_output=True,
         text=True,
+        env={**os.environ, "HOME": "/nonexistent"},
     )
     assert process.returncode == 0, process.stderr
-    (entry,) = json.loads(process.stdout)
+    (entry,), _ = json.JSONDecoder().raw_decode(process.stdout)
     assert_close(entry, recognizer.classify_file("media/a.flv"))
     imported = {*process.stderr.split()}
     assert "auxformer_lobes.inference.audiovisual" in imported

@@ -268,6 +268,19 @@ def test_a_folder_has_each_file_once(work):
     assert find_media(["media"]) == ["media/more/a.wav"]
 
 
+def test_linked_folders_are_followed_and_others_counted(work, capsys):
+    (work / "media").mkdir()
+    (work / "elsewhere").mkdir()
+    (work / "media" / "linked").symlink_to(work / "elsewhere")
+    for suffix in (".MTS", ".m2ts", ".aif", ".wma", ".amr", ".caf", ".m4b"):
+        (work / "elsewhere" / f"clip{suffix}").touch()
+    for name in ("a.txt", "b.txt", "notes"):
+        (work / "media" / name).touch()
+    assert len(find_media(["media"])) == 7
+    message = "media: 3 other files left out (.txt, no suffix)\n"
+    assert capsys.readouterr().err == message
+
+
 def table_of(capsys, monkeypatch, paths, width):
     """What is printed of these files, and the cells of the first column."""
     monkeypatch.setenv("COLUMNS", str(width))
