@@ -36,8 +36,9 @@ def extract(
 ):
     """Extracts the features of all clips that the store lacks.
 
-    Clips with unusable files are recorded as failures, and tried again the next
-    time. A run that is killed loses only the clips in progress.
+    All clips that are stored are checked; those that are damaged are extracted
+    again. Clips with unusable files are recorded as failures, and tried again
+    the next time. A run that is killed loses only the clips in progress.
 
     In distributed runs (`torch.distributed`) all processes call this; each
     extracts a shard, and all get the report on the whole. Within SpeechBrain's
@@ -105,6 +106,7 @@ def extract(
         failed={c: f for each in reports for c, f in each.failed.items()},
         invalid=sorted(c for each in reports for c in each.invalid),
         seconds=time.perf_counter() - start,
+        damaged=sorted(c for each in reports for c in each.damaged),
     )
 
 
@@ -168,13 +170,11 @@ def _extract(store, paths, num_workers, batch_clips, description):
     """Extracts into the staging area, in this process and its workers."""
     # Largest files first: what does not fit the device fails at once, and clips
     # of similar length are encoded together.
+    current = {c for c, file in paths.items() if store.has_current(c, file)}
+    damaged = sorted(clip for clip in current if not store.is_whole(clip))
     missing = sorted(
-        (
-            clip
-            for clip, file in paths.items()
-            if not store.has_current(clip, file)
-        ),
-        key=lambda clip: -_size_of(paths[clip]),
+        {*paths} - current.difference(damaged),
+        key=lambda clip: (-_size_of(paths[clip]), clip),
     )
     remaining = {clip: paths[clip] for clip in missing}
     failed, invalid = {}, []
@@ -212,6 +212,7 @@ def _extract(store, paths, num_workers, batch_clips, description):
         failed=failed,
         invalid=invalid,
         seconds=0.0,
+        damaged=damaged,
     )
 
 

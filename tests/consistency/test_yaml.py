@@ -35,7 +35,9 @@ def test_every_variable_is_used(row):
     script = SHARED + (ROOT / row["Script_file"]).read_text("utf-8")
     variables = re.findall(r"^(\w+):(?! !apply:speechbrain)", yaml, re.M)
     in_yaml = re.findall(r"<(\w+)[\].\w]*>", yaml)
-    in_script = re.findall(r"(?:hparams|modules)(?:\.get\(\"|\.|\[\")(\w+)", script)
+    in_script = re.findall(
+        r"(?:hparams|modules)(?:\.get\(\"|\.|\[\")(\w+)", script
+    )
     known = {*in_yaml, *in_script, *RunOptions().as_dict()}
     assert set(variables) - known == set()
     assert len(variables) == len(set(variables))
