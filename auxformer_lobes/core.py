@@ -489,7 +489,7 @@ class AuxFormerBrain(NonBlockingBrain):
         UserError
             If there is no checkpoint.
         """
-        if self.checkpointer.find_checkpoint() is None:
+        if not self.checkpointer.list_checkpoints():
             raise UserError(
                 f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
                 "train first"

@@ -24,6 +24,7 @@ from auxformer_lobes.reporting.detail_figures import figures_of_details
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.run_report import run_report
 from auxformer_lobes.reporting.tables import print_prediction, print_table
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 from auxformer_lobes.utils.errors import (
     UserError,
     is_debugging,
@@ -208,6 +209,10 @@ def make_datasets(hparams):
     dict
         "train", "valid" and "test" -> `DynamicItemDataset`.
     """
+    checkpointer, select_by = hparams["checkpointer"], hparams["select_by"]
+    if isinstance(checkpointer, AtomicCheckpointer):
+        direction = hparams["task"].direction(select_by)
+        checkpointer.drop_damaged(**{f"{direction}_key": select_by})
     stores = stores_of(hparams)
     datasets = load_manifests(manifests_of(hparams), hparams["data_folder"])
     # By all processes, each its share.
@@ -223,7 +228,7 @@ def make_datasets(hparams):
         )
         for split, dataset in datasets.items()
     }
-    if hparams["checkpointer"].find_checkpoint() is None:
+    if not checkpointer.list_checkpoints():
         fit_norms(datasets["train"], hparams["modules"])
     return datasets
 
