@@ -23,6 +23,7 @@ from auxformer_lobes.dataio.workers import KILLED, ClipWorkers
 from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.files import CURES, reason_of
 
 # Finished processes wait for the others; torch's default timeouts of minutes
 # are made for steps of training.
@@ -188,8 +189,8 @@ def _extract(store, paths, num_workers, batch_clips, description):
         # One round, and another for each worker that a clip has killed.
         while remaining:
             read = partial(_read, store.features, remaining.copy())
-            workers = ClipWorkers(read, remaining, num_workers)
             try:
+                workers = ClipWorkers(read, remaining, num_workers)
                 batches = _batches(workers.loader(batch_clips), batch_clips)
                 for clip, validity, error in _finish(store, remaining, batches):
                     path = remaining.pop(clip)
@@ -206,6 +207,10 @@ def _extract(store, paths, num_workers, batch_clips, description):
                     path = remaining.pop(clip)
                     failed[clip] = store.fail(clip, path, KILLED)
                     bar.update()
+            except OSError as error:
+                if error.errno not in CURES:
+                    raise
+                raise UserError(f"{description}: {reason_of(error)}")
     return ExtractionReport(
         present=len(paths) - len(missing),
         extracted=sorted({*missing} - {*failed}),

@@ -22,6 +22,7 @@ from auxformer_lobes.experiments.recipe import stores_of
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import clear_temporaries, reason_of
 
 
 class EvaluationBrain(AuxFormerBrain):
@@ -251,9 +252,10 @@ def writing(output):
     """
     try:
         output.folder.mkdir(parents=True, exist_ok=True)
+        clear_temporaries(output.folder)
         yield
     except OSError as error:
         raise UserError(
-            f"{output.folder}: cannot be written: {error.strerror}: name "
+            f"{output.folder}: cannot be written: {reason_of(error)}: name "
             "another --output_folder"
         )

@@ -30,7 +30,7 @@ from auxformer_lobes.utils.errors import (
     is_debugging,
     one_line_errors,
 )
-from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.files import atomic_write, one_line_os_errors
 from auxformer_lobes.utils.random import stream_seed
 
 logger = get_logger(__name__)
@@ -88,10 +88,15 @@ def train_and_evaluate(brain_class, hparams, run_opts):
     run_opts : dict
         SpeechBrain's own options.
     """
-    datasets = make_datasets(hparams)
-    if hparams["prepare_only"]:
-        print(f"prepared: {hparams['output_folder']}")
-        return
+    with one_line_os_errors(hparams["output_folder"]):
+        datasets = make_datasets(hparams)
+        if hparams["prepare_only"]:
+            print(f"prepared: {hparams['output_folder']}")
+            return
+        _train_and_evaluate(brain_class, hparams, run_opts, datasets)
+
+
+def _train_and_evaluate(brain_class, hparams, run_opts, datasets):
     with one_line_errors(TypeError, ValueError):  # invalid options
         brain = brain_class(
             modules=hparams["modules"],

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
 
+from auxformer_lobes.utils.errors import UserError
+
 END = 64 * 1024  # bytes at each end of a file that the fingerprint covers
 # Seconds until a file that nobody locks is left over: a process may be about to
 # lock it. Longer where a file system has no locks.
@@ -137,6 +139,34 @@ def reason_of(error):
     reason = os.strerror(error.errno)
     cure = CURES.get(error.errno)
     return f"{reason}: {cure}" if cure else reason
+
+
+@contextmanager
+def one_line_os_errors(folder):
+    """Turns what the system raises into one line, with file and cure.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Named where the error has no file.
+
+    Raises
+    ------
+    UserError
+        With the reason.
+
+    Example
+    -------
+    >>> with one_line_os_errors("run"):
+    ...     open("run/none/log.txt")
+    Traceback (most recent call last):
+    auxformer_lobes.utils.errors.UserError: run/none/log.txt: No such file or \
+directory
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {reason_of(error)}")
 
 
 def fingerprint(path):

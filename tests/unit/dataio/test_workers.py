@@ -44,7 +44,7 @@ class Clips(Dataset):
     "make, message",
     [
         (Unsendable, r"^data loader: a worker exited unexpectedly: too little"),
-        (be_killed, r"^data loader: a worker is killed by signal: Killed: too"),
+        (be_killed, r"^data loader: a worker (is killed|exited)"),
         (
             find_damage,
             r"^Fbank\.h5: the features of two are damaged: start aga",
