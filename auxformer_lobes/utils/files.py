@@ -22,6 +22,7 @@ CURES = {
     errno.EDQUOT: "make room, or choose another folder",
     errno.EFBIG: "raise the limit (ulimit -f)",
     errno.EMFILE: "raise the limit (ulimit -n)",
+    errno.EISDIR: "move the folder away",
     errno.EIO: "check the disk, or its connection",
 }
 
@@ -166,7 +167,9 @@ directory
     try:
         yield
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: {reason_of(error)}")
+        # Of a file that takes the place of another one, this is the other one.
+        name = error.filename2 or error.filename or folder
+        raise UserError(f"{name}: {reason_of(error)}")
 
 
 def fingerprint(path):
