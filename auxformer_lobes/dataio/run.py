@@ -284,20 +284,36 @@ class Run:
         return checkpoint
 
     def is_locked(self):
-        """Whether a process trains there.
+        """Whether a process trains there, or writes results.
 
         Returns
         -------
         bool
         """
         try:
-            with open(self.folder / ".lock", "a") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+            file = open(self.folder / ".lock", "r+")
+        except OSError:  # no run, or nobody may write there
             return False
-        except OSError as error:
-            return error.errno in (errno.EACCES, errno.EAGAIN)
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in (errno.EACCES, errno.EAGAIN)
         return False
+
+    def check_unlocked(self):
+        """Refuses to write into a folder where another process does.
+
+        Raises
+        ------
+        UserError
+            If one does.
+        """
+        if self.is_locked():
+            raise UserError(
+                f"{self.folder}: another process is training there, or writes "
+                "its results: wait for it, or name another output_folder"
+            )
 
     @contextmanager
     def lock(self):
@@ -330,8 +346,9 @@ class Run:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
                     raise UserError(f"{self.folder}: lock: {error.strerror}")
                 raise UserError(
-                    f"{self.folder}: another process is training there: wait "
-                    "for it, or name another output_folder"
+                    f"{self.folder}: another process is training there, or "
+                    "writes its results: wait for it, or name another "
+                    "output_folder"
                 )
             self._clear()
             yield
