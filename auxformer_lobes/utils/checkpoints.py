@@ -279,6 +279,8 @@ class AtomicCheckpointer(Checkpointer):
             complete = self.saving.read_text("utf-8", "replace").splitlines()
         except FileNotFoundError:  # none is being saved
             return folders
+        except OSError as error:
+            raise UserError(f"{self.saving}: {reason_of(error)}")
         return [folder for folder in folders if folder.name in complete]
 
     @staticmethod
