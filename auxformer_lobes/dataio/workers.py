@@ -179,7 +179,9 @@ test_dataloader_opts
         found = re.search(r"DataLoader worker \(.*\d\) (.*?)\.", f"{text}.")
         if found:
             reason = f"a worker {found[1]}"
-        elif re.search("shared memory|open files|ancdata|timed out", text):
+        elif re.search(
+            r"memory\(shm\)|open files|ancdata|DataLoader timed", text
+        ):
             reason = text[:200]
         else:
             raise
