@@ -13,11 +13,7 @@ from speechbrain.utils.checkpoints import (
     Checkpointer,
     ckpt_recency,
 )
-from speechbrain.utils.distributed import (
-    ddp_barrier,
-    if_main_process,
-    main_process_only,
-)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.utils.errors import UserError
@@ -133,12 +129,13 @@ class AtomicCheckpointer(Checkpointer):
             self.saving.unlink()
         return checkpoint
 
-    @main_process_only
     def clear(self):
         """Removes what a process that was killed has left.
 
         Only the process that trains may call this.
         """
+        if not if_main_process():
+            return
         complete = self._list_checkpoint_dirs()
         for folder in self.checkpoints_dir.glob("CKPT+*"):
             if folder not in complete:
@@ -234,6 +231,7 @@ class AtomicCheckpointer(Checkpointer):
                     "or may have been: put a copy in its place, or delete it "
                     "to choose among the others"
                 )
+        ddp_barrier()  # all processes have read them
         for checkpoint in found:
             damage = checked[checkpoint.path]
             if damage and if_main_process():
