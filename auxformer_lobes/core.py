@@ -16,6 +16,7 @@ from auxformer_lobes.augment.missing import (
 )
 from auxformer_lobes.dataio.batches import collate, padding
 from auxformer_lobes.dataio.run import Run
+from auxformer_lobes.dataio.workers import init_worker, one_line_worker_errors
 from auxformer_lobes.evaluation.predictions import (
     Predictions,
     condition_metrics,
@@ -411,6 +412,28 @@ class AuxFormerBrain(NonBlockingBrain):
         if should_step and hasattr(self.hparams, "step_schedule"):
             self.hparams.step_schedule(self.optimizer, self.total_steps)
 
+    def fit(self, *args, **options):
+        """Trains, see `speechbrain.Brain`.
+
+        Raises
+        ------
+        UserError
+            If features are damaged, or workers of the data loader end.
+        """
+        with one_line_worker_errors():
+            super().fit(*args, **options)
+
+    def evaluate(self, *args, **options):
+        """Evaluates, see `speechbrain.Brain`.
+
+        Raises
+        ------
+        UserError
+            If features are damaged, or workers of the data loader end.
+        """
+        with one_line_worker_errors():
+            return super().evaluate(*args, **options)
+
     def make_dataloader(self, dataset, stage, **options):
         """Makes a data loader, and counts the training steps to come.
 
@@ -436,7 +459,12 @@ class AuxFormerBrain(NonBlockingBrain):
         """
         # Copies from pinned memory overlap with the device's work.
         pinned = {"pin_memory": self.device_type == "cuda"}
-        options = {"collate_fn": collate, **pinned, **options}
+        options = {
+            "collate_fn": collate,
+            "worker_init_fn": init_worker,
+            **pinned,
+            **options,
+        }
         try:
             loader = super().make_dataloader(dataset, stage, **options)
         except (TypeError, ValueError) as error:
@@ -489,7 +517,7 @@ class AuxFormerBrain(NonBlockingBrain):
         UserError
             If there is no checkpoint.
         """
-        if self.checkpointer.find_checkpoint() is None:
+        if not self.checkpointer.list_checkpoints():
             raise UserError(
                 f"{self.checkpointer.checkpoints_dir}: has no checkpoint: "
                 "train first"

@@ -80,6 +80,11 @@ def extract_features(datasets, stores, num_workers=0):
                 entries[clip].get("duration") or 0 for clip in report.extracted
             )
             print_report(report, f"{modality} features", seconds)
+        if report.damaged:
+            logger.warning(
+                f"{modality} features of {len(report.damaged)} clips were "
+                f"damaged in {store.path}, and are extracted again"
+            )
         if report.failed:
             logger.warning(
                 f"{modality} features of {len(report.failed)} clips failed: "
@@ -186,7 +191,7 @@ def _reader(modality, store, stored, min_face_quality):
             dtype = torch.uint8 if store.dtype == "uint8" else torch.float32
             nothing = torch.zeros(1, store.features.dim, dtype=dtype)
             return nothing, torch.zeros(1, dtype=torch.bool)
-        features, validity = store[clip], store.frame_validity(clip)
+        features, validity = store.read(clip)
         if validity is None:
             return features, torch.ones(len(features), dtype=torch.bool)
         return features, validity >= min_face_quality

@@ -23,6 +23,7 @@ from auxformer_lobes.dataio.workers import KILLED, ClipWorkers
 from auxformer_lobes.features.base import ClipInput
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.files import CURES, reason_of
 
 # Finished processes wait for the others; torch's default timeouts of minutes
 # are made for steps of training.
@@ -36,8 +37,9 @@ def extract(
 ):
     """Extracts the features of all clips that the store lacks.
 
-    Clips with unusable files are recorded as failures, and tried again the next
-    time. A run that is killed loses only the clips in progress.
+    All clips that are stored are checked; those that are damaged are extracted
+    again. Clips with unusable files are recorded as failures, and tried again
+    the next time. A run that is killed loses only the clips in progress.
 
     In distributed runs (`torch.distributed`) all processes call this; each
     extracts a shard, and all get the report on the whole. Within SpeechBrain's
@@ -105,6 +107,7 @@ def extract(
         failed={c: f for each in reports for c, f in each.failed.items()},
         invalid=sorted(c for each in reports for c in each.invalid),
         seconds=time.perf_counter() - start,
+        damaged=sorted(c for each in reports for c in each.damaged),
     )
 
 
@@ -168,13 +171,11 @@ def _extract(store, paths, num_workers, batch_clips, description):
     """Extracts into the staging area, in this process and its workers."""
     # Largest files first: what does not fit the device fails at once, and clips
     # of similar length are encoded together.
+    current = {c for c, file in paths.items() if store.has_current(c, file)}
+    damaged = sorted(clip for clip in current if not store.is_whole(clip))
     missing = sorted(
-        (
-            clip
-            for clip, file in paths.items()
-            if not store.has_current(clip, file)
-        ),
-        key=lambda clip: -_size_of(paths[clip]),
+        {*paths} - current.difference(damaged),
+        key=lambda clip: (-_size_of(paths[clip]), clip),
     )
     remaining = {clip: paths[clip] for clip in missing}
     failed, invalid = {}, []
@@ -188,8 +189,8 @@ def _extract(store, paths, num_workers, batch_clips, description):
         # One round, and another for each worker that a clip has killed.
         while remaining:
             read = partial(_read, store.features, remaining.copy())
-            workers = ClipWorkers(read, remaining, num_workers)
             try:
+                workers = ClipWorkers(read, remaining, num_workers)
                 batches = _batches(workers.loader(batch_clips), batch_clips)
                 for clip, validity, error in _finish(store, remaining, batches):
                     path = remaining.pop(clip)
@@ -206,12 +207,17 @@ def _extract(store, paths, num_workers, batch_clips, description):
                     path = remaining.pop(clip)
                     failed[clip] = store.fail(clip, path, KILLED)
                     bar.update()
+            except OSError as error:
+                if error.errno not in CURES:
+                    raise
+                raise UserError(f"{description}: {reason_of(error)}")
     return ExtractionReport(
         present=len(paths) - len(missing),
         extracted=sorted({*missing} - {*failed}),
         failed=failed,
         invalid=invalid,
         seconds=0.0,
+        damaged=damaged,
     )
 
 

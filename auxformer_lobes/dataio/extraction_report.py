@@ -25,6 +25,8 @@ class ExtractionReport(NamedTuple):
         New clips without a valid frame: videos without a face.
     seconds : float
         Wall time, s.
+    damaged : list of str
+        Clips that were stored, but damaged, and were tried again.
     """
 
     present: int
@@ -32,6 +34,7 @@ class ExtractionReport(NamedTuple):
     failed: dict
     invalid: list
     seconds: float
+    damaged: list = []
 
 
 def print_report(report, title, seconds=None):
@@ -54,6 +57,8 @@ def print_report(report, title, seconds=None):
     table.add_row("  new", f"{new:,}")
     table.add_row("  present before", f"{report.present:,}")
     table.add_row("  failed", f"{failed:,}")
+    if report.damaged:
+        table.add_row("damaged before", f"{len(report.damaged):,}")
     if report.invalid:
         table.add_row("new without a face", f"{len(report.invalid):,}")
     if seconds:

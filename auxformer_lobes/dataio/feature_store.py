@@ -2,7 +2,8 @@
 
 A store is one HDF5 file per extractor and settings. The file is never modified:
 finished clips wait in a staging area, and a merge copies the file, adds them
-and replaces it. Any number of processes may write into one store.
+and replaces it. Any number of processes may write into one store. Each clip has
+a checksum, which is checked whenever it is read.
 """
 
 import errno
@@ -11,36 +12,38 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import h5py
 import numpy as np
 import torch
 
+from auxformer_lobes.dataio.failures import (
+    Failure,
+    format_failures,
+    load_failure,
+    parse_failures,
+)
+from auxformer_lobes.dataio.hdf5_clips import (
+    ARRAYS,
+    CHECKSUM,
+    COVERED,
+    DamagedClipError,
+    checksum,
+    load_staged,
+    path_of,
+    read_arrays,
+    reading,
+    write_clips,
+)
 from auxformer_lobes.dataio.staging import StagingArea
 from auxformer_lobes.utils.errors import MediaError, UserError
-from auxformer_lobes.utils.files import clip_of, key_of
+from auxformer_lobes.utils.files import clip_of, reason_of
 
-FORMAT = 2  # of the HDF5 file; clips in another format are extracted again
+# Of the HDF5 file; clips in another format are extracted again. Those from
+# before there were checksums are not: they are read unchecked.
+FORMAT = 2
 DTYPES = ("float16", "float32", "uint8")
-# Arrays of a clip; `source` is the `Extractor.version` of its file.
-ARRAYS = ("features", "frame_validity", "source")
-
-
-class Failure(NamedTuple):
-    """Why a clip has no features.
-
-    Arguments
-    ---------
-    file : str
-        Its wav or video file.
-    reason : str
-        What is wrong with the file.
-    """
-
-    file: str
-    reason: str
 
 
 class FeatureStore:
@@ -110,17 +113,18 @@ class FeatureStore:
 
     def __contains__(self, clip):
         """Whether a clip has features."""
-        return self.path.exists() and _key("features", clip) in self._file()
+        with reading(self.path):
+            return self._exists() and path_of("features", clip) in self._file()
 
     def __iter__(self):
         """Iterates over the clips that have features."""
-        keys = self._file()["features"] if self.path.exists() else ()
-        return iter([unquote(key) for key in keys])
+        with reading(self.path):
+            keys = self._file()["features"] if self._exists() else ()
+            return iter([unquote(key) for key in keys])
 
     def __getitem__(self, clip):
         """Features of a clip, `[time, channels]`, float32 or stored uint8."""
-        features = torch.from_numpy(self._read("features", clip))
-        return features if self.dtype == np.uint8 else features.float()
+        return self.read(clip)[0]
 
     def frame_validity(self, clip):
         """Validity of each frame of a clip.
@@ -135,11 +139,10 @@ class FeatureStore:
         torch.Tensor
             `[time]`, uint8, see `ClipInput`; None if all frames are valid.
         """
-        validity = self._read("frame_validity", clip)
-        return None if validity is None else torch.from_numpy(validity)
+        return self.read(clip)[1]
 
-    def arrays(self, clip):
-        """All stored arrays of a clip, in their stored dtypes.
+    def read(self, clip):
+        """Features and frame validity of a clip.
 
         Arguments
         ---------
@@ -148,11 +151,73 @@ class FeatureStore:
 
         Returns
         -------
-        dict of numpy.ndarray
-            By the names of `ARRAYS`; `frame_validity` only if there is one.
+        features : torch.Tensor
+            `[time, channels]`, float32 or stored uint8.
+        frame_validity : torch.Tensor
+            As that method returns it.
+
+        Raises
+        ------
+        UserError
+            If they are damaged.
         """
-        stored = {name: self._read(name, clip) for name in ARRAYS}
-        return {name: x for name, x in stored.items() if x is not None}
+        arrays = self.arrays(clip, COVERED)
+        features = torch.from_numpy(arrays["features"])
+        validity = arrays.get("frame_validity")
+        return (
+            features if self.dtype == np.uint8 else features.float(),
+            None if validity is None else torch.from_numpy(validity),
+        )
+
+    def arrays(self, clip, names=ARRAYS):
+        """Stored arrays of a clip, in their stored dtypes.
+
+        Arguments
+        ---------
+        clip : str
+            A clip in the store.
+        names : collection of str
+            Which of `ARRAYS`.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            By name; `frame_validity` only if there is one.
+
+        Raises
+        ------
+        UserError
+            If they are damaged.
+        """
+        with reading(self.path):
+            try:
+                return read_arrays(self._file(), clip, names)
+            except DamagedClipError:
+                raise UserError(
+                    f"{self.path}: the features of {clip} are damaged: start "
+                    "train.py, or `auxformer extract`, again, which extracts "
+                    "them again"
+                )
+
+    def is_whole(self, clip):
+        """Whether the arrays of a clip are what was stored.
+
+        Arguments
+        ---------
+        clip : str
+            A clip in the store.
+
+        Returns
+        -------
+        bool
+            True, too, if it has no checksum.
+        """
+        with reading(self.path):
+            try:
+                read_arrays(self._file(), clip)
+            except DamagedClipError:
+                return False
+            return True
 
     def has_current(self, clip, path):
         """Whether the features of a clip are from the current file.
@@ -172,7 +237,12 @@ class FeatureStore:
         if clip not in self:
             return False
         version = self.features.version(clip, path)
-        return version in (-1, self._read("source", clip))
+        try:
+            with reading(self.path):
+                stored = read_arrays(self._file(), clip, ["source"])
+        except DamagedClipError:
+            return False
+        return version in (-1, stored["source"])
 
     def failures(self):
         """Why clips have no features, as far as they were tried.
@@ -182,14 +252,16 @@ class FeatureStore:
         dict
             Clip -> `Failure`.
         """
-        if not self.failures_path.exists():
+        try:
+            status = self.failures_path.stat()
+            identity = status.st_ino, status.st_mtime_ns
+            if self._failures[0] != identity:
+                text = self.failures_path.read_bytes()
+                self._failures = identity, parse_failures(text)
+        except FileNotFoundError:
             return {}
-        status = self.failures_path.stat()
-        identity = status.st_ino, status.st_mtime_ns
-        if self._failures[0] != identity:
-            table = json.loads(self.failures_path.read_text("utf-8"))
-            failures = {clip: Failure(**entry) for clip, entry in table.items()}
-            self._failures = identity, failures
+        except OSError as error:
+            raise UserError(f"{self.failures_path}: {reason_of(error)}")
         return {**self._failures[1]}
 
     @property
@@ -255,8 +327,9 @@ class FeatureStore:
         arrays : dict of numpy.ndarray
             As `arrays` returns them.
         """
+        check = np.uint32(checksum(clip, arrays))
         with self.staging.write(clip, ".npz") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays, **{CHECKSUM: check})
 
     def fail(self, clip, path, reason):
         """Stages a failure, which also removes features of the clip.
@@ -285,15 +358,18 @@ class FeatureStore:
     def merge(self):
         """Moves all staged files into the store.
 
+        Those that are damaged are dropped: their clips are extracted again.
+
         Raises
         ------
         UserError
             If it cannot be written.
         """
-        if not any(map(self.staging.files, StagingArea.suffixes)):
+        if self.staging.is_empty():
             return
         with self.staging.merging():
-            added, failed = map(self.staging.files, StagingArea.suffixes)
+            added = self.staging.whole_files(".npz", load_staged)
+            failed = self.staging.whole_files(".json", load_failure)
             self._merge_features(added, failed)
             self._merge_failures(added, failed)
             # Last: a kill before this line repeats the merge, without harm.
@@ -301,7 +377,7 @@ class FeatureStore:
                 staged.unlink(missing_ok=True)
 
     def _merge_features(self, added, failed):
-        outdated = [staged for staged in failed if clip_of(staged) in self]
+        outdated = [c for c in map(clip_of, failed) if c in self]
         if not added + outdated:
             return
         old = [self.path] if self.path.exists() else []
@@ -309,15 +385,8 @@ class FeatureStore:
         # Checked beforehand: HDF5 crashes the process when the disk is full.
         if shutil.disk_usage(self.staging.folder).free < 1.1 * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with self.staging.replacing(self.path) as new:
-            if old:
-                shutil.copyfile(self.path, new)
-            with h5py.File(new, "a") as target:
-                target.attrs["settings"] = self.settings
-                for staged in added + outdated:
-                    _remove(clip_of(staged), target)
-                for staged in added:
-                    _copy(staged, target)
+        with self.staging.replacing(self.path) as new, reading(self.path):
+            write_clips(new, self.path, self.settings, added, outdated)
 
     def _merge_failures(self, added, failed):
         before = self.failures()
@@ -325,53 +394,25 @@ class FeatureStore:
         for staged in added:
             failures.pop(clip_of(staged), None)
         for staged in failed:
-            entry = json.loads(staged.read_bytes())
-            failures[clip_of(staged)] = Failure(**entry)
+            failures[clip_of(staged)] = load_failure(staged)
         if not failures:
             self.failures_path.unlink(missing_ok=True)
         elif failures != before:
-            table = {c: failures[c]._asdict() for c in sorted(failures)}
             with self.staging.replacing(self.failures_path) as new:
-                new.write_text(json.dumps(table, indent=1), "utf-8")
+                new.write_text(format_failures(failures), "utf-8")
 
-    def _read(self, name, clip):
-        """An array of a clip; None if there is none."""
+    def _exists(self):
         try:
-            # The lower level of h5py, which takes a third of the time.
-            stored = h5py.h5d.open(self._file().id, _key(name, clip).encode())
-        except KeyError:
-            return None
-        array = np.empty(stored.shape, stored.dtype)
-        stored.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-        return array
+            self.path.stat()
+            return True
+        except FileNotFoundError:
+            return False
 
     def _file(self):
         """The HDF5 file, opened once per process and again when replaced."""
         identity = os.getpid(), self.path.stat().st_ino
         if self._opened[0] != identity:
-            try:
-                # No lock: the file is never modified in place.
-                file = h5py.File(self.path, "r", locking=False)
-            except OSError:
-                raise UserError(
-                    f"{self.path}: damaged or not readable: delete it to "
-                    "extract its features again"
-                )
+            # No lock: the file is never modified in place.
+            file = h5py.File(self.path, "r", locking=False)
             self._opened = identity, file
         return self._opened[1]
-
-
-def _key(name, clip):
-    return f"{name}/{key_of(clip)}"
-
-
-def _remove(clip, target):
-    for name in ARRAYS:
-        if _key(name, clip) in target:
-            del target[_key(name, clip)]
-
-
-def _copy(staged, target):
-    with np.load(staged) as arrays:
-        for name, values in arrays.items():
-            target[_key(name, clip_of(staged))] = values

@@ -49,9 +49,15 @@ def is_prepared(save_folder, options):
     files = [run.prepare_report, *map(run.manifest, SPLITS)]
     if not all(file.is_file() for file in files):
         return False
-    done = json.loads(run.prepare_report.read_text("utf-8"))
+    try:
+        done = run.read_json(run.prepare_report, "prepare again")
+        for split in SPLITS:
+            run.read_json(run.manifest(split), "prepare again")
+    except UserError as error:  # damaged: they are written anew
+        logger.warning(error)
+        return False
     # Compared as JSON, which has no tuples.
-    if done["options"] != json.loads(json.dumps(options)):
+    if done.get("options") != json.loads(json.dumps(options)):
         return False
     logger.info(f"{save_folder} is up to date, skipping preparation")
     return True

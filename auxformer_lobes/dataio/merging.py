@@ -8,8 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from auxformer_lobes.dataio.feature_store import FeatureStore
+from auxformer_lobes.dataio.hdf5_clips import is_of_system
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import reason_of
 
 
 def merge_stores(files, folder):
@@ -72,13 +74,16 @@ def _open_store(path):
     try:
         with h5py.File(path, "r", locking=False) as file:
             settings = json.loads(file.attrs["settings"])
+        dtype = settings.pop("dtype")
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file: omit a shard in which all clips failed"
         )
-    except (OSError, KeyError):
+    # Any: a damaged file fails wherever the library notices it.
+    except Exception as error:
+        if is_of_system(error):
+            raise UserError(f"{path}: {reason_of(error)}")
         raise UserError(f"{path}: not a feature store, or damaged")
-    dtype = settings.pop("dtype")
     features = Extractor(dim=None)
     features.settings = settings
     store = FeatureStore(path.parent, features, dtype)

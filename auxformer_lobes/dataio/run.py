@@ -10,7 +10,12 @@ from speechbrain.utils.distributed import if_main_process
 
 from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.files import (
+    atomic_write,
+    clear_temporaries,
+    one_line_os_errors,
+    reason_of,
+)
 
 SPLITS = ("train", "valid", "test")
 
@@ -91,10 +96,25 @@ class Run:
         list of dict
             For each epoch, `epoch`, `lr`, and the `train` and `valid`
             statistics.
+
+        Raises
+        ------
+        UserError
+            If it cannot be read, or is damaged.
         """
         if not self.history_file.exists():
             return []
-        return json.loads(self.history_file.read_text("utf-8"))
+        cure = (
+            "put a copy in its place, or delete it: the curves then begin with "
+            "the next epoch"
+        )
+        history = self.read_json(self.history_file, cure, list)
+        for entry in history:
+            if not isinstance(entry, dict) or not {"epoch", "valid"} <= {
+                *entry
+            }:
+                raise UserError(f"{self.history_file}: damaged: {cure}")
+        return history
 
     def write_epoch(self, entry):
         """Adds an epoch to the history; later ones are removed from it.
@@ -146,7 +166,7 @@ class Run:
         with atomic_write(self.metrics_file) as file:
             json.dump(metrics, file, indent=1)
 
-    def read_json(self, path, cure):
+    def read_json(self, path, cure, kind=dict):
         """Reads a file of the run.
 
         Arguments
@@ -154,7 +174,9 @@ class Run:
         path : Path
             One of its files.
         cure : str
-            What to do if it is missing.
+            What to do if it is missing or damaged.
+        kind : type
+            What it holds: dict or list.
 
         Returns
         -------
@@ -163,13 +185,18 @@ class Run:
         Raises
         ------
         UserError
-            If it is missing or damaged.
+            If it is missing or damaged, or must not be read.
         """
         try:
-            return json.loads(path.read_text("utf-8"))
-        except OSError as error:
+            content = json.loads(path.read_text("utf-8"))
+            if not isinstance(content, kind):
+                raise ValueError("of another type")
+            return content
+        except FileNotFoundError as error:
             raise UserError(f"{path}: {error.strerror}: {cure}")
-        except ValueError:
+        except OSError as error:
+            raise UserError(f"{path}: {reason_of(error)}")
+        except (RecursionError, ValueError):
             raise UserError(f"{path}: not JSON, or damaged: {cure}")
 
     def best_epoch(self, select_by, task):
@@ -207,14 +234,16 @@ class Run:
         Raises
         ------
         UserError
-            If there is none.
+            If there is none, or it is damaged.
         """
         found = None
         if self.checkpoints.is_dir():
             key = {f"{task.direction(select_by)}_key": select_by}
-            checkpointer = AtomicCheckpointer(self.checkpoints)
             try:
+                checkpointer = AtomicCheckpointer(self.checkpoints)
                 found = checkpointer.find_checkpoint(**key)
+            except PermissionError as error:
+                raise UserError(f"{self.checkpoints}: {reason_of(error)}")
             except FileNotFoundError:
                 raise UserError(
                     f"{self.checkpoints}: a training removed a checkpoint just "
@@ -255,20 +284,36 @@ class Run:
         return checkpoint
 
     def is_locked(self):
-        """Whether a process trains there.
+        """Whether a process trains there, or writes results.
 
         Returns
         -------
         bool
         """
         try:
-            with open(self.folder / ".lock", "a") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+            file = open(self.folder / ".lock", "r+")
+        except OSError:  # no run, or nobody may write there
             return False
-        except OSError as error:
-            return error.errno in (errno.EACCES, errno.EAGAIN)
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in (errno.EACCES, errno.EAGAIN)
         return False
+
+    def check_unlocked(self):
+        """Refuses to write into a folder where another process does.
+
+        Raises
+        ------
+        UserError
+            If one does.
+        """
+        if self.is_locked():
+            raise UserError(
+                f"{self.folder}: another process is training there, or writes "
+                "its results: wait for it, or name another output_folder"
+            )
 
     @contextmanager
     def lock(self):
@@ -290,7 +335,7 @@ class Run:
             file = open(self.folder / ".lock", "a")
         except OSError as error:
             raise UserError(
-                f"{self.folder}: cannot be written: {error.strerror}: name "
+                f"{self.folder}: cannot be written: {reason_of(error)}: name "
                 "another output_folder"
             )
         with file:
@@ -301,7 +346,16 @@ class Run:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
                     raise UserError(f"{self.folder}: lock: {error.strerror}")
                 raise UserError(
-                    f"{self.folder}: another process is training there: wait "
-                    "for it, or name another output_folder"
+                    f"{self.folder}: another process is training there, or "
+                    "writes its results: wait for it, or name another "
+                    "output_folder"
                 )
+            self._clear()
             yield
+
+    def _clear(self):
+        """Removes what a process that was killed has left; needs the lock."""
+        with one_line_os_errors(self.folder):
+            clear_temporaries(self.folder)
+            if self.checkpoints.is_dir():
+                AtomicCheckpointer(self.checkpoints).clear()

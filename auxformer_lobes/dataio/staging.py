@@ -9,14 +9,21 @@ macOS, on file systems with such locks).
 
 import fcntl
 import os
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import key_of
+from speechbrain.utils.logger import get_logger
 
-MAX_AGE = 600  # s after which an unfinished file belongs to a killed process
+from auxformer_lobes.dataio.hdf5_clips import DamagedClipError
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import (
+    atomic_write,
+    clear_temporaries,
+    key_of,
+    reason_of,
+)
+
+logger = get_logger(__name__)
 
 
 class StagingArea:
@@ -64,6 +71,46 @@ class StagingArea:
         """
         return sorted(self.folder.glob(f"*{suffix}"))
 
+    def is_empty(self):
+        """Whether there is nothing that could be merged, or cleared.
+
+        Returns
+        -------
+        bool
+            True, too, in a folder that may only be read.
+        """
+        with self._write_errors():
+            can_write = os.access(self.folder, os.W_OK)
+            return not (can_write and any(self.folder.iterdir()))
+
+    def whole_files(self, suffix, load):
+        """Lists the staged files of one type, after removing damaged ones.
+
+        Arguments
+        ---------
+        suffix : str
+            Suffix of their names.
+        load : callable
+            Loads one, or raises a `DamagedClipError`.
+
+        Returns
+        -------
+        list of pathlib.Path
+        """
+        whole, files = [], self.files(suffix)
+        for path in files:
+            try:
+                load(path)
+                whole.append(path)
+            except DamagedClipError:
+                path.unlink()
+        if len(whole) < len(files):
+            logger.warning(
+                f"{self.folder}: damaged files removed: "
+                f"{len(files) - len(whole)}; their clips are extracted again"
+            )
+        return whole
+
     @contextmanager
     def write(self, clip, suffix):
         """Opens a staged file that replaces any other of the same clip.
@@ -88,7 +135,7 @@ class StagingArea:
         with self._write_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{key_of(clip)}{suffix}"
-            with self.replacing(path) as new, open(new, "wb") as file:
+            with atomic_write(path, "wb") as file:
                 yield file
             for other in {*self.suffixes} - {suffix}:
                 path.with_suffix(other).unlink(missing_ok=True)
@@ -112,6 +159,8 @@ class StagingArea:
     def replacing(self, path):
         """Yields a temporary path; its file replaces `path` when complete.
 
+        For files that a library opens itself; needs the lock.
+
         Arguments
         ---------
         path : pathlib.Path
@@ -134,22 +183,17 @@ class StagingArea:
 
     def _clean(self):
         """Removes temporary files of killed processes; needs the lock."""
-        for left in self.folder.glob("*.tmp"):
-            # Only merges write files with the name of the store, and no other
-            # merge is running. Staged files may be in progress, and gone a
-            # moment later.
-            of_merge = left.name.startswith(self.name)
-            with suppress(FileNotFoundError):
-                if of_merge or time.time() - left.stat().st_mtime > MAX_AGE:
-                    left.unlink()
+        # Only merges write files with the name of the store, and no other merge
+        # is running.
+        for left in self.folder.glob(f"{self.name}.*.tmp"):
+            left.unlink(missing_ok=True)
+        clear_temporaries(self.folder)
 
     @contextmanager
     def _write_errors(self):
         try:
             yield
         except OSError as error:
-            reason = error.strerror or str(error).splitlines()[0]
             raise UserError(
-                f"{self.home}: features cannot be written: {reason}: make "
-                "room, or choose another folder"
+                f"{self.home}: features cannot be written: {reason_of(error)}"
             )

@@ -3,13 +3,16 @@
 import multiprocessing
 import os
 import re
+import sys
 import threading
 import traceback
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
 
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.errors import UserError, is_debugging
 
 KILLED = (
     "killed the process that read it: damaged, or too little memory for "
@@ -92,7 +95,7 @@ class ClipWorkers(Dataset):
             num_workers=workers,
             prefetch_factor=max(2, -(-ahead // workers)) if workers else None,
             collate_fn=_identity,
-            worker_init_fn=_exit_with_parent,
+            worker_init_fn=init_worker,
             # A generator of its own: workers must not change the random
             # numbers of a training that follows.
             generator=torch.Generator(),
@@ -119,11 +122,13 @@ class ClipWorkers(Dataset):
         return None
 
 
-def _exit_with_parent(_):
-    """Makes a worker exit when its parent is killed, and not before.
+def init_worker(_):
+    """Makes a worker process end where it would otherwise hang.
 
-    It would otherwise wait for ever to hand over what it has done, since the
-    other workers keep its pipe open.
+    It ends when its parent is killed: it would wait for ever to hand over what
+    it has done, since the other workers keep its pipe open. And it ends where
+    it cannot hand over a batch, for want of shared memory or of open files: the
+    thread that failed to would only print why, and the parent would wait.
     """
     parent = multiprocessing.parent_process()
 
@@ -132,6 +137,59 @@ def _exit_with_parent(_):
         os._exit(1)
 
     threading.Thread(target=_wait, daemon=True).start()
+    Queue._on_queue_feeder_error = staticmethod(_exit)
+
+
+def _exit(error, _):
+    if is_debugging():
+        traceback.print_exc()
+    print(f"data loader: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+@contextmanager
+def one_line_worker_errors():
+    """Turns what the workers of a data loader raise, or died of, into one line.
+
+    Raises
+    ------
+    UserError
+        With the cure.
+
+    Example
+    -------
+    >>> with one_line_worker_errors():
+    ...     raise RuntimeError("DataLoader worker (pid 9) is killed by signal: Killed.")
+    Traceback (most recent call last):
+    auxformer_lobes.utils.errors.UserError: data loader: a worker is killed by \
+signal: Killed: too little memory, shared memory (df -h /dev/shm) or open files \
+(ulimit -n): raise it, or set num_workers: 0 in train_dataloader_opts and \
+test_dataloader_opts
+    """
+    try:
+        yield
+    except UserError as error:
+        # PyTorch puts the worker's traceback around it.
+        first, _, message = str(error).rpartition("UserError: ")
+        if "DataLoader worker" in first:
+            raise UserError(message.strip())
+        raise
+    except (OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        found = re.search(r"DataLoader worker \(.*\d\) (.*?)\.", f"{text}.")
+        if found:
+            reason = f"a worker {found[1]}"
+        elif re.search(
+            r"memory\(shm\)|open files|ancdata|DataLoader timed", text
+        ):
+            reason = text[:200]
+        else:
+            raise
+        raise UserError(
+            f"data loader: {reason}: too little memory, shared memory (df -h "
+            "/dev/shm) or open files (ulimit -n): raise it, or set num_workers: "
+            "0 in train_dataloader_opts and test_dataloader_opts"
+        )
 
 
 def _identity(item):

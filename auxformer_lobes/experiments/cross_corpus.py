@@ -76,6 +76,7 @@ def evaluate_run(
     run = Run(run)
     output = output_of(run, manifest, output_folder)
     _check_unused(output, Path(manifest))
+    output.check_unlocked()  # now, and not after the work
     opened = open_run(
         run, manifest, data_folder, num_workers, run_opts, feature_folder
     )

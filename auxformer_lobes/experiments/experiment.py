@@ -7,6 +7,7 @@ import time
 
 from ruamel.yaml import YAML, YAMLError
 
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.grid import Grid
 from auxformer_lobes.experiments.hparams import split_options
 from auxformer_lobes.experiments.launchers import LocalLauncher, SlurmLauncher
@@ -103,9 +104,15 @@ def run_study(study, grid, jobs=None, slurm=None):
     Raises
     ------
     UserError
-        If an option is wrong, no cell finished, or, once the report is
+        If an option is wrong, another process runs the study, no cell
+        finished, or, once the report is
         written, if systems cannot be compared.
     """
+    with Run(study.folder).lock():
+        return _run_study(study, grid, jobs, slurm)
+
+
+def _run_study(study, grid, jobs, slurm):
     can_prepare = grid.check()
     if slurm is None:
         launcher = LocalLauncher(jobs or 1)

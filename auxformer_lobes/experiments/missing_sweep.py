@@ -213,6 +213,7 @@ def sweep_run(
     }
     if output.folder.resolve() != run.folder.resolve():
         _check_unused(run, output, source)
+    output.check_unlocked()  # now, and not after the work
     opened = open_run(
         run,
         manifest,

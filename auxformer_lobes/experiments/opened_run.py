@@ -22,6 +22,7 @@ from auxformer_lobes.experiments.recipe import stores_of
 from auxformer_lobes.tasks import CategoricalEmotion
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import reason_of
 
 
 class EvaluationBrain(AuxFormerBrain):
@@ -163,9 +164,15 @@ def _load(run, feature_folder):
         *(AttributeError, ImportError, LookupError, OSError),
         *(TypeError, ValueError, YAMLError),
     ) as error:
-        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{run.folder}: not the output folder of a finished run: "
+                f"{error.filename}: {reason_of(error)}"
+            )
+        reason = " ".join(map(str, error.args))[:200]
         raise UserError(
-            f"{run.folder}: not the output folder of a finished run: {reason}"
+            f"{run.hyperparams}: not of a finished run, or damaged: {reason}: "
+            "start train.py there again, which writes it anew"
         )
     return hparams, fitted
 
@@ -237,7 +244,7 @@ def restrict_outputs(truth, outputs, task, common):
 
 @contextmanager
 def writing(output):
-    """Writes results; a failure is one line that names the folder.
+    """Writes results, alone; a failure is one line that names the folder.
 
     Arguments
     ---------
@@ -247,13 +254,13 @@ def writing(output):
     Raises
     ------
     UserError
-        If it cannot be written.
+        If it cannot be written, or another process writes there.
     """
     try:
-        output.folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with output.lock():
+            yield
     except OSError as error:
         raise UserError(
-            f"{output.folder}: cannot be written: {error.strerror}: name "
+            f"{output.folder}: cannot be written: {reason_of(error)}: name "
             "another --output_folder"
         )

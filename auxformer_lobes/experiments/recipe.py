@@ -24,12 +24,13 @@ from auxformer_lobes.reporting.detail_figures import figures_of_details
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.reporting.run_report import run_report
 from auxformer_lobes.reporting.tables import print_prediction, print_table
+from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
 from auxformer_lobes.utils.errors import (
     UserError,
     is_debugging,
     one_line_errors,
 )
-from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.files import atomic_write, one_line_os_errors
 from auxformer_lobes.utils.random import stream_seed
 
 logger = get_logger(__name__)
@@ -87,10 +88,15 @@ def train_and_evaluate(brain_class, hparams, run_opts):
     run_opts : dict
         SpeechBrain's own options.
     """
-    datasets = make_datasets(hparams)
-    if hparams["prepare_only"]:
-        print(f"prepared: {hparams['output_folder']}")
-        return
+    with one_line_os_errors(hparams["output_folder"]):
+        datasets = make_datasets(hparams)
+        if hparams["prepare_only"]:
+            print(f"prepared: {hparams['output_folder']}")
+            return
+        _train_and_evaluate(brain_class, hparams, run_opts, datasets)
+
+
+def _train_and_evaluate(brain_class, hparams, run_opts, datasets):
     with one_line_errors(TypeError, ValueError):  # invalid options
         brain = brain_class(
             modules=hparams["modules"],
@@ -208,6 +214,10 @@ def make_datasets(hparams):
     dict
         "train", "valid" and "test" -> `DynamicItemDataset`.
     """
+    checkpointer, select_by = hparams["checkpointer"], hparams["select_by"]
+    if isinstance(checkpointer, AtomicCheckpointer):
+        direction = hparams["task"].direction(select_by)
+        checkpointer.drop_damaged(**{f"{direction}_key": select_by})
     stores = stores_of(hparams)
     datasets = load_manifests(manifests_of(hparams), hparams["data_folder"])
     # By all processes, each its share.
@@ -223,7 +233,7 @@ def make_datasets(hparams):
         )
         for split, dataset in datasets.items()
     }
-    if hparams["checkpointer"].find_checkpoint() is None:
+    if not checkpointer.list_checkpoints():
         fit_norms(datasets["train"], hparams["modules"])
     return datasets
 

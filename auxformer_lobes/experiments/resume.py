@@ -12,7 +12,7 @@ from auxformer_lobes.experiments.audit import audit_run
 from auxformer_lobes.experiments.recipe import manifests_of, stores_of
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.files import atomic_write, one_line_os_errors
 
 
 @contextmanager
@@ -39,34 +39,42 @@ def prepared_run(hparams):
     files = [run.hyperparams, run.prepare_report]
     files += map(Path, manifests.values())
     before = {}
-    if if_main_process():
-        before = {path: path.read_bytes() for path in files if path.exists()}
+    with one_line_os_errors(run.folder):
+        if if_main_process():
+            before = {p: p.read_bytes() for p in files if p.exists()}
+        with _restored(before):
+            yield
+            run_on_main(
+                check_same_run,
+                args=[
+                    run,
+                    manifests,
+                    stores_of(hparams),
+                    hparams["model"],
+                    hparams["shared_loss"],
+                ],
+            )
+        if if_main_process():
+            # The folder is complete, wherever the user's own manifests are.
+            own = {run.manifest(s): Path(p) for s, p in manifests.items()}
+            _write(
+                {
+                    path: source.read_bytes()
+                    for path, source in own.items()
+                    if path.resolve() != source.resolve()
+                }
+            )
+        run_on_main(audit_run, args=[run, manifests, hparams])
+
+
+@contextmanager
+def _restored(before):
+    """Restores files if something is raised."""
     try:
         yield
-        run_on_main(
-            check_same_run,
-            args=[
-                run,
-                manifests,
-                stores_of(hparams),
-                hparams["model"],
-                hparams["shared_loss"],
-            ],
-        )
     except BaseException:
         _write(before)
         raise
-    if if_main_process():
-        # The folder is complete, wherever the user's own manifests are.
-        own = {run.manifest(s): Path(p) for s, p in manifests.items()}
-        _write(
-            {
-                path: source.read_bytes()
-                for path, source in own.items()
-                if path.resolve() != source.resolve()
-            }
-        )
-    run_on_main(audit_run, args=[run, manifests, hparams])
 
 
 def check_same_run(run, manifests, stores, model, shared_loss):
@@ -112,7 +120,11 @@ def check_same_run(run, manifests, stores, model, shared_loss):
     }
     path = run.trained_on
     if path.exists() and any(run.checkpoints.glob("CKPT+*")):
-        before = run.read_json(path, "name another output_folder")
+        before = run.read_json(
+            path,
+            "put a copy in its place, name another output_folder or, if data "
+            "and network are still those of the run, delete it",
+        )
         changed = [name for name in now if now[name] != before.get(name)]
         if changed:
             raise UserError(
@@ -120,6 +132,7 @@ def check_same_run(run, manifests, stores, model, shared_loss):
                 f"(changed: {', '.join(changed)}): name another "
                 "output_folder, or delete this one"
             )
+        run.history()  # an error, now and not after the next epoch
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:

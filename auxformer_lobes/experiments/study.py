@@ -229,7 +229,10 @@ class Study:
             If the folder holds something else, or a study of other settings.
         """
         if not self.file.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            # A study that was killed at its start leaves its lock.
+            if self.folder.is_dir() and {*self.folder.iterdir()} - {
+                self.folder / ".lock"
+            }:
                 raise UserError(
                     f"{self.folder}: holds something else than a study: name "
                     "another --output_folder"

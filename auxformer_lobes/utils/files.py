@@ -1,18 +1,38 @@
 """Files that are complete or absent, their fingerprints and names."""
 
+import errno
+import fcntl
 import hashlib
 import os
+import time
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
 
+from auxformer_lobes.utils.errors import UserError
+
 END = 64 * 1024  # bytes at each end of a file that the fingerprint covers
+# Seconds until a file that nobody locks is left over: a process may be about to
+# lock it. Longer where a file system has no locks.
+MIN_AGE, MAX_AGE = 1, 600
+CURES = {
+    errno.EACCES: "grant yourself access, or choose another folder",
+    errno.EPERM: "grant yourself access, or choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.ENOSPC: "make room, or choose another folder",
+    errno.EDQUOT: "make room, or choose another folder",
+    errno.EFBIG: "raise the limit (ulimit -f)",
+    errno.EMFILE: "raise the limit (ulimit -n)",
+    errno.EISDIR: "move the folder away",
+    errno.EIO: "check the disk, or its connection",
+}
 
 
 @contextmanager
 def atomic_write(path, mode="w"):
     """Opens a file for writing that takes its name when it is complete.
 
-    A program that is killed, or fails, leaves what was there before.
+    A program that is killed, or fails, leaves what was there before; what it
+    has written so far is cleared by `clear_temporaries`.
 
     Arguments
     ---------
@@ -41,11 +61,115 @@ def atomic_write(path, mode="w"):
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with open(temporary, mode, **text) as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield file
+            file.flush()
+            # Without this, a power cut could leave an empty file.
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             os.remove(temporary)
+
+
+def clear_temporaries(folder):
+    """Removes what `atomic_write` left in a folder where it was killed.
+
+    A process locks the file that it writes, and its end releases the lock, on
+    whatever machine: files of processes that still write are left alone.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The folder, which need not exist.
+
+    Example
+    -------
+    >>> folder = getfixture("tmp_path")
+    >>> left = folder / "votes.txt.99.tmp"
+    >>> _ = left.write_text("ang")
+    >>> os.utime(left, (0, 0))
+    >>> clear_temporaries(folder)
+    >>> left.exists()
+    False
+    """
+    for path in folder.glob("*.tmp"):
+        # Gone a moment later, or not ours to remove: nothing depends on it.
+        with suppress(OSError):
+            if _is_left_over(path):
+                path.unlink()
+
+
+def _is_left_over(path):
+    age = time.time() - path.stat().st_mtime
+    if age < MIN_AGE:
+        return False
+    try:
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return age > MAX_AGE
+
+
+def reason_of(error):
+    """What the system says, and a cure where it is not obvious.
+
+    Arguments
+    ---------
+    error : OSError
+        The error.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> reason_of(FileNotFoundError(errno.ENOENT, "open: no 'x.h5'"))
+    'No such file or directory'
+    >>> reason_of(OSError(errno.ENOSPC, ""))
+    'No space left on device: make room, or choose another folder'
+    """
+    if not error.errno:
+        return " ".join(str(error).split()) or type(error).__name__
+    # Not `strerror`, where libraries put sentences of their own.
+    reason = os.strerror(error.errno)
+    cure = CURES.get(error.errno)
+    return f"{reason}: {cure}" if cure else reason
+
+
+@contextmanager
+def one_line_os_errors(folder):
+    """Turns what the system raises into one line, with file and cure.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Named where the error has no file.
+
+    Raises
+    ------
+    UserError
+        With the reason.
+
+    Example
+    -------
+    >>> with one_line_os_errors("run"):
+    ...     open("run/none/log.txt")
+    Traceback (most recent call last):
+    auxformer_lobes.utils.errors.UserError: run/none/log.txt: No such file or \
+directory
+    """
+    try:
+        yield
+    except OSError as error:
+        # Of a file that takes the place of another one, this is the other one.
+        name = error.filename2 or error.filename or folder
+        raise UserError(f"{name}: {reason_of(error)}")
 
 
 def fingerprint(path):

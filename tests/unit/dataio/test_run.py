@@ -1,9 +1,11 @@
 """The run folder has one owner, and opening it changes nothing."""
 
-import json
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -82,10 +84,73 @@ def test_a_run_without_a_checkpoint_says_so(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_damaged_file_is_named(run):
-    run.metrics_file.write_text(json.dumps({"test": 1})[:5])
-    with pytest.raises(UserError, match="metrics.json: not JSON, or damaged"):
+DAMAGED = [b"", b'[{"epoch": 1, "va', bytes(range(128, 256)), b"null", b'"a"']
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, b"[1]"])
+def test_a_damaged_metrics_file_is_named(run, content):
+    run.metrics_file.write_bytes(content)
+    with pytest.raises(
+        UserError, match="metrics.json: not JSON, or damaged: t"
+    ):
         run.metrics()
+    assert not run.is_complete()
+
+
+@pytest.mark.parametrize(
+    "content", [*DAMAGED, b"{}", b"[1]", b'[{"epoch": 1}]']
+)
+def test_a_damaged_history_is_named_with_the_cure(run, content):
+    run.history_file.write_bytes(content)
+    with pytest.raises(UserError, match="history.json: .*damaged: .*or delete"):
+        run.history()
+
+
+@pytest.mark.parametrize("name", ["history_file", "metrics_file"])
+def test_nobody_deletes_what_only_must_not_be_read(run, name):
+    path = getattr(run, name)
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    error = PermissionError(errno.EACCES, "Permission denied")
+    reason = "Is a directory: move the folder away$"
+    read = {"history_file": run.history, "metrics_file": run.metrics}[name]
+    with pytest.raises(UserError, match=f"{path.name}: {reason}"):
+        read()
+    with mock.patch.object(Path, "read_text", side_effect=error):
+        with pytest.raises(
+            UserError, match="Permission denied: grant yourself"
+        ):
+            read()
+
+
+def test_the_best_checkpoint_is_whole_or_refused(run):
+    best = run.best_checkpoint("loss", TASK)
+    content = bytearray(best.paramfiles["model"].read_bytes())
+    content[200] ^= 1
+    best.paramfiles["model"].write_bytes(content)
+    with pytest.raises(UserError, match=r"CKPT\+2: damaged: model.ckpt is not"):
+        run.best_checkpoint("loss", TASK)
+    assert run.best_checkpoint("uar", TASK).meta["epoch"] == 3
+
+
+def test_a_training_that_starts_clears_what_a_killed_one_left(run):
+    left = [run.folder / "history.json.9.tmp", run.checkpoints / "x.9.tmp"]
+    incomplete = run.checkpoints / "CKPT+4"
+    incomplete.mkdir()
+    for path in (*left, incomplete / "model.ckpt"):
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    run.checkpoints.joinpath("saving.txt").write_text("CKPT+1\nCKPT+2\nCKPT+3")
+    before = {*run.folder.rglob("*")} - {*left}
+    with run.lock():
+        pass
+    gone = before - {*run.folder.rglob("*")}
+    assert gone == {
+        incomplete,
+        incomplete / "model.ckpt",
+        run.checkpoints / "saving.txt",
+    }
+    assert not any(path.exists() for path in left)
 
 
 def test_a_folder_is_trained_by_one_process_and_a_killed_one_frees_it(run):

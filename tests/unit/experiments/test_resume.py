@@ -103,6 +103,23 @@ def test_an_encoder_of_other_weights_is_another_network(tmp_path):
         check_same_run(Run(tmp_path), {}, {}, other, SharedLoss())
 
 
+@pytest.mark.parametrize("content", [b"", b'{"test": "', b"\xff", b"[1]"])
+def test_a_damaged_note_of_what_a_run_was_trained_on_is_named(
+    start, checkpoint, tmp_path, content
+):
+    (tmp_path / "save" / "trained_on.json").write_bytes(content)
+    with pytest.raises(UserError, match="trained_on.json: .* put a copy"):
+        start()
+
+
+def test_a_damaged_history_is_found_before_the_next_epoch(
+    start, checkpoint, tmp_path
+):
+    (tmp_path / "history.json").write_text('[{"epoch"')
+    with pytest.raises(UserError, match="history.json: not JSON, or damaged"):
+        start()
+
+
 def test_before_the_first_checkpoint_all_may_change(start):
     start()
     start(width=3)

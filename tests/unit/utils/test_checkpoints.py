@@ -1,11 +1,18 @@
 """A killed run leaves no checkpoint that cannot be loaded."""
 
+import errno
+import os
+import shutil
+from unittest import mock
+
 import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
 
 from auxformer_lobes.nnet.losses import GradientBlending, SharedLoss
+from auxformer_lobes.utils import checkpoints
 from auxformer_lobes.utils.checkpoints import AtomicCheckpointer
+from auxformer_lobes.utils.errors import UserError
 
 
 class Killed(Exception):
@@ -85,3 +92,133 @@ def test_a_module_without_state_is_no_part_of_a_checkpoint(
     parts["loss"] = GradientBlending(torch.nn.Identity())
     AtomicCheckpointer(tmp_path, parts).save_checkpoint(name="blending")
     assert (tmp_path / "CKPT+blending" / "loss.ckpt").exists()
+
+
+def flip(path):
+    """Flips a bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def replace_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.fixture
+def saved(tmp_path, model):
+    """Checkpoints of three epochs, of which the second is best."""
+    checkpointer = make(tmp_path, model)
+    for epoch, score in enumerate((0.1, 0.9, 0.5), start=1):
+        model.weight.data.fill_(epoch)
+        meta = {"score": score, "unixtime": epoch}
+        checkpointer.save_checkpoint(name=f"{epoch}", meta=meta)
+    return tmp_path
+
+
+BEST = {"max_key": "score"}
+FILES = ("model.ckpt", "CKPT.yaml", "sha256.json")
+
+
+@pytest.mark.parametrize("damage", [flip, empty, replace_by_a_folder])
+@pytest.mark.parametrize("name", FILES)
+def test_where_the_last_checkpoint_is_damaged_a_run_goes_on_from_the_one_before(
+    saved, model, name, damage, caplog
+):
+    damage(saved / "CKPT+3" / name)
+    os.utime(saved / "CKPT+3", (3, 3))
+    again = make(saved, model)
+    again.drop_damaged(**BEST)
+    assert "CKPT+3: damaged: " in caplog.text and "from CKPT+2" in caplog.text
+    assert again.recover_if_possible().path.name == "CKPT+2"
+    assert model.weight.item() == 2
+    assert not (saved / "CKPT+3").exists()
+
+
+@pytest.mark.parametrize("damage", [flip, empty, replace_by_a_folder])
+@pytest.mark.parametrize("name", FILES)
+def test_no_other_checkpoint_takes_the_place_of_the_best(
+    saved, model, name, damage
+):
+    """Its figures would be of another epoch."""
+    damage(saved / "CKPT+2" / name)
+    os.utime(saved / "CKPT+2", (2, 2))
+    again = make(saved, model)
+    for use in (again.recover_if_possible, again.drop_damaged):
+        with pytest.raises(
+            UserError, match=r"CKPT\+2: damaged: .* or delete it"
+        ):
+            use(**BEST)
+    shutil.rmtree(saved / "CKPT+2")
+    again.drop_damaged(**BEST)
+    assert again.recover_if_possible(**BEST).path.name == "CKPT+3"
+
+
+def test_a_damaged_checkpoint_that_nothing_needs_is_removed(saved, model):
+    flip(saved / "CKPT+1" / "model.ckpt")
+    make(saved, model).drop_damaged(**BEST)
+    assert sorted(p.name for p in saved.iterdir()) == ["CKPT+2", "CKPT+3"]
+
+
+def test_where_all_are_damaged_the_run_stops(saved, model):
+    for folder in saved.iterdir():
+        flip(folder / "model.ckpt")
+    with pytest.raises(UserError, match="no other checkpoint: .* delete"):
+        make(saved, model).drop_damaged(**BEST)
+    assert len([*saved.iterdir()]) == 3
+
+
+def test_checkpoints_without_checksums_load_as_before(saved, model):
+    for folder in saved.iterdir():
+        (folder / "sha256.json").unlink()
+    again = make(saved, model)
+    again.drop_damaged(**BEST)
+    assert again.recover_if_possible(**BEST).path.name == "CKPT+2"
+    empty(saved / "CKPT+2" / "model.ckpt")
+    with pytest.raises(UserError, match=r"CKPT\+2: cannot be loaded: "):
+        again.recover_if_possible(**BEST)
+
+
+def test_the_one_before_the_last_is_kept(tmp_path, model):
+    checkpointer = make(tmp_path, model)
+    for epoch in range(1, 6):
+        checkpointer.save_and_keep_only(
+            name=f"{epoch}", meta={"score": epoch != 2}, min_keys=["score"]
+        )
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["CKPT+2", "CKPT+4", "CKPT+5"]
+
+
+def fill_the_disk(obj, path):
+    """Raises what the system does."""
+    path.write_bytes(b"half")
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def fill_the_disk_of_torch(obj, path):
+    """Raises what torch does, and not as the system does."""
+    path.write_bytes(b"half")
+    raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected")
+
+
+@pytest.mark.parametrize("hook", [fill_the_disk, fill_the_disk_of_torch])
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(
+    saved, model, hook
+):
+    full = make(saved, model, custom_save_hooks={"model": hook})
+    with pytest.raises(UserError, match="saved: No space left .*: make room"):
+        full.save_checkpoint(name="4")
+    names = sorted(path.name for path in saved.iterdir())
+    assert names == ["CKPT+1", "CKPT+2", "CKPT+3"]
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(saved, model):
+    error = PermissionError(errno.EACCES, "Permission denied")
+    with mock.patch.object(checkpoints, "_digest", side_effect=error):
+        with pytest.raises(UserError, match="denied: grant yourself access"):
+            make(saved, model).drop_damaged(**BEST)
