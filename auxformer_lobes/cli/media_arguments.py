@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 
-from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
 from auxformer_lobes.utils.text import printable
 
@@ -110,6 +110,8 @@ def stored_stdin(files):
 
     Raises
     ------
+    MediaError
+        What is raised where it is used; names standard input.
     UserError
         If there is no room for it.
     """
@@ -121,4 +123,8 @@ def stored_stdin(files):
         places[STDIN] = os.path.join(folder, "standard_input")
         with no_room_is_told(folder), open(places[STDIN], "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield places
+        try:
+            yield places
+        except MediaError as error:
+            told = str(error).replace(places[STDIN], "standard input")
+            raise MediaError(told)

@@ -83,6 +83,7 @@ def _timeline(options):
                 table.writerow([*times, face, *csv_row(task, emotion)])
             else:
                 print(_format(start, end, emotion, task))
+            sys.stdout.flush()  # what ends the command costs no window
     if options.plot:
         from auxformer_lobes.reporting import figures
 

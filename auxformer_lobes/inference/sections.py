@@ -10,6 +10,7 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.processing.media import open_media
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.temporary import no_room_is_told
+from auxformer_lobes.utils.text import printable
 
 logger = get_logger(__name__)
 
@@ -90,11 +91,15 @@ def _packets(container, stream, path):
 
 def _warn(path, time):
     target = Path(path).with_name(f"{Path(path).stem}_key_frames.mkv")
+    # FFmpeg takes what begins with a hyphen for an option.
+    target = f"./{target}" if str(target).startswith("-") else str(target)
     logger.warning(
-        f"{path}: has no key frame for {LONGEST_SECTION:.0f} s, so that it is "
-        f"not cut from {time:.1f} s to the next one: write key frames with "
-        f"`ffmpeg -n -i {shlex.quote(str(path))} -g 250 "
-        f"{shlex.quote(str(target))}`"
+        printable(
+            f"{path}: has no key frame for {LONGEST_SECTION:.0f} s, so that "
+            f"it is not cut from {time:.1f} s to the next one: write key "
+            f"frames with `ffmpeg -n -i {shlex.quote(str(path))} -g 250 "
+            f"{shlex.quote(target)}`"
+        )
     )
 
 

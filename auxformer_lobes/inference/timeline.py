@@ -27,6 +27,7 @@ from auxformer_lobes.processing.media import mono, open_media
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
+from auxformer_lobes.utils.text import printable
 
 logger = get_logger(__name__)
 
@@ -147,7 +148,7 @@ def _until_ended(windows, path):
     except MediaError as error:
         reason = reason_of(error, path)
         if not is_first:  # else it is the reason of every window
-            logger.warning(f"{error}: missing from there on")
+            logger.warning(printable(f"{error}: missing from there on"))
     while True:
         yield _Ended(reason)
 

@@ -128,11 +128,12 @@ def info(source, savedir=None, revision=None):
     model = layout.ModelFolder(source, savedir, revision)
     config = model.config()
     try:
-        print(summary(config))
+        text = summary(config)
     except Exception:  # a stranger's file can hold anything anywhere
         raise UserError(
             f"{model.path / layout.CONFIG}: not of an export, or damaged"
         )
+    print(text)
 
 
 def push(folder, repo_id, private=True, update=False, dry_run=False):

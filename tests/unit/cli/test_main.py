@@ -1,22 +1,26 @@
 """The `auxformer` command."""
 
+import errno
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from types import SimpleNamespace
 
 import pytest
 
 from auxformer_lobes.cli.main import COMMANDS, main
-from auxformer_lobes.cli.media_arguments import find_media
+from auxformer_lobes.cli.media_arguments import find_media, stored_stdin
 from auxformer_lobes.cli.options import number_from
 from auxformer_lobes.cli.output import print_emotions, split_folder
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.inference.results import Emotion
+from auxformer_lobes.sharing import hub, layout, model_card
 from auxformer_lobes.tasks import CategoricalEmotion
-from auxformer_lobes.utils.errors import DEBUG
+from auxformer_lobes.utils.errors import DEBUG, MediaError
 from tests.unit.letters import CLIPS, Letters, same
 
 ENCODER = "!new:tests.unit.letters.Letters\n    factor: 1.0\n"
@@ -279,6 +283,27 @@ def test_linked_folders_are_followed_and_others_counted(work, capsys):
     assert len(find_media(["media"])) == 7
     message = "media: 3 other files left out (.txt, no suffix)\n"
     assert capsys.readouterr().err == message
+
+
+def test_errors_name_standard_input_and_no_temporary_file(monkeypatch):
+    given = SimpleNamespace(buffer=io.BytesIO(b"a"))
+    monkeypatch.setattr("sys.stdin", given)
+    with pytest.raises(MediaError, match="^standard input: damaged$"):
+        with stored_stdin(["-"]) as places:
+            raise MediaError(f"{places['-']}: damaged")
+
+
+def test_a_full_disk_is_no_damaged_model(monkeypatch, tmp_path):
+    class FullDisk(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = SimpleNamespace(path=tmp_path, config=dict)
+    monkeypatch.setattr(layout, "ModelFolder", lambda *given: folder)
+    monkeypatch.setattr(model_card, "summary", lambda config: "a model")
+    monkeypatch.setattr("sys.stdout", FullDisk())
+    with pytest.raises(OSError, match="No space left"):
+        hub.info("model")
 
 
 def table_of(capsys, monkeypatch, paths, width):

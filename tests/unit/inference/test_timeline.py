@@ -416,6 +416,12 @@ def test_what_is_far_from_a_key_frame_is_left_out(tmp_path, recognizer, caplog):
     assert command[:4] == ["ffmpeg", "-n", "-i", str(path)]
 
 
+def test_a_proposed_command_takes_no_name_for_an_option(caplog):
+    sections._warn("-y\x1b.avi", 61.0)
+    assert caplog.messages[0].isprintable()
+    assert "'./-y\\x1b_key_frames.mkv'" in caplog.messages[0]
+
+
 def test_windows_in_a_gap_have_no_frames(tmp_path, recognizer, caplog):
     path = tmp_path / "gap.mkv"
     write_slow(path, [*range(10), *range(200, 210)], key_frames=(0, 200))
