@@ -14,16 +14,21 @@ from pathlib import Path
 import huggingface_hub
 import torch
 
+from auxformer_lobes.features.weight_files import (
+    check_tensors,
+    check_weight_file,
+)
 from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import offline
 
 # In the order in which transformers looks for them.
 WEIGHTS = ["model*.safetensors", "pytorch_model*.bin"]
 # Embeddings of masked positions, used only in pretraining.
 MASKING_PARAMS = ("mask_token", "masked_spec_embed")
 # Parameters beyond the size of the files for which memory is allocated: as
-# float32, 1 GiB.
-MAX_MISSING_PARAMS = 1 << 28
+# float32, 64 MiB.
+MAX_MISSING_PARAMS = 1 << 24
 
 
 @contextmanager
@@ -112,7 +117,9 @@ def download(source, save_path):
                     f"{source}: an adapter (adapter_config.json), not a "
                     "complete model: merge it into its base model"
                 )
-            if _weight_files(folder):
+            if paths := _weight_files(folder):
+                for path in paths:
+                    check_weight_file(path)
                 return folder
         raise OSError(f"no weights, neither {' nor '.join(WEIGHTS)}")
 
@@ -169,7 +176,7 @@ def load_model(source, folder, **options):
     """
     from transformers import AutoModel
 
-    with load_errors(source), _quiet():
+    with load_errors(source), _quiet(), offline():
         _check_size(source, folder, **options)
         model, info = AutoModel.from_pretrained(
             folder,
@@ -218,6 +225,7 @@ def read_weights(path):
     ['weight', 'bias']
     """
     check_file(path)
+    check_weight_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file raises errors of any type
@@ -229,6 +237,7 @@ def read_weights(path):
         raise UserError(
             f"{path}: not a state dict saved by torch.save, or damaged"
         )
+    check_tensors(path, state.values())
     return state
 
 

@@ -1,19 +1,18 @@
 """Exports a run: all that inference needs, and nothing else."""
 
 import json
-import os
 import re
 import shutil
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from hyperpyyaml import RefTag, dump_hyperpyyaml, load_hyperpyyaml
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.tag import Tag
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from speechbrain.utils.logger import get_logger
 
@@ -39,6 +38,7 @@ from auxformer_lobes.sharing.schema import (
     OPTIONAL,
     TORCH_SCHEMAS,
 )
+from auxformer_lobes.sharing.workspace import workspace
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import Configurable, arguments_of
@@ -103,10 +103,7 @@ def export(run, out, include_encoders=False, license="other"):
         {name: hparams[name] for name in MODULES if name in hparams}
     )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=".export") as work:
-            folder = Path(work) / out.name
-            folder.mkdir()
+        with workspace(out) as folder:
             hub_names = _write_hyperparams(folder, hparams, include_encoders)
             _write_weights(folder / layout.WEIGHTS, modules)
             config = {
@@ -121,15 +118,16 @@ def export(run, out, include_encoders=False, license="other"):
                 "parameters": sum(p.numel() for p in modules.parameters()),
                 "bytes": (folder / layout.WEIGHTS).stat().st_size,
             }
-            text = json.dumps(config, indent=1)
-            (folder / layout.CONFIG).write_text(text, "utf-8")
             card = model_card(out.name, config, license)
             (folder / layout.CARD).write_text(card, "utf-8")
-            if out.exists():
-                os.replace(out, Path(work) / "older")
-            os.replace(folder, out)
+            layout.write_config(folder, config)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}")
+        reason = error.strerror or error
+        raise UserError(
+            f"{error.filename or out}: cannot be copied or written: {reason}"
+        )
+    except SafetensorError as error:  # of a full disk, too
+        raise UserError(f"{out}: cannot be written: {error}")
     try:
         parse_config(out / layout.HYPERPARAMS)
     except UserError as refused:

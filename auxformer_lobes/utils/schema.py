@@ -148,6 +148,14 @@ def list_of(check):
     )
 
 
+def distinct(check):
+    """A list that passes a check, with no item in it twice."""
+    return Check(
+        lambda x: check.accepts(x) and len({*x}) == len(x),
+        f"{check.description}, none of them twice",
+    )
+
+
 def either(*checks):
     """A value that passes one of the checks."""
     return Check(
@@ -180,7 +188,7 @@ def reference(*keys):
 FLAG = one_of(True, False)
 SHARE = number(0, 1)
 CHANNELS = integer(1, 1 << 20)
-NAMES = list_of(text(r"[\w .-]{1,100}", "a name"))
+NAMES = distinct(list_of(text(r"[\w .-]{1,100}", "a name")))
 MODEL = text(
     f"{HUB_MODEL}|{COPIED_MODEL}",
     "a model on the Hub at a commit, user/name@commit, or one in the folder",

@@ -15,14 +15,17 @@ def encoder(tmp_path):
     folder = tmp_path / "encoders" / "audio"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(
-        json.dumps({"model_type": "x", "_attn_implementation_autoset": True})
+        json.dumps(
+            {"model_type": "hubert", "_attn_implementation_autoset": True}
+        )
     )
     find(tmp_path)
     return folder
 
 
 def find(model):
-    return find_encoder({"source": "encoders/audio"}, ModelFolder(model))
+    source = {"source": "encoders/audio"}
+    return find_encoder(source, ModelFolder(model), {}, "audio")
 
 
 def index_of(file):
