@@ -196,6 +196,7 @@ def load_model(source, folder, **options):
             f"such as {missing[0]}, which would be random: choose a checkpoint "
             "of this model"
         )
+    _check_finite(model, source)
     return model.float()
 
 
@@ -282,6 +283,17 @@ def assign_weights(model, state, path):
     # Assigned, not copied: each tensor is in memory once.
     model.load_state_dict(state, assign=True)
     model.float()
+    _check_finite(model, path)
+
+
+def _check_finite(model, source):
+    """Weights that are not finite make features of nothing."""
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            raise UserError(
+                f"{source}: {name} has values that are not finite: damaged: "
+                "copy or download it again"
+            )
 
 
 def _check_size(source, folder, config=None, **options):

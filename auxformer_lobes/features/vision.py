@@ -166,6 +166,11 @@ class _VisionFeatures(FaceModelFeatures):
                 "model"
             )
         centre = pixels[..., height // 2, width // 2]
+        if not centre.isfinite().all():
+            raise UserError(
+                f"{self.source}: its image processor makes values that are not "
+                "finite, as by an image_std of 0: choose another model"
+            )
         # Cloned: a view would pickle the whole images for the workers.
         return height, centre.reshape(4, 3).float().clone()
 

@@ -173,7 +173,10 @@ class ModelFolder:
         except (OSError, ValueError, RecursionError):
             config = None
         if not isinstance(config, dict) or config.get("format") != FORMAT:
-            raise UserError(f"{path}: not of an exported model, or damaged")
+            raise UserError(
+                f"{path}: not of an exported model, or damaged: copy or "
+                "download it again"
+            )
         if config.get("format_version") != VERSION:
             version = reprlib.repr(config.get("format_version"))
             raise UserError(
