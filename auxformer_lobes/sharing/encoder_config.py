@@ -11,9 +11,9 @@ the weights, whose size limits all others.
 import json
 import math
 import re
-import reprlib
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import shown
 
 MODEL_TYPES = {
     "audio": ("hubert", "wav2vec2", "wavlm"),
@@ -71,8 +71,6 @@ MAX_PLACES, MAX_TABLE = 1 << 12, 1 << 22
 STRIDE, MAX_SAMPLES = (80, 1600), 16000  # of a frame; 320 and 400 are usual
 # Those of wav2vec 2.0, where a configuration leaves them out.
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = 60
 
 
 class _Refused(Exception):
@@ -189,33 +187,32 @@ def _check_values(value, key):
     elif isinstance(value, str):
         if key not in VERSIONS and not WORD.fullmatch(value):
             raise _Refused(
-                f"{_shown(key)} is {_shown(value)}, which may lead to "
+                f"{shown(key)} is {shown(value)}, which may lead to "
                 "something else"
             )
     elif value is not None and not _fits(key, value):
-        raise _Refused(f"{_shown(key)} is {_shown(value)}")
+        raise _Refused(f"{shown(key)} is {shown(value)}")
 
 
 def _check_key(key, value):
     if not WORD.fullmatch(key):
-        raise _Refused(f"the key {_shown(key)}")
+        raise _Refused(f"the key {shown(key)}")
     is_number = type(value) in (int, float)  # drop_path_rate, for one
     if key not in TEXTS and NAMES_OTHERS.search(key) and value:
         if not is_number:
             raise _Refused(
-                f"{_shown(key)} is {_shown(value)}, which leads to something "
-                "else"
+                f"{shown(key)} is {shown(value)}, which leads to something else"
             )
     if key in PROCESSOR_KEYS and value is not None:
         if not isinstance(value, str) or not PROCESSOR.fullmatch(value):
             raise _Refused(
-                f"{key} is {_shown(value)}, none of the processors that are "
+                f"{key} is {shown(value)}, none of the processors that are "
                 "known to be safe"
             )
     known = (*PARTS, *MODEL_TYPES["audio"], *MODEL_TYPES["visual"])
     if key == "model_type" and value not in known:
         raise _Refused(
-            f"the model type {_shown(value)} is none of {', '.join(known)}"
+            f"the model type {shown(value)} is none of {', '.join(known)}"
         )
 
 
@@ -238,7 +235,7 @@ def _check_model(config, modality):
     kind = config.get("model_type")
     if kind not in MODEL_TYPES[modality]:
         raise _Refused(
-            f"the model type {_shown(kind)} is none of "
+            f"the model type {shown(kind)} is none of "
             f"{', '.join(MODEL_TYPES[modality])}"
         )
     vision = config.get("vision_config")
@@ -290,11 +287,5 @@ def _numbers(value):
     """The whole numbers of a value: `16`, `[2, 16, 16]`."""
     values = value if isinstance(value, list) else [value]
     if not values or any(type(x) is not int for x in values):
-        raise _Refused(f"{_shown(value)} in place of whole numbers")
+        raise _Refused(f"{shown(value)} in place of whole numbers")
     return values
-
-
-def _shown(value):
-    """A stranger's value, short and printable."""
-    text = _SHORT.repr(value)
-    return "".join(c if c.isprintable() else "?" for c in text)[:120]

@@ -7,6 +7,7 @@ name is `Configurable`, so that its objects know their arguments, and has a
 
 import json
 import re
+import reprlib
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple
 
@@ -14,6 +15,10 @@ from typing import Any, Callable, NamedTuple
 HUB_MODEL = r"\w[\w.-]*/[\w.-]+@[0-9a-f]{40}"
 COPIED_MODEL = "encoders/(audio|visual)"
 COPIED_WEIGHTS = r"encoders/(audio|visual)\.pt"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 60  # characters
 
 
 class Configurable:
@@ -183,6 +188,18 @@ def reference(*keys):
         lambda x: isinstance(x, Ref) and x.key in keys,
         " or ".join(f"!ref <{key}>" for key in keys),
     )
+
+
+def shown(value):
+    """A value that a stranger wrote, for an error: short and printable.
+
+    Example
+    -------
+    >>> shown("user/name"), len(shown("x" * 10**6))
+    ("'user/name'", 60)
+    """
+    text = _SHORT.repr(value)
+    return "".join(c if c.isprintable() else "?" for c in text)[:120]
 
 
 FLAG = one_of(True, False)
