@@ -73,7 +73,11 @@ def load(
         return _load(model, trust_source, dict(overrides or {}))
     except OSError as error:
         where = error.filename or source
-        raise UserError(f"{where}: cannot be read: {error.strerror or error}")
+        reason = error.strerror or error
+        raise UserError(
+            f"{where}: cannot be read: {reason}: copy it again, or "
+            "let yourself read it"
+        )
 
 
 def _load(model, trust_source, overrides):
