@@ -197,12 +197,10 @@ def _check_values(value, key):
 def _check_key(key, value):
     if not WORD.fullmatch(key):
         raise _Refused(f"the key {shown(key)}")
-    is_number = type(value) in (int, float)  # drop_path_rate, for one
-    if key not in TEXTS and NAMES_OTHERS.search(key) and value:
-        if not is_number:
-            raise _Refused(
-                f"{shown(key)} is {shown(value)}, which leads to something else"
-            )
+    if key not in TEXTS and NAMES_OTHERS.search(key) and _is_name(value):
+        raise _Refused(
+            f"{shown(key)} is {shown(value)}, which leads to something else"
+        )
     if key in PROCESSOR_KEYS and value is not None:
         if not isinstance(value, str) or not PROCESSOR.fullmatch(value):
             raise _Refused(
@@ -214,6 +212,13 @@ def _check_key(key, value):
         raise _Refused(
             f"the model type {shown(value)} is none of {', '.join(known)}"
         )
+
+
+def _is_name(value):
+    """Whether a value is more than numbers, such as of `drop_path_rate`."""
+    if isinstance(value, list):
+        return any(map(_is_name, value))
+    return bool(value) and type(value) not in (int, float)
 
 
 def _fits(key, value):
