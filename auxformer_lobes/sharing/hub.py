@@ -19,7 +19,7 @@ from auxformer_lobes.tasks import set_fitted
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import hub_errors, offline
 from auxformer_lobes.utils.modalities import MODALITIES
-from auxformer_lobes.utils.schema import ObjectSpec
+from auxformer_lobes.utils.schema import ObjectSpec, shown
 
 logger = get_logger(__name__)
 
@@ -275,7 +275,7 @@ def _check_numbers(made, override, name):
             check is None or check.accepts(value)
         ):
             raise UserError(
-                f"overrides: {name}: {key} is {value:.6g}, not "
+                f"overrides: {name}: {key} is {shown(value)}, not "
                 f"{check.description}"
             )
 
