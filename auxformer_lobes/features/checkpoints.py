@@ -14,10 +14,7 @@ from pathlib import Path
 import huggingface_hub
 import torch
 
-from auxformer_lobes.features.weight_files import (
-    check_tensors,
-    check_weight_file,
-)
+from auxformer_lobes.features.weight_files import check_weight_file
 from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import offline
@@ -238,7 +235,6 @@ def read_weights(path):
         raise UserError(
             f"{path}: not a state dict saved by torch.save, or damaged"
         )
-    check_tensors(path, state.values())
     return state
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub.utils import validate_repo_id
 from hyperpyyaml import load_hyperpyyaml
 from hyperpyyaml.core import recursive_update
 from ruamel.yaml import YAML
@@ -207,7 +208,7 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
         model.verify(config, folder / name)
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
-        huggingface_hub.utils.validate_repo_id(repo_id)
+        validate_repo_id(repo_id)
         if "/" not in repo_id:  # the card could not say where it is
             raise UserError(f"{repo_id}: whose? Name it user/{repo_id}")
         if dry_run:
