@@ -167,10 +167,7 @@ class _VisionFeatures(FaceModelFeatures):
             )
         centre = pixels[..., height // 2, width // 2]
         if not centre.isfinite().all():
-            raise UserError(
-                f"{self.source}: its image processor makes values that are not "
-                "finite, as by an image_std of 0: choose another model"
-            )
+            raise UserError(f"{self.source}: image_std is 0: choose another")
         # Cloned: a view would pickle the whole images for the workers.
         return height, centre.reshape(4, 3).float().clone()
 
