@@ -14,6 +14,7 @@ import numpy as np
 from auxformer_lobes.dataio.labels import label_clip
 from auxformer_lobes.utils.errors import UserError
 
+ROUNDING = 1e-3  # of shares, written with four decimals
 RELEASED_SPLITS = {"Train": "train", "Development": "valid", "Test": "test"}
 
 
@@ -42,19 +43,21 @@ def read_table(path, columns):
     # A binary file fails below, for want of the columns.
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
-        for column in columns:
-            if column not in (reader.fieldnames or ()):
-                raise UserError(
-                    f"{path} has no column {column!r}: get it again"
-                )
-        for row in reader:
-            try:
+        try:
+            names = reader.fieldnames or ()
+            for column in columns:
+                if column not in names:
+                    raise UserError(
+                        f"{path} has no column {column!r}: get it again"
+                    )
+            for row in reader:
                 rows.append({c: read(row[c]) for c, read in columns.items()})
-            # A truncated row has None for its missing values.
-            except (AttributeError, KeyError, TypeError, ValueError):
-                raise UserError(
-                    f"{path} is damaged in line {reader.line_num}: get it again"
-                )
+        # A truncated row has None for its missing values. A field of more than
+        # 128 KiB is the last error.
+        except (AttributeError, KeyError, TypeError, ValueError, csv.Error):
+            raise UserError(
+                f"{path} is damaged in line {reader.line_num}: get it again"
+            )
     return rows
 
 
@@ -97,10 +100,41 @@ def read_header(path):
     Returns
     -------
     list of str
-        Empty for an empty file.
+        Empty for an empty file, and for one that is no table.
     """
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        return next(csv.reader(file), [])
+        try:
+            return next(csv.reader(file), [])
+        except csv.Error:
+            return []
+
+
+def whole_number(limit):
+    """Reader of a column of whole numbers, for `read_table`.
+
+    Arguments
+    ---------
+    limit : int
+        The largest number that makes sense; the smallest is 0.
+
+    Returns
+    -------
+    callable
+        Raises a ValueError for any other text.
+
+    Example
+    -------
+    >>> whole_number(150)("31")
+    31
+    """
+
+    def _read(text):
+        number = int(text)
+        if not 0 <= number <= limit:
+            raise ValueError
+        return number
+
+    return _read
 
 
 def find_released(path, partition, label_rule):
@@ -208,6 +242,6 @@ def read_released(path, emotions, classes, rule, read_clip):
 
 def _share(text):
     share = float(text)
-    if not share >= 0:
+    if not 0 <= share <= 1 + ROUNDING:  # nor infinite, nor not a number
         raise ValueError
     return share

@@ -15,6 +15,7 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.dataio.run import SPLITS
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import as_number
+from auxformer_lobes.utils.schema import shown
 
 logger = get_logger(__name__)
 
@@ -112,11 +113,11 @@ def _add_row(splits, row, where):
         raise UserError(f"{where}: has no clip")
     if name.lower() not in SPLIT_NAMES:
         raise UserError(
-            f"{where}: split {name!r} is unknown: use train, valid or test"
+            f"{where}: split {shown(name)} is unknown: use train, valid or test"
         )
     clips = splits[SPLIT_NAMES[name.lower()]]
     if clip in clips:
-        raise UserError(f"{where}: clip {clip} is in {name} already")
+        raise UserError(f"{where}: clip {clip:.100} is in {name} already")
     clips[clip] = row
 
 
@@ -167,7 +168,7 @@ def add_speakers(splits, path, pattern=None):
     if lacking:
         raise UserError(
             f"{path}: {source} gives no speaker for {len(lacking):,} of the "
-            f"clips, such as {lacking[0]}"
+            f"clips, such as {lacking[0]:.100}"
         )
     return {
         split: {clip: {"spk_id": name} for clip, name in clips.items()}
@@ -248,7 +249,7 @@ def split_by_file(path, entries, excluded, find_clip, group="spk_id"):
     if not splits:
         raise UserError(
             f"split_file {path}: none of its clips has a label in the corpus, "
-            f"such as {(unknown or [*known])[0]}"
+            f"such as {(unknown or [*known])[0]:.100}"
         )
     absent = [clip for clip in entries if clip not in splits]
     if unknown or absent:

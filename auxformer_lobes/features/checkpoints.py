@@ -14,16 +14,18 @@ from pathlib import Path
 import huggingface_hub
 import torch
 
+from auxformer_lobes.features.weight_files import check_weight_file
 from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.hub import offline
 
 # In the order in which transformers looks for them.
 WEIGHTS = ["model*.safetensors", "pytorch_model*.bin"]
 # Embeddings of masked positions, used only in pretraining.
 MASKING_PARAMS = ("mask_token", "masked_spec_embed")
 # Parameters beyond the size of the files for which memory is allocated: as
-# float32, 1 GiB.
-MAX_MISSING_PARAMS = 1 << 28
+# float32, 64 MiB.
+MAX_MISSING_PARAMS = 1 << 24
 
 
 @contextmanager
@@ -112,7 +114,9 @@ def download(source, save_path):
                     f"{source}: an adapter (adapter_config.json), not a "
                     "complete model: merge it into its base model"
                 )
-            if _weight_files(folder):
+            if paths := _weight_files(folder):
+                for path in paths:
+                    check_weight_file(path)
                 return folder
         raise OSError(f"no weights, neither {' nor '.join(WEIGHTS)}")
 
@@ -169,7 +173,7 @@ def load_model(source, folder, **options):
     """
     from transformers import AutoModel
 
-    with load_errors(source), _quiet():
+    with load_errors(source), _quiet(), offline():
         _check_size(source, folder, **options)
         model, info = AutoModel.from_pretrained(
             folder,
@@ -189,6 +193,7 @@ def load_model(source, folder, **options):
             f"such as {missing[0]}, which would be random: choose a checkpoint "
             "of this model"
         )
+    _check_finite(model, source)
     return model.float()
 
 
@@ -218,6 +223,7 @@ def read_weights(path):
     ['weight', 'bias']
     """
     check_file(path)
+    check_weight_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged file raises errors of any type
@@ -273,6 +279,17 @@ def assign_weights(model, state, path):
     # Assigned, not copied: each tensor is in memory once.
     model.load_state_dict(state, assign=True)
     model.float()
+    _check_finite(model, path)
+
+
+def _check_finite(model, source):
+    """Weights that are not finite make features of nothing."""
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            raise UserError(
+                f"{source}: {name} has values that are not finite: damaged: "
+                "copy or download it again"
+            )
 
 
 def _check_size(source, folder, config=None, **options):

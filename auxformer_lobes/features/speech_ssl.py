@@ -21,6 +21,7 @@ from auxformer_lobes.features.checkpoints import (
     read_weights,
 )
 from auxformer_lobes.features.encoder_base import PRECISION, EncoderFeatures
+from auxformer_lobes.features.weight_files import check_tensors
 from auxformer_lobes.processing.media import read_audio
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
@@ -313,6 +314,7 @@ def _num_layers(source, config, keep_layers, layer):
 def _load_weights(path, file_layers, config):
     """Builds a model from a state dict with `file_layers` layers."""
     state = read_weights(path)
+    check_tensors(path, state.values())
     # A model saved as part of another module has a common prefix.
     prefix, dot, _ = os.path.commonprefix([*state]).rpartition(".")
     for name in [*state]:

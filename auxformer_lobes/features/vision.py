@@ -166,6 +166,8 @@ class _VisionFeatures(FaceModelFeatures):
                 "model"
             )
         centre = pixels[..., height // 2, width // 2]
+        if not centre.isfinite().all():
+            raise UserError(f"{self.source}: image_std is 0: choose another")
         # Cloned: a view would pickle the whole images for the workers.
         return height, centre.reshape(4, 3).float().clone()
 

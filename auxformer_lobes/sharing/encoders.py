@@ -1,24 +1,20 @@
 """Pretrained encoders of an exported model: named at a commit, or copied."""
 
-import json
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 
+from speechbrain.utils.logger import get_logger
+
 from auxformer_lobes.features.checkpoints import WEIGHTS
+from auxformer_lobes.features.weight_files import check_weight_file
+from auxformer_lobes.sharing.encoder_config import check_configs
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import snapshot
 from auxformer_lobes.utils.schema import COPIED_MODEL, COPIED_WEIGHTS, HUB_MODEL
 
-# In a configuration, they ask transformers for code of a repository, or for
-# another configuration in place of this one.
-FOR_CODE = {
-    "attn_implementation",
-    "auto_map",
-    "configuration_files",
-    "experts_implementation",
-    "quantization_config",
-}
+logger = get_logger(__name__)
 
 
 def place_encoder(arguments, folder, modality, include):
@@ -58,6 +54,13 @@ def place_encoder(arguments, folder, modality, include):
     if source and not is_local:
         found = snapshot(source, None, ["config.json"], save_path, offline=True)
         name = arguments["source"] = f"{source}@{found.name}"
+    if source:
+        try:
+            check_configs(found, modality)
+        except UserError as refused:
+            logger.warning(
+                f"this model loads with trust_source=True only: {refused}"
+            )
     target = folder / "encoders" / modality
     if source and include:
         target.mkdir(parents=True)
@@ -73,8 +76,8 @@ def place_encoder(arguments, folder, modality, include):
     return name
 
 
-def find_encoder(arguments, model):
-    """Finds an encoder on this machine, or fetches it.
+def find_encoder(arguments, model, config, modality, trusted=False):
+    """Finds an encoder on this machine, or fetches it; checks what it names.
 
     Only configurations and weights are fetched, never code.
 
@@ -84,6 +87,12 @@ def find_encoder(arguments, model):
         Arguments of the extractor, as `place_encoder` has left them.
     model : ModelFolder
         The exported model.
+    config : dict
+        Its `config.json`, with checksums of what was copied.
+    modality : str
+        "audio" or "visual".
+    trusted : bool
+        Whether it may be of any type, see `check_configs`.
 
     Returns
     -------
@@ -98,9 +107,13 @@ def find_encoder(arguments, model):
     source, weights = str(arguments.get("source")), arguments.get("weights")
     found = {}
     if re.fullmatch(COPIED_WEIGHTS, str(weights)):
-        found["weights"] = str(model.find(weights))
+        path = model.find(weights)
+        model.verify(config, path)
+        check_weight_file(path)
+        found["weights"] = str(path)
     if re.fullmatch(COPIED_MODEL, source):
         folder = model.find(source, "json", "safetensors", "bin")
+        model.verify(config, folder)
     elif re.fullmatch(HUB_MODEL, source):
         name, _, commit = source.partition("@")
         # The first kind of weights that there is, where they are not a file.
@@ -113,44 +126,7 @@ def find_encoder(arguments, model):
             raise UserError(f"{source}: has no {' or '.join(kinds)}")
     else:
         return found
-    # All of them: transformers prefers config.4.0.0.json to the plain one.
-    for path in folder.glob("*.json"):
-        _check_config(path)
+    check_configs(folder, modality, trusted)
+    for path in chain.from_iterable(map(folder.glob, WEIGHTS)):
+        check_weight_file(path)
     return {**found, "source": str(folder), "save_path": str(folder)}
-
-
-def _check_config(path):
-    if not path.is_file():
-        raise UserError(f"{path}: not a file: refused")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        asks_for_code = _asks_for_code(config)
-    except (ValueError, RecursionError):
-        raise UserError(f"{path}: not JSON, or damaged")
-    if asks_for_code:
-        raise UserError(
-            f"{path}: asks for code of its own "
-            f"({' or '.join(sorted(FOR_CODE))}): refused"
-        )
-    if path.name.endswith(".index.json") and not _names_files(config):
-        raise UserError(
-            f"{path}: its weight_map is not of plain file names: refused"
-        )
-
-
-def _asks_for_code(config):
-    if isinstance(config, dict):
-        # Transformers keeps some as _name, or as _name_internal.
-        names = {key.lstrip("_").removesuffix("_internal") for key in config}
-        parts = config.values()
-        return bool(FOR_CODE & names) or any(map(_asks_for_code, parts))
-    return isinstance(config, list) and any(map(_asks_for_code, config))
-
-
-def _names_files(index):
-    """Whether an index leads to files beside it only."""
-    names = index.get("weight_map") if isinstance(index, dict) else None
-    return isinstance(names, dict) and all(
-        isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)
-        for name in names.values()
-    )

@@ -1,35 +1,24 @@
 """Exports a run: all that inference needs, and nothing else."""
 
-import json
-import os
 import re
 import shutil
-from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from hyperpyyaml import RefTag, dump_hyperpyyaml, load_hyperpyyaml
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.tag import Tag
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes import __version__
-from auxformer_lobes.dataio.run import SPLITS, Run
+from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import PrecomputedFeatures
-from auxformer_lobes.reporting.missing_curves import (
-    COMBINED,
-    LOST,
-    TITLES,
-    lines_of,
-    panels_of,
-)
-from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.sharing import layout
+from auxformer_lobes.sharing.description import describe, plain_value, reading
 from auxformer_lobes.sharing.encoders import place_encoder
 from auxformer_lobes.sharing.model_card import model_card
 from auxformer_lobes.sharing.safe_loading import parse_config
@@ -39,6 +28,7 @@ from auxformer_lobes.sharing.schema import (
     OPTIONAL,
     TORCH_SCHEMAS,
 )
+from auxformer_lobes.sharing.workspace import workspace
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import Configurable, arguments_of
@@ -50,12 +40,6 @@ PARTS = [key for key in KEYS if not key.endswith("_dtype")]
 HELPERS = ("audio_store", "visual_store", "model")
 FOR_TRAINING = ("train_condition", "shared_loss")
 OBJECTS = (Configurable, torch.nn.Module)
-# Settings of the training for the model card, where a recipe has them.
-CARD_FIELDS = (
-    *("labels", "label_rule", "num_classes", "presentation", "recordings"),
-    *("partition", "require_both", "min_face_quality", "number_of_epochs"),
-    *("batch_size", "lr", "encoder_lr", "select_by", "seed"),
-)
 
 
 def export(run, out, include_encoders=False, license="other"):
@@ -88,7 +72,10 @@ def export(run, out, include_encoders=False, license="other"):
         holds something else.
     """
     run, out = Run(run), Path(out).resolve()
-    _check_room(out)
+    try:
+        _check_room(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be read: {error.strerror}")
     settings = _read_settings(run)
     hparams = _make_parts(run, settings)
     checkpoint = run.evaluated_checkpoint(
@@ -103,33 +90,34 @@ def export(run, out, include_encoders=False, license="other"):
         {name: hparams[name] for name in MODULES if name in hparams}
     )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=".export") as work:
-            folder = Path(work) / out.name
-            folder.mkdir()
+        with workspace(out) as folder:
             hub_names = _write_hyperparams(folder, hparams, include_encoders)
             _write_weights(folder / layout.WEIGHTS, modules)
             config = {
-                **_describe(run, settings, hparams),
-                "features": {
-                    m: _describe_features(
-                        hparams[f"{m}_features"], hub_names.get(m)
-                    )
-                    for m in MODALITIES
-                },
+                **describe(run, settings, hparams, hub_names),
                 "epoch": checkpoint.meta["epoch"],
                 "parameters": sum(p.numel() for p in modules.parameters()),
                 "bytes": (folder / layout.WEIGHTS).stat().st_size,
             }
-            text = json.dumps(config, indent=1)
-            (folder / layout.CONFIG).write_text(text, "utf-8")
-            card = model_card(out.name, config, license)
+            with reading(run.metrics_file):
+                card = model_card(out.name, config, license)
             (folder / layout.CARD).write_text(card, "utf-8")
-            if out.exists():
-                os.replace(out, Path(work) / "older")
-            os.replace(folder, out)
+            layout.write_config(folder, config)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}")
+        # A file that is to be copied, or one of the export to be.
+        path = Path(error.filename or out)
+        where = out if path.is_relative_to(out.parent) else path
+        denied = isinstance(error, PermissionError)
+        cure = "let yourself write" if denied else "make room for it"
+        raise UserError(
+            f"{where}: cannot be copied or written: {error.strerror or error}: "
+            f"{cure} there, or name another folder"
+        )
+    except SafetensorError as error:  # its writer's, of a full disk
+        raise UserError(
+            f"{out}: cannot be written: {error}: make room for it there, or "
+            "name another folder"
+        )
     try:
         parse_config(out / layout.HYPERPARAMS)
     except UserError as refused:
@@ -162,15 +150,18 @@ def _read_settings(run):
         settings = YAML().load(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing: {run.folder} is not of a run")
-    except YAMLError as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}")
+    except (YAMLError, ValueError) as error:  # or it is no text
+        raise UserError(f"{path}: damaged: {' '.join(str(error).split())}")
     needed = {*PARTS, *HELPERS, "modules", "select_by"} - {*OPTIONAL}
-    if missing := needed - {*(settings or ())}:
+    found = {*settings} if isinstance(settings, dict) else set()
+    if missing := needed - found:
         raise UserError(
             f"{path}: has no {min(missing)}: only runs of the recipes of "
             "auxformer-lobes can be exported"
         )
-    if unknown := {*settings["modules"]} - {*MODULES, *FOR_TRAINING}:
+    if unknown := {*(settings["modules"] or ())} - {*MODULES, *FOR_TRAINING}:
         logger.warning(
             "not exported, as inference does not know them: modules "
             f"{', '.join(sorted(unknown))}"
@@ -185,7 +176,10 @@ def _make_parts(run, settings):
     dump_hyperpyyaml(parts, text)
     try:
         return load_hyperpyyaml(text.getvalue())
-    except (ImportError, TypeError, ValueError) as error:
+    except UserError:
+        raise
+    # It makes objects of any kind, and an edited or damaged file names any.
+    except Exception as error:
         reason = " ".join(" ".join(map(str, error.args)).split())
         raise UserError(f"{run.hyperparams}: {reason}")
 
@@ -218,7 +212,7 @@ def _node(value, refs):
     if isinstance(value, (list, tuple)):
         return [_node(item, refs) for item in value]
     if not isinstance(value, OBJECTS):
-        return _plain(value)
+        return plain_value(value)
     kind = type(value)
     # By the name by which users know classes of torch.
     module = re.sub(r"^torch\.nn\.modules\..*", "torch.nn", kind.__module__)
@@ -245,13 +239,6 @@ def _arguments(made, path):
     return arguments
 
 
-def _plain(value):
-    try:
-        return json.loads(json.dumps(value))
-    except TypeError:
-        raise UserError(f"{value!r} cannot be exported: it is no plain value")
-
-
 def _write_weights(path, modules):
     tensors = {
         name: tensor.clone(memory_format=torch.contiguous_format)
@@ -260,105 +247,3 @@ def _write_weights(path, modules):
     save_file(tensors, path, metadata={"format": "pt"})
     # It is made private.
     shutil.copymode(path.with_name(layout.HYPERPARAMS), path)
-
-
-def _describe(run, settings, hparams):
-    """The content of `config.json`: no path, nobody's name."""
-    task, network = hparams["task"], hparams["network"]
-    cure = "prepare the corpus again"
-    report = run.read_json(run.prepare_report, cure)
-    clips = {s: run.read_json(run.manifest(s), cure).values() for s in SPLITS}
-    speakers = {s: {clip["spk_id"] for clip in clips[s]} for s in SPLITS}
-    metrics = run.metrics()
-    training = {k: _plain(settings[k]) for k in CARD_FIELDS if k in settings}
-    options = report["options"]
-    if isinstance(options["partition"], dict):
-        training["partition"] = "own lists"
-    if options.get("split_file"):
-        path, *_ = options["split_file"]
-        training["partition"] = f"split file {Path(path).name}"
-    select_by = settings["select_by"]
-    extreme = {"min": "lowest", "max": "highest"}[task.direction(select_by)]
-    others = ("speechbrain", "torch", "transformers")
-    return {
-        "format": layout.FORMAT,
-        "format_version": layout.VERSION,
-        "task": type(task).__name__,
-        "labels": list(task.names),
-        "fitted": metrics["fitted"],
-        "network": {"class": type(network).__name__, "heads": network.heads},
-        "training": training,
-        "selection": f"{extreme} {select_by} on the development set",
-        "train_speakers": sorted(speakers["train"]),
-        "audit": _read_findings(run),
-        "corpus": report.get("card", {}),
-        "clips": {
-            split: {
-                "clips": len(part),
-                "speakers": len(speakers[split]),
-                "minutes": round(sum(c["duration"] for c in part) / 60, 1),
-            }
-            for split, part in clips.items()
-        },
-        "test_speakers_are_new": speakers["test"].isdisjoint(
-            speakers["train"] | speakers["valid"]
-        ),
-        "metrics": {
-            "names": list(task.metrics),
-            "scale": task.scale,
-            "test": metrics["test"],
-            "clips": metrics["test_clips"],
-            "unlabelled": metrics["test_clips_unlabelled"],
-            "speakers": len(metrics["test_speakers"]),
-            **{
-                name: metrics.get(name, {})
-                for name in ("linear_baseline", "calibration", "subgroups")
-            },
-            "missing": _read_sweep(run, metrics),
-        },
-        "versions": {
-            "auxformer-lobes": __version__,
-            **{package: version(package) for package in others},
-        },
-    }
-
-
-def _read_findings(run):
-    """What the audit of the split found; None if it was not audited."""
-    if not run.audit_file.exists():
-        return None
-    return run.read_json(run.audit_file, "run train.py again")["findings"]
-
-
-def _read_sweep(run, metrics):
-    """What a sweep over missing modalities found; empty if there was none.
-
-    Names of other runs stay here.
-    """
-    if not run.missing_file.exists():
-        return {}
-    sweep = read_sweep(run.missing_file, metrics.get("epoch"))
-    retention = {}
-    for (kind, lost), curves in panels_of(lines_of(sweep)).items():
-        if kind in TITLES and lost in LOST and COMBINED in curves:
-            of = retention.setdefault(kind, {})
-            of[lost] = curves[COMBINED]["retention"]
-    return {
-        "metric": sweep["metric"],
-        "retention": retention,
-        "twins": [
-            {k: v for k, v in twin.items() if k not in ("twin", "reason")}
-            for twin in sweep["twins"]
-            if twin["lost"] in MODALITIES
-        ],
-    }
-
-
-def _describe_features(extractor, hub_name):
-    return {
-        **{k: v for k, v in extractor.settings.items() if k != "path"},
-        "dim": extractor.dim,
-        "hub": hub_name,
-        "licence": getattr(extractor, "licence", None),
-        "precomputed": isinstance(extractor, PrecomputedFeatures),
-    }

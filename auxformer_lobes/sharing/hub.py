@@ -1,10 +1,12 @@
 """Models in folders and on the Hugging Face Hub: load, push, describe."""
 
 import json
+import math
 import re
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub.utils import validate_repo_id
 from hyperpyyaml import load_hyperpyyaml
 from hyperpyyaml.core import recursive_update
 from ruamel.yaml import YAML
@@ -12,11 +14,13 @@ from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.sharing import layout, safe_loading
 from auxformer_lobes.sharing.encoders import find_encoder
-from auxformer_lobes.sharing.schema import KEYS, MODULES
+from auxformer_lobes.sharing.probe import check_outputs
+from auxformer_lobes.sharing.schema import KEYS, MODULES, schema_of
 from auxformer_lobes.tasks import set_fitted
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.hub import hub_errors
+from auxformer_lobes.utils.hub import hub_errors, offline
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.schema import ObjectSpec, shown
 
 logger = get_logger(__name__)
 
@@ -65,30 +69,46 @@ def load(
     UserError
         If there is no such model, or it is refused.
     """
-    model = layout.ModelFolder(source, savedir, revision)
+    try:
+        model = layout.ModelFolder(source, savedir, revision)
+        return _load(model, trust_source, dict(overrides or {}))
+    except OSError as error:
+        where = error.filename or source
+        reason = error.strerror or error
+        raise UserError(
+            f"{where}: cannot be read: {reason}: copy it again, or "
+            "let yourself read it"
+        )
+
+
+def _load(model, trust_source, overrides):
     config = model.config()
     path = model.find(layout.HYPERPARAMS)
+    model.verify(config, path)
     if trust_source:
-        logger.warning(f"{source}: trusted, so that it may run any code")
+        logger.warning(f"{model.source}: trusted, so that it may run any code")
         parsed = YAML().load(path)  # nodes: nothing is made
     else:
         parsed = safe_loading.parse_config(path)
-    overrides = dict(overrides or {})
     _override(parsed, overrides)
     for modality in MODALITIES:
         key = f"{modality}_features"
         if isinstance(parsed.get(key), dict):
-            found = find_encoder(parsed[key], model)
+            found = find_encoder(
+                parsed[key], model, config, modality, trust_source
+            )
             parsed[key].update(found)
             overrides[key] = {**overrides.get(key, {}), **found}
     if trust_source:
-        with open(path, encoding="utf-8") as file:
-            hparams = load_hyperpyyaml(file, overrides)
+        hparams = _load_trusted(path, overrides)
     else:
-        hparams = safe_loading.instantiate(parsed)
+        with offline():
+            hparams = safe_loading.instantiate(parsed)
     _check_fit(hparams, config, model.path)
     modules = {name: hparams[name] for name in MODULES if name in hparams}
-    safe_loading.load_weights(modules, model.find(layout.WEIGHTS))
+    weights = model.find(layout.WEIGHTS)
+    model.verify(config, weights)
+    safe_loading.load_weights(modules, weights)
     for module in modules.values():
         module.eval()
     try:
@@ -96,6 +116,7 @@ def load(
     except UserError as error:
         path = model.path / layout.CONFIG
         raise UserError(f"{path}: {error}: export the model again")
+    check_outputs(hparams, model.path)
     for modality in hparams["network"].dims:
         _compare_features(modality, hparams[f"{modality}_features"], config)
     return {
@@ -104,6 +125,18 @@ def load(
         "modules": modules,
         "config": config,
     }
+
+
+def _load_trusted(path, overrides):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return load_hyperpyyaml(file, overrides)
+    except (OSError, UserError):
+        raise
+    # It runs code of any kind, which fails in any way.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: {reason}")
 
 
 def info(source, savedir=None, revision=None):
@@ -170,10 +203,13 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder: export a model first")
-    names = layout.ModelFolder(folder).files()
+    model = layout.ModelFolder(folder)
+    names, config = model.files(), model.config()
+    for name in {*names} - {layout.CONFIG, layout.CARD}:
+        model.verify(config, folder / name)
     files = [(name, (folder / name).stat().st_size) for name in names]
     with hub_errors(repo_id):
-        huggingface_hub.utils.validate_repo_id(repo_id)
+        validate_repo_id(repo_id)
         if "/" not in repo_id:  # the card could not say where it is
             raise UserError(f"{repo_id}: whose? Name it user/{repo_id}")
         if dry_run:
@@ -203,6 +239,7 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
 
 def _override(parsed, overrides):
     """Data must be valid in the file, too; objects can be anything."""
+    _check_finite(overrides, "overrides")
     try:
         recursive_update(parsed, overrides, must_match=True)
     except (KeyError, TypeError):
@@ -210,10 +247,39 @@ def _override(parsed, overrides):
             f"overrides: {', '.join(map(str, overrides))}: choose among "
             f"{', '.join(parsed)}, and arguments of objects"
         )
-    for key in overrides:
+    for key, override in overrides.items():
         value, check = parsed[key], KEYS.get(key)
         if check and isinstance(value, DATA) and not check.accepts(value):
             raise UserError(f"overrides: {key} is not {check.description}")
+        if isinstance(value, ObjectSpec) and isinstance(override, dict):
+            _check_numbers(value, override, key)
+
+
+def _check_finite(value, name):
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_finite(part, f"{name}: {key}")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_finite(part, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} is {value}, not a finite number")
+
+
+def _check_numbers(made, override, name):
+    """Numbers have limits; names of folders and devices are the user's own."""
+    schema = schema_of(made.path)
+    for key, value in override.items():
+        part, check = made.get(key), schema.get(key)
+        if isinstance(part, ObjectSpec) and isinstance(value, dict):
+            _check_numbers(part, value, f"{name}: {key}")
+        elif type(value) in (int, float) and not (
+            check is None or check.accepts(value)
+        ):
+            raise UserError(
+                f"overrides: {name}: {key} is {shown(value)}, not "
+                f"{check.description}"
+            )
 
 
 def _check_fit(hparams, config, folder):

@@ -1,12 +1,13 @@
 """The files of an exported model, in a folder or in the cache of the Hub."""
 
+import hashlib
 import json
 import re
 import reprlib
 from pathlib import Path
 
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.hub import snapshot
+from auxformer_lobes.utils.hub import check_pointer, snapshot
 
 FORMAT = "auxformer-lobes"
 VERSION = 1  # of the format
@@ -18,6 +19,44 @@ FILES = (CONFIG, HYPERPARAMS, WEIGHTS, CARD)
 # A pretrained encoder that was copied: a folder, or a file of weights.
 ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
 MAX_CONFIG = 1 << 20  # characters
+DAMAGED = "damaged, or changed since the export: copy or download it again"
+
+
+def checksum(path):
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_config(folder, config):
+    """Writes `config.json`, with checksums of itself and the files beside it.
+
+    The model card has none: people edit it.
+
+    Arguments
+    ---------
+    folder : Path
+        The export, whole but for this file.
+    config : dict
+        Its content.
+    """
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != CARD
+    )
+    files = {name: checksum(folder / name) for name in names}
+    config = {**config, "files": files}
+    files[CONFIG] = _checksum_of(config)
+    text = json.dumps(config, indent=1)
+    (folder / CONFIG).write_text(text, "utf-8")
+
+
+def _checksum_of(config):
+    """SHA-256 of the content of a `config.json`, but for its own."""
+    files = {k: v for k, v in config["files"].items() if k != CONFIG}
+    text = json.dumps({**config, "files": files}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class ModelFolder:
@@ -96,7 +135,34 @@ class ModelFolder:
         if not (path.is_dir() if is_folder else path.is_file()):
             kind = "folder" if is_folder else "file"
             raise UserError(f"{path}: not a {kind}: refused")
+        if not is_folder:
+            check_pointer(path)
         return path
+
+    def verify(self, config, path):
+        """Compares a file, or all of a folder, with what was exported.
+
+        Arguments
+        ---------
+        config : dict
+            What `config` returned; older exports have no checksums, and are
+            accepted as they are.
+        path : Path
+            What `find` returned.
+
+        Raises
+        ------
+        UserError
+            If they differ.
+        """
+        if "files" not in config:
+            return
+        for file in path.iterdir() if path.is_dir() else [path]:
+            name = file.relative_to(self.path).as_posix()
+            if path.is_dir() and not re.fullmatch(ENCODER_FILE, name):
+                continue  # transformers does not read it
+            if config["files"].get(name) != checksum(file):
+                raise UserError(f"{file}: {DAMAGED}")
 
     def config(self):
         """The content of `config.json`, of this version of the format."""
@@ -107,7 +173,10 @@ class ModelFolder:
         except (OSError, ValueError, RecursionError):
             config = None
         if not isinstance(config, dict) or config.get("format") != FORMAT:
-            raise UserError(f"{path}: not of an exported model, or damaged")
+            raise UserError(
+                f"{path}: not of an exported model, or damaged: copy or "
+                "download it again"
+            )
         if config.get("format_version") != VERSION:
             version = reprlib.repr(config.get("format_version"))
             raise UserError(
@@ -119,6 +188,14 @@ class ModelFolder:
                 raise UserError(
                     f"{path}: has no {name}: export the model again"
                 )
+        if "files" in config:
+            files = config["files"]
+            try:
+                whole = files[CONFIG] == _checksum_of(config)
+            except (AttributeError, LookupError, RecursionError, TypeError):
+                whole = False
+            if not whole:
+                raise UserError(f"{path}: {DAMAGED}")
         return config
 
     def files(self):

@@ -19,13 +19,13 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from auxformer_lobes.features.weight_files import check_weight_file
 from auxformer_lobes.sharing import schema
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import ObjectSpec, Ref
 
 MAX_BYTES = 64 * 1024  # of a hyperparams.yaml
 MAX_DEPTH = 8  # lists and mappings in one another, stream and document
-MAX_HEADER = 10 * 1024 * 1024  # bytes, of a safetensors file
 TAG = "tag:yaml.org,2002:"
 SCALARS = {
     f"{TAG}null": lambda text: None,
@@ -221,11 +221,8 @@ def load_weights(modules, path):
     auxformer_lobes.utils.errors.UserError: ...: head.weight is missing, ...
     """
     whole = torch.nn.ModuleDict(modules)
+    check_weight_file(path)
     try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-        if length > MAX_HEADER:
-            raise SafetensorError(f"a header of {length} bytes")
         tensors = load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path}: not safetensors, or damaged: {error}")

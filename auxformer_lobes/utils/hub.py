@@ -8,6 +8,8 @@ from huggingface_hub import constants, errors
 
 from auxformer_lobes.utils.errors import UserError
 
+# What Git leaves in place of a large file where Git LFS is not installed.
+POINTER = b"version https://git-lfs"
 # The first class that fits counts: some are subclasses of later ones.
 REASONS = {
     errors.HFValidationError: (
@@ -47,6 +49,54 @@ def snapshot(name, revision, patterns, savedir=None, offline=False):
                 local_files_only=offline,
             )
         )
+
+
+def check_pointer(path):
+    """Refuses a pointer of Git LFS in place of a file.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    UserError
+        If it is one.
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "model.safetensors"
+    >>> _ = path.write_text("version https://git-lfs.github.com/spec/v1")
+    >>> check_pointer(path)
+    Traceback (most recent call last):
+    auxformer_lobes.utils.errors.UserError: ...: only a pointer ...
+    """
+    with open(path, "rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise UserError(
+                f"{path}: only a pointer to the file: install Git LFS and run "
+                "`git lfs pull` there"
+            )
+
+
+@contextmanager
+def offline():
+    """Nothing is asked of the Hub meanwhile, whatever a configuration names.
+
+    Example
+    -------
+    >>> with hub_errors("user/name"), offline():
+    ...     huggingface_hub.model_info("user/name")
+    Traceback (most recent call last):
+    auxformer_lobes.utils.errors.UserError: user/name: the Hub cannot be reached...
+    """
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

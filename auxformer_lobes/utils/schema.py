@@ -7,6 +7,7 @@ name is `Configurable`, so that its objects know their arguments, and has a
 
 import json
 import re
+import reprlib
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple
 
@@ -14,6 +15,10 @@ from typing import Any, Callable, NamedTuple
 HUB_MODEL = r"\w[\w.-]*/[\w.-]+@[0-9a-f]{40}"
 COPIED_MODEL = "encoders/(audio|visual)"
 COPIED_WEIGHTS = r"encoders/(audio|visual)\.pt"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 60  # characters
 
 
 class Configurable:
@@ -148,6 +153,14 @@ def list_of(check):
     )
 
 
+def distinct(check):
+    """A list that passes a check, with no item in it twice."""
+    return Check(
+        lambda x: check.accepts(x) and len({*x}) == len(x),
+        f"{check.description}, none of them twice",
+    )
+
+
 def either(*checks):
     """A value that passes one of the checks."""
     return Check(
@@ -177,10 +190,22 @@ def reference(*keys):
     )
 
 
+def shown(value):
+    """A value that a stranger wrote, for an error: short and printable.
+
+    Example
+    -------
+    >>> shown("user/name"), len(shown("x" * 10**6))
+    ("'user/name'", 60)
+    """
+    text = _SHORT.repr(value)
+    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+
+
 FLAG = one_of(True, False)
 SHARE = number(0, 1)
 CHANNELS = integer(1, 1 << 20)
-NAMES = list_of(text(r"[\w .-]{1,100}", "a name"))
+NAMES = distinct(list_of(text(r"[\w .-]{1,100}", "a name")))
 MODEL = text(
     f"{HUB_MODEL}|{COPIED_MODEL}",
     "a model on the Hub at a commit, user/name@commit, or one in the folder",

@@ -14,6 +14,7 @@ from auxformer_lobes.utils.errors import UserError
 
 EMOTIONS = class_names(6)
 VOTE_COLUMNS = ("A", "D", "F", "H", "N", "S")
+MAX_VOTES, MAX_AGE = 1000, 150  # more is damage; a clip has about ten raters
 # Modalities presented to the raters -> first digit of a row's index.
 PRESENTATIONS = {"voice": "1", "face": "2", "audiovisual": "3"}
 
@@ -60,7 +61,8 @@ def read_votes(path, rule, classes, presentation):
             f"{', '.join(PRESENTATIONS)}"
         )
     columns = {"": str, "fileName": _clip_name}
-    columns.update(dict.fromkeys(VOTE_COLUMNS, int))
+    votes_of = label_tables.whole_number(MAX_VOTES)
+    columns.update(dict.fromkeys(VOTE_COLUMNS, votes_of))
     labels = {}
     excluded = defaultdict(list)
     for row in label_tables.read_table(path, columns):
@@ -118,7 +120,8 @@ def read_actors(path):
     dict
         Actor -> `spk_id`, `gender`, `age` (years).
     """
-    columns = {"ActorID": str, "Sex": str.lower, "Age": int}
+    columns = {"ActorID": str, "Sex": str.lower}
+    columns["Age"] = label_tables.whole_number(MAX_AGE)
     rows = label_tables.read_table(path, columns)
     return {
         row["ActorID"]: {

@@ -262,7 +262,8 @@ def label_turns(turns, labels, rule, classes):
 
 def _plain(word):
     """A word in lower case, without bracketed text and punctuation."""
-    return re.sub(r"\s*[(\[].*", "", word).strip(" .?!\"'").lower()
+    before = re.split(r"[(\[]", word, maxsplit=1)[0]
+    return before.rstrip().strip(" .?!\"'").lower()
 
 
 def split_clips(clips, partition):

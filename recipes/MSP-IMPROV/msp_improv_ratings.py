@@ -48,8 +48,10 @@ ROUNDING = 1e-5  # of means, written with six decimals
 _BRACKETS = r"[(\[][^()\[\]]*[)\]]"
 for _ in range(4):
     _BRACKETS = rf"[(\[](?:[^()\[\]]|{_BRACKETS})*[)\]]"
+# Limited, or a long line without semicolons would be read from each `A:` on.
+_VALUE = r"\s*:([^;]{0,100})"
 _NUMBERS = re.compile(
-    r"\bA\s*:([^;]*);\s*V\s*:([^;]*);\s*D\s*:([^;]*);\s*N\s*:([^;]*);?\s*$"
+    rf"\bA{_VALUE};\s*V{_VALUE};\s*D{_VALUE};\s*N{_VALUE};?\s*$"
 )
 _HEADER = re.compile(r"([^;]*);([^;]*);")
 # A header whose turn cannot be read: without this, its raters would count for
@@ -57,9 +59,11 @@ _HEADER = re.compile(r"([^;]*);([^;]*);")
 _BROKEN_HEADER = re.compile(
     r"[^;]*(-IMPROV-|\.(avi|wav)\s*(;|$)|;\s*[A-Z]\s*(;|$))", re.IGNORECASE
 )
+# Brackets are read once (`*+`), or not as brackets: trying each number of them
+# would take hours for a long line.
 _RATER = re.compile(
     r"([^;\s]+)\s*;\s*([A-Za-z]+)"
-    rf"(?:\s*{_BRACKETS})*(?:[\s(\[][^;]*)?;(.*)"
+    rf"(?:(?:\s*{_BRACKETS})*+(?:[\s(\[][^;]*)?;|[\s(\[][^;]*;)(.*)"
 )
 _WORDS = re.compile(rf"(?:{_BRACKETS}|[^,;])+")
 _NUMBER = re.compile(r"[1-4](\.\d*)?|5(\.0*)?")

@@ -133,6 +133,9 @@ def evil_names(work):
         files["hyperparams.yaml"].decode(),
         flags=re.DOTALL,
     ).encode()
+    config = json.loads(files["config.json"])
+    del config["files"]  # without checksums, as exports of older versions
+    files["config.json"] = json.dumps(config).encode()
     files["encoders/audio/../../../../../outside.json"] = b"{}"
     return files
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crema_d_labels import PARTITIONS
+from crema_d_labels import PARTITIONS, read_actors, read_released, read_votes
 
+from auxformer_lobes.utils.errors import UserError
 from tests.unit.crema_d_files import (
     ACTORS,
     EXCERPT,
@@ -310,3 +311,42 @@ def test_released_labels_that_do_not_fit_say_why(corpus, options, message):
     assert_refused(
         corpus, message, released_labels=corpus / RELEASED, **options
     )
+
+
+@pytest.mark.parametrize(
+    "share",
+    ["1e400", "inf", "nan", "-0.1", "016", "9" * 5000, "x", ""],
+)
+def test_a_share_that_is_none_is_reported_with_its_row(tmp_path, share):
+    path = tmp_path / "label_consensus_1.csv"
+    path.write_text(
+        f"FileName,{','.join(SIX)},Split_Set\n"
+        f"{TRAIN}.wav,0.95,0.01,0.01,0.01,0.01,0.01,Train\n"
+        f"{TEST}.wav,0.95,0.01,{share},0.01,0.01,0.01,Test\n"
+    )
+    with pytest.raises(UserError, match=f"^{path} is damaged in line 3: "):
+        read_released(path, SIX, "P")
+
+
+@pytest.mark.parametrize("votes", ["-1", "1e3", "9" * 400, "9" * 5000, "x"])
+def test_votes_that_are_none_are_reported_with_their_row(tmp_path, votes):
+    path = tmp_path / "tabulatedVotes.csv"
+    rows = "".join(f"1000{i},{TRAIN},0,0,{votes},0,9,0\n" for i in range(2))
+    path.write_text(f",fileName,A,D,F,H,N,S\n{rows}")
+    with pytest.raises(UserError, match=f"^{path} is damaged in line 2: "):
+        read_votes(path, "P", SIX, "audiovisual")
+
+
+@pytest.mark.parametrize("age", ["-1", "151", "9" * 400, "x"])
+def test_an_age_is_that_of_a_person(tmp_path, age):
+    path = tmp_path / "VideoDemographics.csv"
+    path.write_text(f"ActorID,Age,Sex\n1001,{age},Male\n")
+    with pytest.raises(UserError, match="is damaged in line 2"):
+        read_actors(path)
+
+
+def test_a_field_without_end_is_reported(tmp_path):
+    path = tmp_path / "label_consensus_1.csv"
+    path.write_text(f"FileName,{','.join(SIX)},Split_Set\n{'x' * 200000}\n")
+    with pytest.raises(UserError, match="is damaged in line"):
+        read_released(path, SIX, "P")

@@ -1,11 +1,16 @@
 """The parser of the label file of MSP-IMPROV, which drops no line silently."""
 
+import time
+
 import pytest
 from hypothesis import (
+    HealthCheck,
+    example,
     given,
     settings,
     strategies as st,
 )
+from msp_improv_labels import free_words
 from msp_improv_ratings import Rating, log_notes, read_ratings
 
 from auxformer_lobes.utils.errors import UserError
@@ -18,6 +23,7 @@ HEADER_H2 = "UTD-IMPROV-S02H-M03-T-MF12.avi; H; A:2.0; V:5.0; D:NaN ; N:3.0;"
 RATER_1 = "W1; Neutral; Neutral,Concerned; A:3.0; V:2.0; D:3.0; N:4.0;"
 RATER_2 = "W2; Neutral; Neutral,Sad; A:4.0; V:3.0; D:3.0; N:4.0;"
 RATER_3 = "W3; Happy; Happy; A:2.0; V:5.0; D:NaN; N:3.0;"
+NUMBERS = "A:3.0; V:2.0; D:3.0; N:4.0;"
 FILE = "\n".join([HEADER_A1, RATER_1, RATER_2, "", HEADER_H2, RATER_3, ""])
 # Reasons for which a line is dropped.
 DROPPED = {
@@ -439,3 +445,53 @@ def test_no_damage_drops_a_line_silently(
     dropped = {note.line for note in notes if note.reason in DROPPED}
     second = {n.line for n in notes if n.reason == "second block of a turn"}
     assert used + len(dropped | second) == sum(map(bool, map(str.strip, lines)))
+
+
+# Work
+
+
+def seconds_for(read, line):
+    """The least of three runs: others of the machine only add to it."""
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        turns, _ = read(ratings_of(RATER_1, line))
+        free_words(turns)
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    start=st.sampled_from(
+        ["", "W1; Neutral", "W1; Neutral (", "W1; Neutral; Sad "]
+    ),
+    part=st.text("()[],;: aA.W1", min_size=1, max_size=5),
+    end=st.sampled_from(["", "; ", " "]).map(lambda x: f"{x}{NUMBERS}"),
+)
+@example(start="W1; Neutral", part="()", end=f" {NUMBERS}")
+@example(start="W1; Neutral (", part="](", end=f" {NUMBERS}")
+@example(start="W1; Neutral; ", part="A:", end="")
+@example(start="W1; Neutral; Sad", part=" ", end=f";{NUMBERS}")
+def test_a_line_costs_as_its_length(read, start, part, end):
+    short, long = (
+        seconds_for(read, start + part * (length // len(part)) + end)
+        for length in (4000, 16000)
+    )
+    # Four times as much, with leeway; by a quadratic parser it is 16 times.
+    assert long <= 8 * short + 0.05
+
+
+def test_brackets_count_as_before(read):
+    for emotion in (
+        "Sad (a;b) c",
+        "Sad (a)(b;c)",
+        "Sad (a;b)c",
+        "Sad ((a) [b]",
+    ):
+        turns, _ = read(ratings_of(f"W9; {emotion}; Sad;{NUMBERS}"))
+        assert turns[A1].ratings["W9"].primary == "sad"

@@ -21,7 +21,7 @@ from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.sharing import export as export_module
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import info, load, push
-from auxformer_lobes.sharing.layout import FILES
+from auxformer_lobes.sharing.layout import FILES, write_config
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.small_runs import (
     FBANK,
@@ -407,6 +407,7 @@ def test_a_model_is_given_features_in_the_precision_of_its_training(tmp_path):
     )
     path = model / "hyperparams.yaml"
     path.write_text(path.read_text().replace("float16", "int8", 1))
+    write_config(model, config)
     with pytest.raises(
         UserError,
         match="precision of SpeechModelFeatures is 'int8', not one of "
