@@ -264,7 +264,8 @@ def _blocks(path, index, mixer):
             if own_rate != rate:
                 converter = converter or _Converter(own_rate, rate)
                 samples = converter(samples)
-            if not np.isfinite(samples).all():
+            # The sum is not finite if one of them is not; several times faster.
+            if not np.isfinite(samples.sum()):
                 raise MediaError(f"{path}: has samples that are not finite")
             yield AudioBlock(time, rate, samples)
         if converter:
@@ -339,19 +340,14 @@ class _Mixer:
 
     def __call__(self, frame):
         """Waveform `[time]`, float32."""
-        if frame.layout.nb_channels == 1:
-            mixed = mono(frame)
-            self._measure(mixed[None], mixed)
-            return mixed
-        dtype = _channels(frame).dtype
-        samples = _full_scale(_channels(frame).astype(np.float32), dtype)
+        samples = _channels(frame)
+        samples = _full_scale(samples.astype(np.float32), samples.dtype)
         if self.channel is not None:
             return samples[min(self.channel, len(samples) - 1)]
         # FFmpeg calls a layout that it does not know "6 channels": they may be
         # those of an array of microphones.
-        names = frame.layout.name
-        if len(samples) == 2 or names.endswith(" channels"):
-            mixed = mono(frame)
+        if len(samples) <= 2 or frame.layout.name.endswith(" channels"):
+            mixed = samples.mean(0)
         else:
             mixed = self._by_layout(frame)
         self._measure(samples, mixed)
@@ -374,10 +370,12 @@ class _Mixer:
             return
         if len(samples) != len(self.powers):  # at first, or a change
             self.powers, self.mixed = np.zeros(len(samples)), 0.0
-        self.peak_to_peak = max(self.peak_to_peak, np.ptp(samples, 1).max())
+        # Until it is no longer silent.
+        if self.peak_to_peak < SILENCE:
+            self.peak_to_peak = max(self.peak_to_peak, np.ptp(samples, 1).max())
         if len(samples) > 1:
-            self.powers += np.einsum("ct,ct->c", samples, samples)
-            self.mixed += float(np.dot(mixed, mixed))
+            self.powers += [np.dot(channel, channel) for channel in samples]
+            self.mixed += np.dot(mixed, mixed)
 
     def _by_layout(self, frame):
         import av

@@ -205,15 +205,20 @@ def test_a_file_that_fails_does_not_stop_the_others(media, recognizer):
         recognizer.classify_files(list(results))
 
 
+def test_a_moment_is_too_short_for_an_emotion(media, recognizer):
+    clip = recognizer.reader.open(media / "moment.wav")
+    assert "too short" in clip.missing["audio"]
+
+
 def test_each_stream_is_decoded_once(media, recognizer, monkeypatch):
     decoded = []
 
-    def _mono(frame):
+    def _channels(frame):
         decoded.append(frame.pts)
-        return mono(frame)
+        return channels(frame)
 
-    mono = processing.mono
-    monkeypatch.setattr(processing, "mono", _mono)
+    channels = processing._channels
+    monkeypatch.setattr(processing, "_channels", _channels)
     processing.read_audio(str(media / "both.flv"))
     once = [*decoded]
     decoded.clear()

@@ -337,9 +337,7 @@ def test_a_gap_of_hours_is_not_held_in_memory(tmp_path):
     assert sizes == [8000] * 3600
 
 
-def test_channels_and_the_sample_rate_may_change(
-    tmp_path, recognizer, caplog
-):
+def test_channels_and_the_sample_rate_may_change(tmp_path, recognizer, caplog):
     path = adts(tmp_path / "a.aac", (16000, "mono"), (16000, "stereo"))
     found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=3.0)]
     assert [emotion.valid_share for emotion in found] == [{"audio": 1}] * 2
