@@ -33,11 +33,8 @@ from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features.encoder_base import without_tf32
-from auxformer_lobes.processing.media import (
-    read_audio,
-    read_frames,
-    video_seconds,
-)
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.video import read_frames, video_seconds
 from auxformer_lobes.testing.videos import write_video
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 

@@ -8,15 +8,16 @@ subclass of `Corruption` in `KINDS`.
 import cv2
 import numpy as np
 
+from auxformer_lobes.processing.audio import read_audio
 from auxformer_lobes.processing.faces.smoothing import FaceQuality
 from auxformer_lobes.processing.faces.tracker import FaceTracker
-from auxformer_lobes.processing.media import read_audio, read_frames
 from auxformer_lobes.processing.media_writer import write_video, write_wav
 from auxformer_lobes.processing.speech import (
     active_part,
     active_power,
     signal_to_noise,
 )
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.utils.errors import MediaError, UserError
 
 SAMPLE_RATE = 16000  # Hz, that of all encoders

@@ -7,17 +7,17 @@ known ones would miss the latter, so each file is opened and measured.
 from multiprocessing.pool import ThreadPool
 from typing import NamedTuple, Optional
 
-import numpy as np
+from speechbrain.utils.logger import get_logger
 from tqdm import tqdm
 
-from auxformer_lobes.processing.media import read_audio, video_seconds
+from auxformer_lobes.processing.audio import is_silent, read_audio
+from auxformer_lobes.processing.media import MIN_SECONDS, reading, too_short
+from auxformer_lobes.processing.video import video_seconds
 from auxformer_lobes.utils.errors import MediaError
 
-MIN_SECONDS = 0.3
 SAMPLE_RATE = 16000  # Hz
-# Peak to peak, where full scale is 2, so -60 dB: below the quietest speech and
-# above the noise of an empty recording.
-SILENCE = 0.002
+
+logger = get_logger(__name__)
 
 
 class MediaFiles(NamedTuple):
@@ -75,6 +75,9 @@ def check_media(
         Clip -> `MediaSeconds`.
     problems : list of dict
         `file` (relative to the corpus) and `reason` for each unusable file.
+    notes : list of dict
+        `file` and `note` for each file that is used though something of it is
+        lost, or was chosen. Their number is logged.
     """
 
     def _check(clip_files):
@@ -85,8 +88,15 @@ def check_media(
         checked = list(
             tqdm(jobs, "checking audio and video", len(files), unit="clip")
         )
-    media = {clip: seconds for clip, (seconds, _) in zip(files, checked)}
-    return media, [problem for _, problems in checked for problem in problems]
+    media = {clip: found[0] for clip, found in zip(files, checked)}
+    problems = [problem for _, found, _ in checked for problem in found]
+    notes = [note for _, _, found in checked for note in found]
+    if notes:
+        logger.warning(
+            f"{len(notes):,} files are used, but such as "
+            "{file}: {note}".format(**notes[0])
+        )
+    return media, problems, notes
 
 
 def check_clip(data_folder, files, max_seconds, open_video=True):
@@ -109,20 +119,32 @@ def check_clip(data_folder, files, max_seconds, open_video=True):
         Durations of the usable files.
     problems : list of dict
         `file` and `reason` for each unusable file.
+    notes : list of dict
+        `file` and `note` for each other file that has one.
     """
     wav = video = None
-    problems = []
+    problems, notes = [], []
     try:
-        wav = _wav_seconds(data_folder / files.wav, max_seconds)
+        with reading() as found:
+            wav = _wav_seconds(data_folder / files.wav, max_seconds)
+        notes += [{"file": files.wav, "note": n} for n in found.notes.values()]
     except MediaError as error:
         problems.append(_problem(files.wav, error, data_folder))
     if not open_video:
-        return MediaSeconds(wav, wav), problems
+        return MediaSeconds(wav, wav), problems, notes
     try:
-        video = video_seconds(data_folder / files.video)
-        if wav and video < wav / 2:
-            raise MediaError(f"{video:.1f} s of video for {wav:.1f} s of audio")
+        with reading() as found:
+            video = video_seconds(data_folder / files.video)
+        if reason := too_short(video, wav):
+            raise MediaError(reason)
         _check_seconds(video, max_seconds)
+        notes += [
+            {"file": files.video, "note": note} for note in found.notes.values()
+        ]
+        if wav and (reason := too_short(wav, video)):
+            problems.append({"file": files.wav, "reason": reason})
+            notes = [note for note in notes if note["file"] != files.wav]
+            wav = None
     except MediaError as error:
         problems.append(_problem(files.video, error, data_folder))
         # Raters saw the video file: if it is not a single clip, their votes do
@@ -132,15 +154,15 @@ def check_clip(data_folder, files, max_seconds, open_video=True):
             problems.append({"file": files.wav, "reason": reason})
             wav = None
         video = None
-    return MediaSeconds(wav, video), problems
+    return MediaSeconds(wav, video), problems, notes
 
 
 def _wav_seconds(path, max_seconds):
     """Duration of a wav file that is not silent."""
-    waveform = read_audio(path, SAMPLE_RATE).numpy()
+    waveform = read_audio(path, SAMPLE_RATE)
     seconds = len(waveform) / SAMPLE_RATE
     _check_seconds(seconds, max_seconds)
-    if np.ptp(waveform) < SILENCE:
+    if is_silent(waveform):
         raise MediaError("is silent")
     return seconds
 

@@ -4,8 +4,11 @@ from typing import NamedTuple, Optional
 
 import torch
 
+from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import fingerprint
-from auxformer_lobes.utils.schema import Configurable
+from auxformer_lobes.utils.schema import Configurable, number, optional
+
+LEVEL = optional(number(-70, 0))  # LUFS
 
 
 class ClipInput(NamedTuple):
@@ -22,6 +25,38 @@ class ClipInput(NamedTuple):
 
     data: torch.Tensor
     frame_validity: Optional[torch.Tensor] = None
+
+
+def level_settings(normalize_level):
+    """The setting of a level; none by default, so that stores stay valid.
+
+    Arguments
+    ---------
+    normalize_level : float
+        LUFS, or None.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UserError
+        If it is out of range.
+
+    Example
+    -------
+    >>> level_settings(None), level_settings(-23)
+    ({}, {'normalize_level': -23})
+    """
+    if normalize_level is None:
+        return {}
+    if not LEVEL.accepts(normalize_level):
+        raise UserError(
+            f"normalize_level must be {LEVEL.description}, not "
+            f"{normalize_level}"
+        )
+    return {"normalize_level": normalize_level}
 
 
 class Extractor(Configurable):

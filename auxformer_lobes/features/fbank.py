@@ -2,8 +2,14 @@
 
 from speechbrain.lobes.features import Fbank
 
-from auxformer_lobes.features.base import ClipInput, Extractor
-from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.features.base import (
+    LEVEL,
+    ClipInput,
+    Extractor,
+    level_settings,
+)
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.speech import normalize_loudness
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FLAG, integer
 
@@ -25,6 +31,10 @@ class FbankFeatures(Extractor):
         Window length, ms.
     deltas : bool
         Whether to append first and second derivatives over time.
+    normalize_level : float
+        Integrated loudness to which each clip is scaled, LUFS (ITU-R BS.1770),
+        such as -23; None leaves the level as it is. The level is a cue for
+        emotion, but differs between microphones too.
 
     Example
     -------
@@ -39,6 +49,7 @@ class FbankFeatures(Extractor):
         "hop_length": integer(1, 500),
         "win_length": integer(1, 500),
         "deltas": FLAG,
+        "normalize_level": LEVEL,
     }
 
     def __init__(
@@ -48,6 +59,7 @@ class FbankFeatures(Extractor):
         hop_length=10,
         win_length=25,
         deltas=True,
+        normalize_level=None,
     ):
         for name, value in {
             "sample_rate": sample_rate,
@@ -72,9 +84,14 @@ class FbankFeatures(Extractor):
             hop_length=hop_length,
             win_length=win_length,
             deltas=deltas,
+            **level_settings(normalize_level),
         )
+        self.normalize_level = normalize_level
 
     def read(self, clip, path):
         """Computes the features of a clip, see `Extractor.read`."""
-        waveform = read_audio(path, self.settings["sample_rate"])
+        sample_rate = self.settings["sample_rate"]
+        waveform = normalize_loudness(
+            read_audio(path, sample_rate), sample_rate, self.normalize_level
+        )
         return ClipInput(self.fbank(waveform[None])[0])

@@ -3,8 +3,14 @@
 import torch
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.features.base import ClipInput, Extractor
-from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.features.base import (
+    LEVEL,
+    ClipInput,
+    Extractor,
+    level_settings,
+)
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.speech import normalize_loudness
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import text
 
@@ -29,6 +35,10 @@ class OpenSmileFeatures(Extractor):
     ---------
     feature_set : str
         "ComParE_2016" (130 dims) or "eGeMAPSv02" (25 dims, without deltas).
+    normalize_level : float
+        Integrated loudness to which each clip is scaled, LUFS (ITU-R BS.1770),
+        such as -23; None leaves the level as it is. The level is a cue for
+        emotion, but differs between microphones too.
 
     Example
     -------
@@ -41,9 +51,12 @@ class OpenSmileFeatures(Extractor):
     dtype = "float32"  # spectral variance exceeds what float16 holds
     sample_rate = 16000
     min_samples = 960  # the longest analysis window, 60 ms
-    schema = {"feature_set": text(r"\w{1,50}", "a name")}
+    schema = {
+        "feature_set": text(r"\w{1,50}", "a name"),
+        "normalize_level": LEVEL,
+    }
 
-    def __init__(self, feature_set="ComParE_2016"):
+    def __init__(self, feature_set="ComParE_2016", normalize_level=None):
         if feature_set not in LEVELS:
             raise UserError(
                 f"feature_set: {feature_set} is unknown: choose one of "
@@ -59,14 +72,23 @@ class OpenSmileFeatures(Extractor):
         self.smile = opensmile.Smile(
             opensmile.FeatureSet[feature_set], LEVELS[feature_set]
         )
-        super().__init__(dim=self.smile.num_features, feature_set=feature_set)
+        super().__init__(
+            dim=self.smile.num_features,
+            feature_set=feature_set,
+            **level_settings(normalize_level),
+        )
+        self.normalize_level = normalize_level
 
     def read(self, clip, path):
         """Computes the descriptors of a clip, see `Extractor.read`.
 
         Values that are not finite become 0, with a warning.
         """
-        waveform = read_audio(path, self.sample_rate)
+        waveform = normalize_loudness(
+            read_audio(path, self.sample_rate),
+            self.sample_rate,
+            self.normalize_level,
+        )
         missing = max(0, self.min_samples - len(waveform))
         waveform = torch.nn.functional.pad(waveform, (0, missing))
         # openSMILE converts to 16 bits, in which full scale would wrap around.

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 
 from auxformer_lobes.features.base import ClipInput, Extractor
-from auxformer_lobes.processing.media import (
-    check_file,
-    read_audio,
-    video_seconds,
-)
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.media import check_file
+from auxformer_lobes.processing.video import video_seconds
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import as_number, key_of
 

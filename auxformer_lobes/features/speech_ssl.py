@@ -11,7 +11,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.utils import cached_file
 
-from auxformer_lobes.features.base import ClipInput
+from auxformer_lobes.features.base import LEVEL, ClipInput, level_settings
 from auxformer_lobes.features.checkpoints import (
     assign_weights,
     digest,
@@ -22,7 +22,8 @@ from auxformer_lobes.features.checkpoints import (
 )
 from auxformer_lobes.features.encoder_base import PRECISION, EncoderFeatures
 from auxformer_lobes.features.weight_files import check_tensors
-from auxformer_lobes.processing.media import read_audio
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.speech import normalize_loudness
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
     MODEL,
@@ -76,6 +77,11 @@ class SpeechModelFeatures(EncoderFeatures):
         See `EncoderFeatures`.
     precision : str
         See `EncoderFeatures`.
+    normalize_level : float
+        Integrated loudness to which each clip is scaled, LUFS (ITU-R BS.1770),
+        such as -23; None leaves the level as it is. The level is a cue for
+        emotion, but differs between microphones too.
+        Models with `do_normalize` see no difference.
 
     Raises
     ------
@@ -106,6 +112,7 @@ class SpeechModelFeatures(EncoderFeatures):
         "weights": optional(WEIGHTS),
         "batch_seconds": number(0, 3600),
         "precision": PRECISION,
+        "normalize_level": LEVEL,
     }
 
     def __init__(
@@ -118,7 +125,10 @@ class SpeechModelFeatures(EncoderFeatures):
         batch_seconds=60.0,
         device=None,
         precision=None,
+        normalize_level=None,
     ):
+        self.level_settings = level_settings(normalize_level)
+        self.normalize_level = normalize_level
         self.source = str(source)
         self.save_path = str(save_path)
         self.layer = layer
@@ -168,12 +178,17 @@ class SpeechModelFeatures(EncoderFeatures):
             layer=layer,
             normalize=self.normalize,
             weights=found,
+            **self.level_settings,
         )
 
     @property
     def read_settings(self):
         """Those of the waveform, not of the model."""
-        return {"sample_rate": self.sample_rate, "normalize": self.normalize}
+        return {
+            "sample_rate": self.sample_rate,
+            "normalize": self.normalize,
+            **self.level_settings,
+        }
 
     def load(self):
         """Loads SpeechBrain's wrapper of the model, see `EncoderFeatures`."""
@@ -195,7 +210,11 @@ class SpeechModelFeatures(EncoderFeatures):
 
     def read(self, clip, path):
         """Reads the waveform of a clip, see `Extractor.read`."""
-        waveform = read_audio(path, self.sample_rate)
+        waveform = normalize_loudness(
+            read_audio(path, self.sample_rate),
+            self.sample_rate,
+            self.normalize_level,
+        )
         if self.normalize:
             # As in transformers, but always without padding.
             waveform = torch.nn.functional.layer_norm(

@@ -6,13 +6,15 @@ from typing import Optional
 import torch
 from speechbrain.utils.data_utils import batch_pad_right
 
-from auxformer_lobes.dataio.media_check import SAMPLE_RATE, SILENCE
+from auxformer_lobes.dataio.media_check import SAMPLE_RATE
 from auxformer_lobes.features.raw import RawInputs
-from auxformer_lobes.processing.media import decode_once, read_audio
+from auxformer_lobes.processing.audio import is_silent, read_audio
+from auxformer_lobes.processing.media import reading, too_short
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
 NOT_READ = "not read by the network"
+MAX_SECONDS = 300.0  # of a file; memory grows with the length, or its square
 TOO_LOW = "no frame reaches min_face_quality"
 
 
@@ -74,6 +76,12 @@ class ClipReader:
         `min_face_quality`, see `hub.load`.
     device : str
         Where encoders run.
+    audio_track : int
+        Which audio track of a file is read, from 1; by default the default
+        one, or else the first that is not silent.
+    max_seconds : float
+        Length of the longest file that `open` reads, s. Memory is bounded by
+        it: reading stops there, with an error that names `auxformer timeline`.
 
     Example
     -------
@@ -96,7 +104,16 @@ class ClipReader:
     (torch.Size([101, 120]), tensor(101))
     """
 
-    def __init__(self, modules, hparams, device):
+    def __init__(
+        self,
+        modules,
+        hparams,
+        device,
+        audio_track=None,
+        max_seconds=MAX_SECONDS,
+    ):
+        self.audio_track = audio_track
+        self.max_seconds = max_seconds
         self.extractors = {
             m: getattr(hparams, f"{m}_features") for m in MODALITIES
         }
@@ -117,6 +134,9 @@ class ClipReader:
     def open(self, path):
         """Reads both modalities of a file, as far as it has them.
 
+        One that is shorter than 0.3 s, or half as long as the other, is
+        missing, as in preparation.
+
         Arguments
         ---------
         path : str or Path
@@ -127,15 +147,29 @@ class ClipReader:
         Clip
         """
         clip = Clip(str(path))
-        for modality in MODALITIES:
-            try:
-                clip.inputs[modality] = self.read(modality, str(path))
-            except MediaError as error:
-                clip.missing[modality] = reason_of(error, path)
+        with reading(self.audio_track, self.max_seconds) as found:
+            for modality in MODALITIES:
+                try:
+                    clip.inputs[modality] = self._read(modality, str(path))
+                except MediaError as error:
+                    clip.missing[modality] = reason_of(error, path)
+        seconds = {
+            modality: found.seconds[modality]
+            for modality in clip.inputs
+            if modality in found.seconds
+        }
+        for modality, own in seconds.items():
+            others = [s for m, s in seconds.items() if m != modality]
+            if reason := too_short(own, max(others, default=None)):
+                clip.missing[modality] = reason
+                del clip.inputs[modality]
+        clip.notes = {
+            m: found.notes[m] for m in clip.inputs if m in found.notes
+        }
         return clip
 
     def read(self, modality, path):
-        """Reads one modality of a file.
+        """Reads one modality of a file, of any length: a window, a section.
 
         Arguments
         ---------
@@ -156,14 +190,17 @@ class ClipReader:
         UserError
             If the features of both modalities are precomputed.
         """
+        with reading():
+            return self._read(modality, path)
+
+    def _read(self, modality, path):
         extractor = self._extractor(modality)
         if modality == "visual":
             return extractor.read(path, path)
-        with decode_once():
-            waveform = read_audio(path, SAMPLE_RATE)
-            if waveform.max() - waveform.min() < SILENCE:
-                raise MediaError(f"{path}: is silent")
-            return extractor.read(path, path)
+        # Within `reading` the audio is decoded once, though it is read twice.
+        if is_silent(read_audio(path, SAMPLE_RATE)):
+            raise MediaError(f"{path}: is silent")
+        return extractor.read(path, path)
 
     def read_faces(self, path):
         """Reads every face in a video file.

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.processing.media import open_media
+from auxformer_lobes.processing.media import Decoder, open_media, video_stream
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.temporary import no_room_is_told
 from auxformer_lobes.utils.text import printable
@@ -50,9 +50,7 @@ def sections_of(path, folder):
         If there is no room for a section.
     """
     with open_media(path) as container:
-        if not container.streams.video:
-            raise MediaError(f"{path}: has no video stream")
-        stream = container.streams.video[0]
+        stream = video_stream(container, path)
         part = None
         warned = False
         for time, packet in _packets(container, stream, path):
@@ -74,7 +72,7 @@ def _packets(container, stream, path):
     """Yields time (s from the start of the file) and packet."""
     start = (container.start_time or 0) / av.time_base
     last = None
-    for packet in container.demux(stream):
+    for packet in Decoder(path, container, stream).demux():
         if packet.size == 0:
             continue
         if packet.pts is None:  # some AVI files have this only

@@ -23,7 +23,8 @@ from auxformer_lobes.inference.sections import (
     NotCut,
     sections_of,
 )
-from auxformer_lobes.processing.media import mono, open_media
+from auxformer_lobes.processing.audio import audio_blocks, choose_track
+from auxformer_lobes.processing.media import open_media, reading
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
@@ -156,7 +157,7 @@ def _until_ended(windows, path):
 def _audio_windows(reader, path, folder, window, hop):
     """Yields the `ClipInput` of each window, or why it has none."""
     file = f"{folder}/window.wav"
-    for samples, rate in _samples(path, window, hop):
+    for samples, rate in _samples(path, window, hop, reader.audio_track):
         with no_room_is_told(folder):
             soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
@@ -165,10 +166,10 @@ def _audio_windows(reader, path, folder, window, hop):
             yield reason_of(error, file)
 
 
-def _samples(path, window, hop):
+def _samples(path, window, hop, audio_track=None):
     """Samples of each window, `[time]`, and their rate."""
     held, first, index = None, 0, 0  # samples, and where `held` begins
-    for new, rate in _without_gaps(path):
+    for new, rate in _without_gaps(path, audio_track):
         held = new if held is None else np.concatenate([held, new])
         while True:
             start = round(index * hop * rate) - first
@@ -185,29 +186,27 @@ def _samples(path, window, hop):
         yield held[max(0, start) :], rate
 
 
-def _without_gaps(path):
+def _without_gaps(path, audio_track=None):
     """All samples, with zeros in gaps: yields parts `[time]`, and the rate."""
     with open_media(path) as container:
-        if not container.streams.audio:
-            raise MediaError(f"{path}: has no audio stream")
         start = (container.start_time or 0) / av.time_base
-        rate, length = None, 0
-        for frame in container.decode(audio=0):
-            if rate not in (None, frame.sample_rate):
-                raise MediaError(f"{path}: changes its sample rate")
-            rate = frame.sample_rate
-            gap = 0
-            if frame.time is not None:
-                gap = round((frame.time - start) * rate) - length
-            if length == 0 or gap > SHORTEST_GAP * rate:
-                # A second at a time, since gaps may last for hours.
-                for at in range(0, gap, rate):
-                    zeros = np.zeros(min(rate, gap - at), np.float32)
-                    length += len(zeros)
-                    yield zeros, rate
-            samples = mono(frame)
-            length += len(samples)
-            yield samples, rate
+    with reading(audio_track) as found:
+        track = choose_track(path)
+    for note in found.notes.values():
+        logger.warning(f"{path}: {note}")
+    length = 0
+    for time, rate, samples in audio_blocks(path, track):
+        gap = 0
+        if time is not None:
+            gap = round((time - start) * rate) - length
+        if length == 0 or gap > SHORTEST_GAP * rate:
+            # A second at a time, since gaps may last for hours.
+            for at in range(0, gap, rate):
+                zeros = np.zeros(min(rate, gap - at), np.float32)
+                length += len(zeros)
+                yield zeros, rate
+        length += len(samples)
+        yield samples, rate
 
 
 def _slack(window):

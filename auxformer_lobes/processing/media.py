@@ -1,23 +1,150 @@
-"""Reads audio and images from any file that FFmpeg decodes: WAV, FLV, MP4, AVI.
+"""Opens media files and decodes their streams, as far as they can be decoded.
 
-Durations and frame counts come from the streams: those in headers are often
-wrong.
+One packet that is damaged does not cost a stream: it is skipped, and the share
+that is lost is counted. FFmpeg and PyAV may raise exceptions of any type on a
+damaged file; all become a `MediaError` of that file.
 """
 
+import os
+import stat
 from contextlib import contextmanager
 from contextvars import ContextVar
-from math import gcd
+from dataclasses import dataclass, field
+from typing import Optional
 
-import numpy as np
-import torch
-import torchaudio
+from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.utils.errors import MediaError
 
-LFS_POINTER = b"version https://git-lfs"
-MAX_GAP = 60  # s between two images; a longer gap means a damaged file
+logger = get_logger(__name__)
 
-_decoded = ContextVar("decoded", default=None)  # path -> waveform, rate
+LFS_POINTER = b"version https://git-lfs"
+# Share of a stream that may be lost. With more, what is left is likely to be
+# damaged too, though it can be decoded.
+MAX_LOST = 0.25
+MIN_SECONDS = 0.3  # of audio, or from the first to the last frame of video
+# Of the longer modality, by which the other one must not fall short of it.
+MIN_SHARE = 0.5
+# Streams that show no speaker: the image of a cover, and of chapters.
+NO_VIDEO = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, TIMED_THUMBNAILS
+# Demuxing begins anew as often, after an error that is not of the file.
+MAX_RESTARTS = 8
+MAX_FLUSHES = 64  # errors at the end: one for each thread of a decoder
+
+
+@dataclass
+class Reading:
+    """How files are read within `reading`, and what was noticed.
+
+    Arguments
+    ---------
+    audio_track : int
+        Which audio stream is read, from 1; by default the default one, or else
+        the first that is not silent.
+    max_seconds : float
+        Length beyond which a file is not read, s; None for no limit.
+    notes : dict of str
+        Modality → what is peculiar about the file.
+    seconds : dict of float
+        Modality → length of what was read, s; of video, from the first to the
+        last frame.
+    decoded : dict
+        Path → waveforms that `read_audio` has decoded.
+    """
+
+    audio_track: Optional[int] = None
+    max_seconds: Optional[float] = None
+    notes: dict = field(default_factory=dict)
+    seconds: dict = field(default_factory=dict)
+    decoded: dict = field(default_factory=dict)
+
+    def note(self, modality, text):
+        """Adds a note, once.
+
+        Arguments
+        ---------
+        modality : str
+            "audio" or "visual".
+        text : str
+            What is peculiar.
+        """
+        before = self.notes.get(modality)
+        if before is None:
+            self.notes[modality] = text
+        elif text not in before:
+            self.notes[modality] = f"{before}; {text}"
+
+    def check_length(self, path, seconds):
+        """Ends the reading of a file that is too long.
+
+        Arguments
+        ---------
+        path : str
+            The file.
+        seconds : float
+            What was read of it so far, s.
+
+        Raises
+        ------
+        MediaError
+            If that is more than `max_seconds`.
+        """
+        if self.max_seconds is not None and seconds > self.max_seconds:
+            raise MediaError(
+                f"{path}: lasts longer than {self.max_seconds:g} s: use "
+                "`auxformer timeline` for it"
+            )
+
+
+_current = ContextVar("reading", default=None)
+
+
+def current_reading():
+    """The `Reading` of the innermost `reading`; outside of it a new one.
+
+    Returns
+    -------
+    Reading
+    """
+    found = _current.get()
+    return Reading() if found is None else found
+
+
+@contextmanager
+def reading(audio_track=None, max_seconds=None):
+    """Within it, one file is read with these options.
+
+    Its audio is decoded once, at whatever sample rates it is read.
+
+    Arguments
+    ---------
+    audio_track : int
+        See `Reading`.
+    max_seconds : float
+        See `Reading`.
+
+    Yields
+    ------
+    Reading
+        With what was noticed.
+
+    Example
+    -------
+    >>> import soundfile, tempfile, torch
+    >>> from auxformer_lobes.processing.audio import read_audio
+    >>> path = tempfile.mkdtemp() + "/tone.wav"
+    >>> soundfile.write(path, torch.rand(16000).numpy(), 16000)
+    >>> with reading() as found:
+    ...     print(len(read_audio(path, 16000)), len(read_audio(path, 8000)))
+    16000 8000
+    >>> found.seconds
+    {'audio': 1.0}
+    """
+    token = _current.set(Reading(audio_track, max_seconds))
+    try:
+        yield _current.get()
+    finally:
+        _current.reset(token)
 
 
 def check_file(path):
@@ -31,7 +158,8 @@ def check_file(path):
     Raises
     ------
     MediaError
-        If it is missing, not readable, empty or a Git LFS pointer.
+        If it is missing, not readable, no regular file, empty or a Git LFS
+        pointer.
 
     Example
     -------
@@ -40,10 +168,16 @@ def check_file(path):
     auxformer_lobes.utils.errors.MediaError: nowhere.flv: No such file or directory
     """
     try:
+        # Before it is opened: a named pipe would wait for a writer for ever.
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise MediaError(f"{path}: a pipe, socket or device, not a file")
         with open(path, "rb") as file:
             start = file.read(len(LFS_POINTER))
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror}")
+    except ValueError as error:  # a null character in the name
+        raise MediaError(f"{path}: {error}")
     if not start:
         raise MediaError(f"{path}: empty file")
     if start == LFS_POINTER:
@@ -77,240 +211,226 @@ def open_media(path):
     check_file(path)
     try:
         # Tags of old files may be in any encoding; they are not used.
-        with av.open(str(path), metadata_errors="ignore") as container:
+        container = av.open(str(path), metadata_errors="ignore")
+    except Exception as error:  # of any type, see above
+        raise _undecodable(path, error) from error
+    with container:
+        try:
             yield container
-    except av.FFmpegError as error:
-        raise MediaError(f"{path}: cannot be decoded: {error.strerror}")
+        except av.FFmpegError as error:
+            raise _undecodable(path, error) from error
 
 
-def read_audio(path, sample_rate=16000):
-    """Reads the audio of a wav or video file, averaged over its channels.
+def _undecodable(path, error):
+    reason = getattr(error, "strerror", None) or error or type(error).__name__
+    return MediaError(f"{path}: cannot be decoded: {reason}")
+
+
+def video_stream(container, path):
+    """The video stream of a file; the default one, if there are several.
 
     Arguments
     ---------
+    container : av.container.InputContainer
+        The open file.
     path : str
-        A wav or video file.
-    sample_rate : int
-        Sample rate of the returned waveform, Hz.
+        Its name.
 
     Returns
     -------
-    torch.Tensor
-        Waveform `[time]`, float32, full scale from -1 to 1.
+    av.VideoStream
 
     Raises
     ------
     MediaError
-        If the file cannot be decoded, or has no audio, no valid sample rate,
-        or samples that are not finite.
-
-    Example
-    -------
-    >>> import soundfile, tempfile
-    >>> path = tempfile.mkdtemp() + "/tone.wav"
-    >>> soundfile.write(path, torch.rand(8000, 2).numpy(), 8000)
-    >>> read_audio(path).shape
-    torch.Size([16000])
+        If it has none, or only a cover image.
     """
-    waveform, rate = _decode_audio(path)
-    # Resampling from a rate without a large common divisor takes minutes.
-    if rate < 4000 or rate / gcd(rate, sample_rate) > 5000:
-        raise MediaError(
-            f"{path}: its sample rate of {rate} Hz is implausible: damaged?"
-        )
-    return torchaudio.functional.resample(waveform, rate, sample_rate)
+    streams = container.streams.video
+    videos = [s for s in streams if not s.disposition & NO_VIDEO]
+    if not videos:
+        only = " (only a cover image)" if streams else ""
+        raise MediaError(f"{path}: has no video stream{only}")
+    return min(videos, key=lambda s: not s.disposition & 1)
 
 
-@contextmanager
-def decode_once():
-    """Within it, `read_audio` decodes a file once, at whatever sample rates.
-
-    Example
-    -------
-    >>> import soundfile, tempfile
-    >>> path = tempfile.mkdtemp() + "/tone.wav"
-    >>> soundfile.write(path, torch.rand(16000).numpy(), 16000)
-    >>> with decode_once():
-    ...     print(len(read_audio(path, 16000)), len(read_audio(path, 8000)))
-    16000 8000
-    """
-    token = _decoded.set({})
-    try:
-        yield
-    finally:
-        _decoded.reset(token)
-
-
-def _decode_audio(path):
-    """Decodes an audio stream: `[time]`, and its sample rate."""
-    decoded = _decoded.get()
-    if decoded is not None and path in decoded:
-        return decoded[path]
-    with open_media(path) as container:
-        if not container.streams.audio:
-            raise MediaError(f"{path}: has no audio stream")
-        rates, samples = set(), []
-        for frame in container.decode(audio=0):
-            rates.add(frame.sample_rate)
-            samples.append(mono(frame))
-    if not samples:
-        raise MediaError(f"{path}: its audio stream has no samples")
-    if len(rates) > 1:
-        raise MediaError(f"{path}: its sample rate changes")
-    waveform = torch.from_numpy(np.concatenate(samples))
-    if not waveform.isfinite().all():
-        raise MediaError(f"{path}: has samples that are not finite")
-    if decoded is not None:
-        decoded[path] = waveform, *rates
-    return waveform, *rates
-
-
-def mono(frame):
-    """Averages the channels of a decoded audio frame.
-
-    Arguments
-    ---------
-    frame : av.AudioFrame
-        In any sample format.
-
-    Returns
-    -------
-    np.ndarray
-        Waveform `[time]`, float32, full scale from -1 to 1.
-    """
-    samples = frame.to_ndarray()
-    if frame.format.is_packed:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    mean = samples.mean(0, dtype=np.float32)
-    if samples.dtype == np.uint8:
-        return mean / 128 - 1
-    if samples.dtype.kind == "i":
-        return mean / 2.0 ** (8 * samples.itemsize - 1)
-    return mean
-
-
-def read_frames(path, frames_per_second=None):
-    """Reads the images of a video file, one at a time.
+class Decoder:
+    """Decodes a stream, and counts what is lost of it.
 
     Arguments
     ---------
     path : str
-        A video file.
-    frames_per_second : float
-        Constant rate at which to sample the images, each the nearest in time,
-        frames/s. By default every image, at its own time.
+        The file.
+    container : av.container.InputContainer
+        The open file.
+    stream : av.stream.Stream
+        One of its streams.
 
-    Yields
-    ------
-    time : float
-        s.
-    image : np.ndarray
-        `[height, width, 3]`, uint8, RGB, upright.
-
-    Raises
-    ------
-    MediaError
-        If the file cannot be decoded, or has no images, or none with times.
-
-    Example
-    -------
-    >>> import av, tempfile
-    >>> path = tempfile.mkdtemp() + "/grey.avi"
-    >>> with av.open(path, "w") as container:
-    ...     stream = container.add_stream("mpeg4", rate=25)
-    ...     grey = np.full((stream.height, stream.width, 3), 128, np.uint8)
-    ...     for _ in range(5):
-    ...         frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
-    ...         container.mux(stream.encode(frame))
-    ...     container.mux(stream.encode(None))
-    >>> [round(time, 2) for time, image in read_frames(path)]
-    [0.0, 0.04, 0.08, 0.12, 0.16]
+    Attributes
+    ----------
+    lost : float
+        Share of the packets that could not be decoded; after an error of the
+        container, the rest of the length that it states counts too.
     """
-    from av.video.reformatter import VideoReformatter
 
-    frames = _decoded_frames(path)
-    if frames_per_second is not None:
-        frames = _at_constant_rate(frames, frames_per_second)
-    # Shared by all frames: creating it takes longer than using it.
-    converter = VideoReformatter()
-    for time, frame in frames:
-        # An upright phone stores landscape images, and a rotation.
-        turns = round(frame.rotation / 90)
-        image = converter.reformat(frame, format="rgb24").to_ndarray()
-        yield time, np.rot90(image, turns)
+    def __init__(self, path, container, stream):
+        self.path = path
+        self.container = container
+        self.stream = stream
+        self.packets = self.failed = 0
+        self.rest = 0.0  # share of the stream that could not be demuxed
+        self.error = None  # the first
+
+    def demux(self):
+        """Yields the packets; ends at an error of the container.
+
+        Yields
+        ------
+        av.Packet
+            The last is empty, and flushes the decoder.
+        """
+        start = last = None
+        for _ in range(MAX_RESTARTS):
+            packets = self.container.demux(self.stream)
+            try:
+                for packet in packets:
+                    if packet.pts is not None:
+                        time = float(packet.pts * self.stream.time_base)
+                        start = time if start is None else start
+                        last = time
+                    yield packet
+                return
+            except IndexError:
+                # Of PyAV, not of the file: a stream appeared late. It goes on
+                # from where it was.
+                continue
+            except Exception as error:  # of any type, see above
+                self.error = self.error or error
+                length = (self.container.duration or 0) / 1e6
+                read = 0.0 if last is None else last - start
+                if length > 0:
+                    self.rest = max(0.0, 1 - read / length)
+                return
+
+    def frames(self):
+        """Yields the frames that can be decoded.
+
+        Yields
+        ------
+        av.AudioFrame or av.VideoFrame
+
+        Raises
+        ------
+        MediaError
+            At the end, if more than `MAX_LOST` was lost.
+        """
+        flushed = False
+        for packet in self.demux():
+            flushed = flushed or not packet.size
+            yield from self.decode(packet)
+        if not flushed:
+            yield from self._flush()
+        self.check()
+
+    @property
+    def lost(self):
+        """See the attributes."""
+        failed = min(1.0, self.failed / max(1, self.packets))
+        return 1 - (1 - failed) * (1 - self.rest)
+
+    def decode(self, packet):
+        """Decodes a packet; an error is counted.
+
+        Arguments
+        ---------
+        packet : av.Packet
+            The next one.
+
+        Returns
+        -------
+        list of av.frame.Frame
+            None of what cannot be decoded.
+        """
+        if not packet.size:
+            return self._flush()
+        self.packets += 1
+        try:
+            return packet.decode()
+        except Exception as error:  # of any type, see above
+            self.failed += 1
+            self.error = self.error or error
+            return []
+
+    def _flush(self):
+        """Frames that the decoder holds back; errors may come before them."""
+        for _ in range(MAX_FLUSHES):
+            try:
+                frames = self.stream.codec_context.decode(None)
+                for frame in frames:
+                    frame.time_base = self.stream.time_base
+                return frames
+            except EOFError:
+                return []
+            except Exception as error:  # of any type, see above
+                self.failed += 1
+                self.error = self.error or error
+        return []
+
+    def check(self):
+        """Notes what was lost; outside of `reading`, logs it.
+
+        Raises
+        ------
+        MediaError
+            If it is more than `MAX_LOST`.
+        """
+        lost = self.lost
+        if not lost:
+            return
+        if lost > MAX_LOST:
+            if lost == 1:
+                raise _undecodable(self.path, self.error) from self.error
+            raise MediaError(
+                f"{self.path}: {_percent(lost)} of it cannot be decoded"
+            ) from self.error
+        kind = "audio" if self.stream.type == "audio" else "video"
+        text = f"{_percent(lost)} of it could not be decoded"
+        if _current.get() is None:
+            logger.warning(f"{self.path}: {kind}: {text}")
+        else:
+            modality = "audio" if kind == "audio" else "visual"
+            _current.get().note(modality, text)
 
 
-def video_seconds(path):
-    """Time from the first to the last frame of a video file.
+def _percent(share):
+    return f"{100 * share:.0f} %" if share >= 0.01 else "less than 1 %"
 
-    Only the first frame is decoded; decoding all takes ten times as long.
+
+def too_short(seconds, other=None):
+    """Why a modality is too short to be used, by itself or beside the other.
 
     Arguments
     ---------
-    path : str
-        A video file.
+    seconds : float
+        Its length, s.
+    other : float
+        That of the other modality; None if that is missing.
 
     Returns
     -------
-    float
-        s.
+    str or None
+        The reason, None if it is long enough.
 
-    Raises
-    ------
-    MediaError
-        If the file cannot be decoded, or has no images.
+    Example
+    -------
+    >>> too_short(0.02)
+    'lasts 0.02 s: too short, less than 0.3 s'
+    >>> too_short(1.2, 4.0)
+    'lasts 1.2 s, but the other modality 4.0 s'
+    >>> too_short(1.2, 1.3)
     """
-    times = []
-    frames = []
-    with open_media(path) as container:
-        if not container.streams.video:
-            raise MediaError(f"{path}: has no video stream")
-        stream = container.streams.video[0]
-        for packet in container.demux(stream):
-            frames = frames or packet.decode()
-            if packet.pts is not None:
-                times.append(packet.pts)
-        if not frames:
-            raise MediaError(f"{path}: its video stream has no images")
-        return float((max(times) - min(times)) * stream.time_base)
-
-
-def _decoded_frames(path):
-    """Yields time (s) and frame, in order."""
-    with open_media(path) as container:
-        if not container.streams.video:
-            raise MediaError(f"{path}: has no video stream")
-        frame = time = None
-        for frame in container.decode(video=0):
-            if frame.time is None:
-                raise MediaError(
-                    f"{path}: its images have no times: convert it with "
-                    f"`ffmpeg -i {path} {path}.mp4`"
-                )
-            if time is not None and abs(frame.time - time) > MAX_GAP:
-                raise MediaError(
-                    f"{path}: its times jump from {time:.1f} s to "
-                    f"{frame.time:.1f} s: damaged?"
-                )
-            time = frame.time
-            yield time, frame
-    if frame is None:
-        raise MediaError(f"{path}: its video stream has no images")
-
-
-def _at_constant_rate(frames, rate):
-    """Repeats or drops frames, starting with the first at its own time."""
-    count = 0
-    previous = None
-    for time, frame in frames:
-        if previous is None:
-            start, previous = time, (time, frame)
-        # All target times nearer to the previous frame than to this one.
-        while (target := start + count / rate) < (previous[0] + time) / 2:
-            yield target, previous[1]
-            count += 1
-        previous = time, frame
-    # Many containers round times to ms.
-    while (target := start + count / rate) < previous[0] + 0.001:
-        yield target, previous[1]
-        count += 1
+    # Rounding errors are not the file's fault.
+    if seconds < MIN_SECONDS - 1e-6:
+        return f"lasts {seconds:.2g} s: too short, less than {MIN_SECONDS} s"
+    if other is not None and seconds < MIN_SHARE * other:
+        return f"lasts {seconds:.1f} s, but the other modality {other:.1f} s"
+    return None

@@ -37,7 +37,7 @@ def write_wav(path, waveform, sample_rate):
 
     Example
     -------
-    >>> from auxformer_lobes.processing.media import read_audio
+    >>> from auxformer_lobes.processing.audio import read_audio
     >>> path = getfixture("tmp_path") / "loud.wav"
     >>> write_wav(path, np.array([0.5, -3.0]), 16000)
     >>> read_audio(path)
@@ -71,7 +71,7 @@ def write_video(path, source, frames):
 
     Example
     -------
-    >>> from auxformer_lobes.processing.media import read_frames
+    >>> from auxformer_lobes.processing.video import read_frames
     >>> from auxformer_lobes.testing.videos import write_video as make_video
     >>> folder = getfixture("tmp_path")
     >>> images = np.full((3, 48, 64, 3), 200, np.uint8)

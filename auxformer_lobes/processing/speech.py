@@ -6,6 +6,7 @@ speech to noise, as it does with the power over the whole clip.
 """
 
 import numpy as np
+import torchaudio
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import lfilter
 
@@ -13,6 +14,7 @@ from scipy.signal import lfilter
 TIME_CONSTANT = 0.03  # s, of the two filters that smooth the envelope
 HANGOVER = 0.2  # s for which speech goes on after the envelope has fallen
 MARGIN = 15.9  # dB between the active level and the threshold
+LOUDNESS_BLOCK = 0.4  # s, of ITU-R BS.1770-4
 
 
 def active_part(waveform, sample_rate):
@@ -116,3 +118,42 @@ def signal_to_noise(speech, noise, active):
     """
     ratio = active_power(speech, active) / active_power(noise, active)
     return round(float(10 * np.log10(ratio)), 6)
+
+
+def normalize_loudness(waveform, sample_rate, target):
+    """Scales a waveform to an integrated loudness, ITU-R BS.1770-4.
+
+    Arguments
+    ---------
+    waveform : torch.Tensor
+        `[time]`, full scale from -1 to 1. One of less than 0.4 s, the block of
+        the standard, is measured as if it were repeated.
+    sample_rate : int
+        Hz.
+    target : float
+        LUFS; None to leave the waveform as it is.
+
+    Returns
+    -------
+    torch.Tensor
+        `[time]`; it may exceed full scale. What is below the absolute gate of
+        -70 LUFS, such as silence, is left as it is.
+
+    Example
+    -------
+    >>> tone = torch.sin(torch.arange(16000) * 0.4)
+    >>> quiet, loud = (
+    ...     normalize_loudness(level * tone, 16000, -23.0)
+    ...     for level in (0.01, 0.1)
+    ... )
+    >>> torch.allclose(quiet, loud, atol=1e-4)
+    True
+    """
+    if target is None or not len(waveform):
+        return waveform
+    block = round(LOUDNESS_BLOCK * sample_rate)
+    measured = waveform.repeat(-(-block // len(waveform)))
+    loudness = torchaudio.functional.loudness(measured[None], sample_rate)
+    if not loudness.isfinite():
+        return waveform
+    return waveform * 10 ** ((target - loudness) / 20)

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import time
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
@@ -184,7 +185,8 @@ def fingerprint(path):
     -------
     int
         63 bits of its size and its first and last 64 KiB (wav files of the same
-        length have the same size); -1 if there is no such file.
+        length have the same size); -1 if there is no such file,
+        or it is a folder, pipe or device.
 
     Example
     -------
@@ -198,13 +200,16 @@ def fingerprint(path):
     False
     """
     try:
+        # Before it is opened: a named pipe would wait for a writer for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return -1
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             ends = []
             for start in (0, max(0, size - END)):
                 file.seek(start)
                 ends.append(file.read(END))
-    except (OSError, TypeError):  # precomputed features need no file
+    except (OSError, TypeError, ValueError):  # precomputed: no file
         return -1
     # The bytes as they are, whose `repr` would take ten times as long.
     return _number(b"%d," % size + b"".join(ends))

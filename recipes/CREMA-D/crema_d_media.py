@@ -57,6 +57,8 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
         Clip -> seconds of the wav file and of the video, None if unusable.
     problems : list of dict
         `file` (relative to the corpus) and `reason` of each unusable file.
+    notes : list of dict
+        `file` and `note` of each other file that has one.
 
     Raises
     ------

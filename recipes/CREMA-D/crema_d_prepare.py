@@ -165,7 +165,9 @@ def prepare_crema_d(
             split_file, entries, excluded, find_clip
         )
     files = {clip: media_files(clip) for clip in splits}
-    media, problems = check_media(data_folder, files, num_workers, open_video)
+    media, problems, notes = check_media(
+        data_folder, files, num_workers, open_video
+    )
     manifests, unusable = fill_manifests(
         entries, splits, files, media, require_both
     )
@@ -176,6 +178,7 @@ def prepare_crema_d(
         options,
         {**excluded, **unusable},
         problems,
+        notes=notes,
         held_out=held_out,
         card={**CARD, "synthetic": (data_folder / MARKER).is_file()},
     )

@@ -192,7 +192,7 @@ def prepare_msp_improv(
     else:
         splits = {clip: splits[clip] for clip in kept}
     files = {clip: media_files(clip, found) for clip in splits}
-    media, problems = check_media(
+    media, problems, notes = check_media(
         data_folder, files, longest, num_workers, open_video
     )
     if label_file:
@@ -209,6 +209,7 @@ def prepare_msp_improv(
         options,
         {**excluded, **unusable},
         problems,
+        notes=notes,
         duplicates=duplicates,
         held_out=held_out,
         card={**CARD, "synthetic": synthetic},

@@ -21,7 +21,7 @@ from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import HDF5Features, NumpyFeatures
 from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
-from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.reporting.missing_file import read_sweep
 from auxformer_lobes.reporting.predictions_csv import (
     read_predictions,
@@ -250,7 +250,9 @@ def _media_files(folder):
 
 def _read_media(path):
     """Both modalities by all readers; a film may lack one of them."""
-    _, problems = check_clip(path.parent, MediaFiles(path.name, path.name), 60)
+    _, problems, _ = check_clip(
+        path.parent, MediaFiles(path.name, path.name), 60
+    )
     if len(problems) == 2:
         raise MediaError(problems[0]["reason"])
     try:

@@ -68,6 +68,7 @@ def skip_media_check(monkeypatch):
         lambda folder, files, *options: (
             dict.fromkeys(files, (2.5, 2.5)),
             [],
+            [],
         ),
     )
 

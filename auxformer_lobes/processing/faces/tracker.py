@@ -21,7 +21,7 @@ from auxformer_lobes.processing.faces.smoothing import (
     face_quality,
     smooth_boxes,
 )
-from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.utils.schema import (
     FLAG,
     Configurable,

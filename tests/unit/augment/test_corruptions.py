@@ -19,8 +19,9 @@ from auxformer_lobes.augment.corruptions import (
     Occlusion,
     burst_mask,
 )
-from auxformer_lobes.processing.media import read_audio, read_frames
+from auxformer_lobes.processing.audio import read_audio
 from auxformer_lobes.processing.speech import active_part
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.testing.voices import VoiceStyle, invent_voice, speak
 from auxformer_lobes.utils.errors import MediaError, UserError
 from tests.unit.head_images import head_centres, head_images

@@ -12,7 +12,8 @@ import soundfile
 from auxformer_lobes.augment.corruptions import Noise
 from auxformer_lobes.dataio.corruption import corrupt_media
 from auxformer_lobes.dataio.dataset import load_manifests
-from auxformer_lobes.processing.media import read_audio, read_frames
+from auxformer_lobes.processing.audio import read_audio
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.utils.errors import UserError
 from tests.unit.media_files import grey_images, tone, write_media
 

@@ -97,7 +97,7 @@ def reasons(problems):
 
 
 def test_a_good_clip_is_measured(corpus):
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.wav == pytest.approx(0.6)
     # From the first to the last of six frames.
     assert media.video == pytest.approx(0.5)
@@ -124,7 +124,7 @@ def test_a_good_clip_is_measured(corpus):
 )
 def test_a_damaged_wav_file_leaves_the_video(corpus, damage, reason):
     damage(corpus / WAV)
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.wav is None
     assert media.video == pytest.approx(0.5)
     assert list(reasons(problems)) == [WAV]
@@ -134,13 +134,13 @@ def test_a_damaged_wav_file_leaves_the_video(corpus, damage, reason):
 def test_audio_that_could_not_be_used_later_is_refused_now(corpus):
     broken = np.full(16000, np.nan, dtype=np.float32)
     soundfile.write(corpus / WAV, broken, 16000, subtype="FLOAT")
-    _, problems = check_clip(corpus)
+    _, problems, _ = check_clip(corpus)
     assert "not finite" in reasons(problems)[WAV]
 
 
 def test_a_video_that_is_not_needed_is_not_opened(corpus):
     (corpus / FLV).unlink()
-    media, problems = check_clip(corpus, open_video=False)
+    media, problems, _ = check_clip(corpus, open_video=False)
     assert media.video == media.wav == pytest.approx(0.6)
     assert problems == []
 
@@ -154,15 +154,15 @@ def test_a_video_that_is_not_needed_is_not_opened(corpus):
             lambda flv: flv.write_bytes(GARBAGE),
             "cannot be decoded: Invalid data",
         ),
-        (lambda flv: cut(flv, 0.4), "of video for 0.6 s of audio"),
+        (lambda flv: cut(flv, 0.4), "too short"),
         (lambda flv: cut(flv, 0.01), "cannot be decoded: "),
-        (lambda flv: write_flv(flv, seconds=0.2), "0.1 s of video for 0.6 s"),
+        (lambda flv: write_flv(flv, seconds=0.2), "lasts 0.1 s: too short"),
         (lambda flv: write_flv(flv, images=False), "has no video stream"),
     ],
 )
 def test_a_damaged_video_file_leaves_the_wav_file(corpus, damage, reason):
     damage(corpus / FLV)
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.wav == pytest.approx(0.6)
     assert media.video is None
     assert list(reasons(problems)) == [FLV]
@@ -172,14 +172,14 @@ def test_a_damaged_video_file_leaves_the_wav_file(corpus, damage, reason):
 def test_a_short_video_without_a_wav_file_is_too_short(corpus):
     (corpus / WAV).unlink()
     write_flv(corpus / FLV, seconds=0.2)
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media == (None, None)
     assert "lasts 0.1 s" in reasons(problems)[FLV]
 
 
 def test_a_minute_of_video_makes_its_wav_file_unusable_too(corpus):
     write_flv(corpus / FLV, seconds=61, fps=1, audio=False)
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media == (None, None)
     assert "lasts 60.0 s" in reasons(problems)[FLV]
     assert FLV in reasons(problems)[WAV]
@@ -187,7 +187,7 @@ def test_a_minute_of_video_makes_its_wav_file_unusable_too(corpus):
 
 def test_a_video_file_without_audio_is_good(corpus):
     write_flv(corpus / FLV, audio=False)
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.video == pytest.approx(0.5)
     assert problems == []
 
@@ -196,7 +196,7 @@ def test_a_video_file_without_a_duration_is_good(corpus):
     assert b"duration" in (corpus / FLV).read_bytes()
     write_flv(corpus / FLV, flvflags="no_duration_filesize")
     assert b"duration" not in (corpus / FLV).read_bytes()
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.video == pytest.approx(0.5)
     assert problems == []
 
@@ -206,14 +206,14 @@ def test_a_duration_in_the_header_is_not_believed(corpus):
     overwrite(corpus / FLV, b"duration", len(b"duration") + 1, a_minute)
     with av.open(corpus / FLV) as container:
         assert container.duration == 60e6
-    media, problems = check_clip(corpus)
+    media, problems, _ = check_clip(corpus)
     assert media.video == pytest.approx(0.5)
     assert problems == []
 
 
 def test_the_header_need_not_be_utf_8(corpus):
     overwrite(corpus / FLV, b"encoder", 0, b"encod\xe9r")
-    _, problems = check_clip(corpus)
+    _, problems, _ = check_clip(corpus)
     assert problems == []
 
 
@@ -230,7 +230,7 @@ def test_any_damage_gives_a_verdict(good, file, length, start, content):
     try:
         damaged = splice(data, int(start * len(data)), content)
         (good / file).write_bytes(damaged)
-        media, problems = check_clip(good)
+        media, problems, _ = check_clip(good)
     finally:
         (good / file).write_bytes(whole)
     unusable = {f for f, s in zip([WAV, FLV], media) if s is None}
@@ -244,7 +244,7 @@ def test_clips_are_checked_side_by_side(good):
         "deaf": MediaFiles("nowhere.wav", FLV),
         "blind": MediaFiles(WAV, "nowhere.avi"),
     }
-    media, problems = media_check.check_media(good, files, MAX_SECONDS, 2)
+    media, problems, _ = media_check.check_media(good, files, MAX_SECONDS, 2)
     assert {clip: [s is not None for s in media[clip]] for clip in media} == {
         "good": [True, True],
         "deaf": [False, True],
@@ -258,5 +258,7 @@ def test_clips_are_checked_side_by_side(good):
 
 @pytest.mark.parametrize("max_seconds, usable", [(0.7, True), (0.55, False)])
 def test_the_maximum_duration_is_the_callers(good, max_seconds, usable):
-    media, _ = media_check.check_clip(good, MediaFiles(WAV, FLV), max_seconds)
+    media, _, _ = media_check.check_clip(
+        good, MediaFiles(WAV, FLV), max_seconds
+    )
     assert (media.wav is not None) == usable

@@ -264,3 +264,22 @@ def test_a_file_without_audio_is_named(tmp_path, extractors, kind):
     soundfile.write(tmp_path / "empty.wav", [], 16000)
     with pytest.raises(MediaError, match="empty.wav: .* no samples"):
         extractors[kind].read("empty", tmp_path / "empty.wav")
+
+
+def test_a_level_is_a_setting_only_where_it_is_given(tmp_path):
+    assert "normalize_level" not in FbankFeatures().settings
+    leveled = FbankFeatures(normalize_level=-23)
+    assert leveled.settings["normalize_level"] == -23
+    for name, level in (("loud", 0.5), ("quiet", 0.05)):
+        soundfile.write(
+            tmp_path / f"{name}.wav",
+            tone(level=level),
+            16000,
+            subtype="FLOAT",
+        )
+    loud, quiet = (
+        leveled("clip", tmp_path / f"{name}.wav") for name in ("loud", "quiet")
+    )
+    assert torch.allclose(loud, quiet, atol=1e-2)
+    with pytest.raises(UserError, match="normalize_level must be"):
+        FbankFeatures(normalize_level=3)

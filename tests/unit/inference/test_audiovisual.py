@@ -21,9 +21,9 @@ from auxformer_lobes.features.vision import (
 )
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import AudioVisualNetwork
-from auxformer_lobes.processing import media as processing
+from auxformer_lobes.processing import audio as processing
 from auxformer_lobes.processing.faces.tracker import Faces, FaceTracker
-from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.reporting.predictions_csv import write_predictions
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.tasks import (
@@ -188,7 +188,7 @@ def test_a_file_with_neither_modality_is_an_error(
 
 
 def test_a_batch_predicts_what_single_files_do(media, recognizer):
-    names = ["both", "voice", "black", "mute", "both", "moment"]
+    names = ["both", "voice", "black", "mute", "both"]
     paths = [next(media.glob(f"{name}.*")) for name in names]
     batch = recognizer.classify_files(paths, batch_size=4)
     for path, emotion in zip(paths, batch):
@@ -205,15 +205,20 @@ def test_a_file_that_fails_does_not_stop_the_others(media, recognizer):
         recognizer.classify_files(list(results))
 
 
+def test_a_moment_is_too_short_for_an_emotion(media, recognizer):
+    clip = recognizer.reader.open(media / "moment.wav")
+    assert "too short" in clip.missing["audio"]
+
+
 def test_each_stream_is_decoded_once(media, recognizer, monkeypatch):
     decoded = []
 
-    def _mono(frame):
+    def _channels(frame):
         decoded.append(frame.pts)
-        return mono(frame)
+        return channels(frame)
 
-    mono = processing.mono
-    monkeypatch.setattr(processing, "mono", _mono)
+    channels = processing._channels
+    monkeypatch.setattr(processing, "_channels", _channels)
     processing.read_audio(str(media / "both.flv"))
     once = [*decoded]
     decoded.clear()

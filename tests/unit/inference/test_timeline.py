@@ -22,7 +22,7 @@ from auxformer_lobes.inference import (
 from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
 from auxformer_lobes.inference.results import Emotion
 from auxformer_lobes.models.auxformer import AuxFormer
-from auxformer_lobes.processing.media import read_frames
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.reporting import figures
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.errors import UserError
@@ -329,26 +329,25 @@ def test_audio_after_a_gap_keeps_its_time(tmp_path, recognizer):
 
 def test_a_gap_of_hours_is_not_held_in_memory(tmp_path):
     parts = [(0, 2), (7200, 7201)]
-    path = write_parts(tmp_path / "gap.mkv", parts, rate=1000)
+    path = write_parts(tmp_path / "gap.mkv", parts, rate=4000)
     most = max(len(x) for x, _ in timeline_module._without_gaps(path))
-    assert most <= 2 * 1000
+    assert most <= 2 * 4000
     windows = timeline_module._samples(path, window=2.0, hop=2.0)
     sizes = [len(samples) for samples, _ in windows]
-    assert sizes == [2000] * 3600
+    assert sizes == [8000] * 3600
 
 
-def test_channels_may_change_and_the_sample_rate_may_not(
-    tmp_path, recognizer, caplog
-):
+def test_channels_and_the_sample_rate_may_change(tmp_path, recognizer, caplog):
     path = adts(tmp_path / "a.aac", (16000, "mono"), (16000, "stereo"))
     found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=3.0)]
     assert [emotion.valid_share for emotion in found] == [{"audio": 1}] * 2
-    assert not caplog.records
     path = adts(tmp_path / "b.aac", (16000, "mono"), (44100, "mono"))
-    found = list(recognizer.timeline(path))
-    assert found[-1][1] <= 3.0
-    (record,) = caplog.records
-    assert f"{path}: changes its sample rate" in record.message
+    found = [e for *_, e in recognizer.timeline(path, window=3.0, hop=3.0)]
+    assert [emotion.valid_share for emotion in found] == [{"audio": 1}] * len(
+        found
+    )
+    assert len(found) > 2
+    assert not caplog.records
 
 
 def test_no_window_begins_after_the_end(tmp_path, recognizer):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from auxformer_lobes.processing import media_writer
-from auxformer_lobes.processing.media import read_audio, read_frames
+from auxformer_lobes.processing.audio import read_audio
 from auxformer_lobes.processing.media_writer import write_video, write_wav
+from auxformer_lobes.processing.video import read_frames
 from auxformer_lobes.utils.errors import MediaError
 from tests.unit.media_files import astronaut, grey_images, tone, write_media
 
