@@ -157,9 +157,10 @@ class AtomicCheckpointer(Checkpointer):
         """
         recent = self.find_checkpoints(max_num_checkpoints=2)
         spare = [lambda c: c.path == recent[1].path] if recent[1:] else []
-        super().delete_checkpoints(
-            importance_keys=[*importance_keys, *spare], **options
-        )
+        # Each once: `save_and_keep_only` of SpeechBrain 1.1 adds one more each
+        # time that it is called, and all checkpoints are read for each.
+        keys = [*dict.fromkeys(importance_keys), *spare]
+        super().delete_checkpoints(importance_keys=keys, **options)
 
     def find_checkpoint(self, *args, **options):
         """Finds a checkpoint, and checks it.
