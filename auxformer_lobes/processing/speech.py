@@ -141,6 +141,7 @@ def normalize_loudness(waveform, sample_rate, target):
 
     Example
     -------
+    >>> import torch
     >>> tone = torch.sin(torch.arange(16000) * 0.4)
     >>> quiet, loud = (
     ...     normalize_loudness(level * tone, 16000, -23.0)

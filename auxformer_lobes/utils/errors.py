@@ -63,11 +63,11 @@ def one_line_errors(*others, debug=False):
             text = ": ".join(map(str, error.args))
         else:
             text = str(error)
-        line = " ".join(text.split())
+        line = printable(" ".join(text.split()))
         if len(line) > MAX_CHARACTERS:
             line = f"{line[: MAX_CHARACTERS - 1]}…"
         if not (isinstance(error, UserError) or debug or is_debugging()):
             line += f" ({type(error).__name__}; {DEBUG}=1 shows the traceback)"
-        sys.exit(f"error: {printable(line)}")
+        sys.exit(f"error: {line}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted: start it again to resume")

@@ -55,7 +55,10 @@ def corpus(tmp_path_factory):
     for index, emotion in enumerate(SHOWN):
         audio = tone(1.0, RATE, hertz=200 + 90 * index)
         images, _ = astronaut(1.0, 180, 240, 10 + index)
-        write_media(folder / f"{index}.flv", images, audio, rate=RATE)
+        times = np.arange(len(images)) / (10 + index)
+        write_media(
+            folder / f"{index}.flv", images, audio, rate=RATE, times=times
+        )
         media = f"{{data_root}}/{index}.flv"
         entries[f"clip{index}"] = {
             "wav": media,
