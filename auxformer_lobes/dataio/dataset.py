@@ -33,13 +33,22 @@ def load_manifests(manifests, data_folder):
     -------
     dict
         Split -> `DynamicItemDataset`.
+
+    Raises
+    ------
+    UserError
+        If a manifest is damaged.
     """
-    return {
-        split: DynamicItemDataset.from_json(
-            path, replacements={"data_root": data_folder}
-        )
-        for split, path in manifests.items()
-    }
+    datasets = {}
+    for split, path in manifests.items():
+        try:
+            datasets[split] = DynamicItemDataset.from_json(
+                path, replacements={"data_root": data_folder}
+            )
+        # Of JSON, of SpeechBrain's check, or of braces in a text.
+        except (AttributeError, LookupError, RecursionError, ValueError) as e:
+            raise UserError(f"{path}: not a JSON manifest, or damaged: {e}")
+    return datasets
 
 
 def extract_features(datasets, stores, num_workers=0):

@@ -110,9 +110,11 @@ class Run:
         )
         history = self.read_json(self.history_file, cure, list)
         for entry in history:
-            if not isinstance(entry, dict) or not {"epoch", "valid"} <= {
-                *entry
-            }:
+            if not (
+                isinstance(entry, dict)
+                and isinstance(entry.get("epoch"), int)
+                and isinstance(entry.get("valid"), dict)
+            ):
                 raise UserError(f"{self.history_file}: damaged: {cure}")
         return history
 
@@ -212,9 +214,20 @@ class Run:
         Returns
         -------
         int
+
+        Raises
+        ------
+        UserError
+            If the history is damaged.
         """
         choose = {"min": min, "max": max}[task.direction(select_by)]
-        best = choose(self.history(), key=lambda e: e["valid"][select_by])
+        try:
+            best = choose(self.history(), key=lambda e: e["valid"][select_by])
+        except (LookupError, TypeError, ValueError):  # ValueError: it is empty
+            raise UserError(
+                f"{self.history_file}: damaged, or without {select_by}: put a "
+                "copy in its place"
+            )
         return best["epoch"]
 
     def best_checkpoint(self, select_by, task):

@@ -15,7 +15,7 @@ from auxformer_lobes.sharing import hub
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.modalities import MODALITIES
 
-MAX_BATCH = 256 * 1024 * 1024  # bytes, read of the files of a batch
+MAX_BATCH = 300.0  # s of a batch, with padding
 
 
 class AudioVisualEmotionRecognizer(Pretrained):
@@ -175,8 +175,8 @@ class AudioVisualEmotionRecognizer(Pretrained):
         paths : iterable of str or Path
             Wav or video files.
         batch_size : int
-            Files in memory, and on the device, at a time; fewer, where they
-            are so long that what was read of them takes 256 MB.
+            Files in memory, and on the device, at a time; fewer, where with
+            padding they would last longer than 300 s together.
 
         Yields
         ------
@@ -185,15 +185,25 @@ class AudioVisualEmotionRecognizer(Pretrained):
         emotion : Emotion or MediaError
             Its emotion, or why there is none.
         """
-        batch, clips, size = [], [], 0
+        for batch in self._batches(paths, batch_size):
+            read, clips = zip(*batch)
+            yield from zip(read, self.classify_clips(clips))
+
+    def _batches(self, paths, batch_size):
+        """Reads files: yields lists of paths and clips."""
+        batch = []
         for path in paths:
-            batch.append(path)
-            clips.append(self.reader.open(path))
-            size += sum(x.data.nbytes for x in clips[-1].inputs.values())
-            if len(batch) == batch_size or size > MAX_BATCH:
-                yield from zip(batch, self.classify_clips(clips))
-                batch, clips, size = [], [], 0
-        yield from zip(batch, self.classify_clips(clips))
+            clip = self.reader.open(path)
+            longest = max(c.seconds for c in (clip, *(c for _, c in batch)))
+            if batch and longest * (len(batch) + 1) > MAX_BATCH:
+                yield batch
+                batch = []
+            batch.append((path, clip))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def timeline(
         self, path, window=2.0, hop=0.5, faces="largest", batch_size=8

@@ -32,6 +32,8 @@ class Clip:
         Modality → why it cannot be used.
     valid_share : dict of float
         Modality → share of its frames that are valid.
+    seconds : float
+        Length of the longer modality, s.
     notes : dict of str
         Modality → what is peculiar about its file, where it was read
         nevertheless.
@@ -43,6 +45,7 @@ class Clip:
     inputs: dict = field(default_factory=dict)
     missing: dict = field(default_factory=dict)
     valid_share: dict = field(default_factory=dict)
+    seconds: float = 0.0
     notes: dict = field(default_factory=dict)
     face: Optional[int] = None
 
@@ -150,7 +153,7 @@ class ClipReader:
         with reading(self.audio_track, self.max_seconds) as found:
             for modality in MODALITIES:
                 try:
-                    clip.inputs[modality] = self._read(modality, str(path))
+                    clip.inputs[modality] = self.read(modality, str(path))
                 except MediaError as error:
                     clip.missing[modality] = reason_of(error, path)
         seconds = {
@@ -163,13 +166,17 @@ class ClipReader:
             if reason := too_short(own, max(others, default=None)):
                 clip.missing[modality] = reason
                 del clip.inputs[modality]
+        clip.seconds = max(seconds.values(), default=0.0)
         clip.notes = {
             m: found.notes[m] for m in clip.inputs if m in found.notes
         }
         return clip
 
     def read(self, modality, path):
-        """Reads one modality of a file, of any length: a window, a section.
+        """Reads one modality of a file of any length, such as a section.
+
+        Within `processing.media.reading`, which collects notes, the audio is
+        decoded once.
 
         Arguments
         ---------
@@ -190,14 +197,9 @@ class ClipReader:
         UserError
             If the features of both modalities are precomputed.
         """
-        with reading():
-            return self._read(modality, path)
-
-    def _read(self, modality, path):
         extractor = self._extractor(modality)
         if modality == "visual":
             return extractor.read(path, path)
-        # Within `reading` the audio is decoded once, though it is read twice.
         if is_silent(read_audio(path, SAMPLE_RATE)):
             raise MediaError(f"{path}: is silent")
         return extractor.read(path, path)

@@ -99,9 +99,9 @@ def timeline(
     with temporary_folder() as folder:
         sections = sections_of(path, folder)
         if faces == "all":
-            sections = _all_faces(reader, sections)
+            sections = _all_faces(reader, path, sections)
         else:
-            sections = _largest_face(reader, sections)
+            sections = _largest_face(reader, path, sections)
         clips = _clips(
             path,
             _audio_windows(reader, path, folder, window, hop),
@@ -161,7 +161,9 @@ def _audio_windows(reader, path, folder, window, hop):
         with no_room_is_told(folder):
             soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
-            yield reader.read("audio", file)
+            with reading():
+                clip_input = reader.read("audio", file)
+            yield clip_input
         except MediaError as error:
             yield reason_of(error, file)
 
@@ -214,19 +216,22 @@ def _slack(window):
     return min(SLACK, window / 2)
 
 
-def _largest_face(reader, sections):
+def _largest_face(reader, path, sections):
     """Reads sections: yields frame times, and {None: `ClipInput`} or reason."""
     for file, times in sections:
         if isinstance(file, NotCut):
             yield times, file
             continue
         try:
-            yield times, {None: reader.read("visual", file)}
+            with reading() as found:
+                clip_input = reader.read("visual", file)
+            _log_notes(path, times, found)
+            yield times, {None: clip_input}
         except MediaError as error:
             yield times, reason_of(error, file)
 
 
-def _all_faces(reader, sections):
+def _all_faces(reader, path, sections):
     """Reads sections: yields frame times, and face -> `ClipInput` or reason."""
     numbers, last_boxes = count(1), {}  # face -> its last box, in a section
     for file, times in sections:
@@ -234,7 +239,9 @@ def _all_faces(reader, sections):
             yield times, file
             continue
         try:
-            faces = reader.read_faces(file)
+            with reading() as found:
+                faces = reader.read_faces(file)
+            _log_notes(path, times, found)
         except MediaError as error:
             yield times, reason_of(error, file)
             continue
@@ -247,6 +254,13 @@ def _all_faces(reader, sections):
                 last_boxes[number] = face.boxes[seen[-1]]
             inputs[number] = clip_input
         yield times, inputs
+
+
+def _log_notes(path, times, found):
+    """Logs what was peculiar about a section."""
+    for note in found.notes.values():
+        where = f"from {times[0]:.1f} s to {times[-1]:.1f} s"
+        logger.warning(printable(f"{path}: {where}: {note}"))
 
 
 def _number_of(box, previous, numbers):

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import shutil
 from contextlib import suppress
 
@@ -292,8 +293,10 @@ def _checkpoint_at(folder):
     try:
         (made,) = Checkpointer._construct_checkpoint_objects([folder])
         # Those that SpeechBrain itself needs.
-        float(made.meta["unixtime"]), made.meta["end-of-epoch"]
-        return made
+        made.meta["end-of-epoch"]
+        if math.isfinite(made.meta["unixtime"]) and _is_as_saved(made):
+            return made
+        reason = f"{METAFNAME} is not what was saved"
     except FileNotFoundError:
         if not folder.exists():
             raise  # removed just now by the process that trains
@@ -306,6 +309,16 @@ def _checkpoint_at(folder):
     time = folder.stat().st_mtime
     meta = {"unixtime": time, "end-of-epoch": True, "damaged": reason}
     return Checkpoint(folder, meta, {})
+
+
+def _is_as_saved(checkpoint):
+    """Whether the metadata is, by which checkpoints are compared."""
+    path = checkpoint.path / CHECKSUMS
+    try:
+        stated = json.loads(path.read_bytes())[METAFNAME]
+    except (LookupError, OSError, TypeError, ValueError):
+        return True  # up to `damage_of`
+    return _digest(checkpoint.path / METAFNAME) == stated
 
 
 def damage_of(checkpoint):
