@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 
+from auxformer_lobes.utils import files
 from tests.unit.letters import in_a_process
 
 # What a killed process may leave, and the next start has to clear.
@@ -29,6 +30,8 @@ def kill_again_and_again(name, job, check, request, counts):
     counts : dict of Counter
         The fixture.
     """
+    # A start of Python takes longer.
+    request.getfixturevalue("monkeypatch").setattr(files, "MIN_AGE", 0)
     kills = request.config.getoption("kills")
     rng, count = random.Random(kills), counts.setdefault(name, Counter())
     start = time.monotonic()
@@ -40,7 +43,7 @@ def kill_again_and_again(name, job, check, request, counts):
         assert _run(job, number) == 0, f"{name} {number}"
         folder = check(number)
         left = [p.name for kind in LEFTOVERS for p in folder.rglob(kind)]
-        assert not left, f"{name} {number}"
+        assert not left, f"{name} {number}: {left}"
         count["held"] += 1
 
 
