@@ -135,12 +135,14 @@ def _safe_output():
 
     A full disk is an error of one line.
     """
-    for stream in (sys.stdout, sys.stderr):
+    streams = [s for s in (sys.stdout, sys.stderr) if s]  # None if closed
+    for stream in streams:
         # Of names that are not UTF-8, or not of the terminal's encoding.
         stream.reconfigure(errors="backslashreplace")
     try:
         yield
-        sys.stdout.flush()
+        for stream in streams:
+            stream.flush()
     except BrokenPipeError:  # of `| head`, for one
         # Python flushes once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -73,8 +73,8 @@ def find_media(arguments):
 
 
 def _inside(folder):
-    """Media files in a folder and its subfolders, each once, and others."""
-    found, left_out, visited = {}, Counter(), set()
+    """Media files in a folder and its subfolders, and others by suffix."""
+    found, left_out, visited = [], Counter(), set()
     for here, folders, names in os.walk(folder, followlinks=True):
         if os.path.realpath(here) in visited:  # links may form circles
             folders.clear()
@@ -86,10 +86,10 @@ def _inside(folder):
             if name.startswith(".") or not os.path.isfile(file):
                 continue
             if name.lower().endswith(SUFFIXES):
-                found.setdefault(os.path.realpath(file), []).append(file)
+                found.append(file)
             else:
                 left_out[os.path.splitext(name)[1] or "no suffix"] += 1
-    return sorted(min(names) for names in found.values()), left_out
+    return sorted(found), left_out
 
 
 @contextmanager
@@ -119,6 +119,8 @@ def stored_stdin(files):
     if STDIN not in places:
         yield places
         return
+    if sys.stdin is None:
+        raise UserError("-: standard input is closed")
     with temporary_folder() as folder:
         places[STDIN] = os.path.join(folder, "standard_input")
         with no_room_is_told(folder), open(places[STDIN], "wb") as file:

@@ -118,7 +118,7 @@ def _opened(path, is_there):
             path,
             "r+" if is_there else "x",
             encoding="utf-8",
-            errors="replace",
+            errors="surrogateescape",
             newline="",
         )
     except OSError as error:

@@ -109,9 +109,7 @@ class CsvWriter(TableWriter):
         """Has nothing to write, see `TableWriter.end`."""
 
     def _write_row(self, row):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        self.write(text.getvalue())
+        self.write(_row(row))
 
     def parse(self, lines):
         """Finds the rows that are whole.
@@ -134,8 +132,10 @@ class CsvWriter(TableWriter):
             If the file is of something else.
         """
         whole = [line for line in lines if line.endswith("\n")]
-        header, *rows = csv.reader(whole) if whole else [self.header]
-        if header != self.header:
+        header, *rows = csv.reader(whole or lines or [""])
+        # A header that was cut is the beginning of this one.
+        cut = not whole and _row(self.header).startswith("".join(lines))
+        if header != self.header and not cut:
             raise ValueError("it has other columns")
         return [row[0] for row in rows], "".join(whole)
 
@@ -167,7 +167,7 @@ class JsonWriter(TableWriter):
     def parse(self, lines):
         """Finds the objects that are whole, see `CsvWriter.parse`."""
         names, kept = [], ""
-        if lines[:1] not in ([], ["[\n"], ["[]\n"]):
+        if lines[:1] not in ([], ["["], ["[\n"], ["[]\n"]):
             raise ValueError("it is no list, one object a line")
         for line in lines[1:]:
             entry = line.rstrip("\n,")
@@ -220,11 +220,18 @@ def resume(writer, path):
             f"{path}: not of this command and model: {e}: name another --output"
         )
     writer.file.seek(0)
-    writer.file.truncate(len(kept.encode()))
+    writer.file.truncate(len(kept.encode("utf-8", "surrogateescape")))
     writer.file.seek(0, os.SEEK_END)
     if not kept:
         writer.start()
     return {*names}
+
+
+def _row(cells):
+    """A line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def as_cell(text):

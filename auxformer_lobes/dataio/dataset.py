@@ -12,11 +12,13 @@ from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.extraction_report import print_report
 from auxformer_lobes.nnet.normalization import FeatureNorm
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import reason_of
 
 logger = get_logger(__name__)
 
 # The manifest key of the file that each modality is extracted from.
 MEDIA = {"audio": "wav", "visual": "video"}
+CURE = "name a manifest that a recipe prepared, or prepare it again"
 
 
 def load_manifests(manifests, data_folder):
@@ -37,7 +39,7 @@ def load_manifests(manifests, data_folder):
     Raises
     ------
     UserError
-        If a manifest is damaged.
+        If a manifest cannot be read, is damaged, or has no clips.
     """
     datasets = {}
     for split, path in manifests.items():
@@ -45,9 +47,12 @@ def load_manifests(manifests, data_folder):
             datasets[split] = DynamicItemDataset.from_json(
                 path, replacements={"data_root": data_folder}
             )
-        # Of JSON, of SpeechBrain's check, or of braces in a text.
-        except (AttributeError, LookupError, RecursionError, ValueError) as e:
-            raise UserError(f"{path}: not a JSON manifest, or damaged: {e}")
+        except OSError as error:
+            raise UserError(f"{path}: {reason_of(error)}")
+        except (KeyError, RecursionError, ValueError) as error:  # or braces
+            raise UserError(f"{path}: not a JSON manifest: {error}: {CURE}")
+        except (AttributeError, IndexError):  # no entries in it
+            raise UserError(f"{path}: has no clips: {CURE}")
     return datasets
 
 

@@ -257,6 +257,12 @@ class Run:
                 found = checkpointer.find_checkpoint(**key)
             except PermissionError as error:
                 raise UserError(f"{self.checkpoints}: {reason_of(error)}")
+            except UserError:
+                if not self.is_locked():
+                    raise
+                raise UserError(
+                    f"{self.folder}: a process is training there: wait for it"
+                )
             except FileNotFoundError:
                 raise UserError(
                     f"{self.checkpoints}: a training removed a checkpoint just "

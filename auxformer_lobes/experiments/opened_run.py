@@ -13,6 +13,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from auxformer_lobes.core import AuxFormerBrain
 from auxformer_lobes.dataio.dataset import (
+    CURE,
     MEDIA,
     add_features,
     extract_features,
@@ -178,24 +179,12 @@ def _load(run, feature_folder):
 
 
 def _load_clips(manifest, data_folder):
-    try:
-        dataset = load_manifests({"test": manifest}, data_folder)["test"]
-        entries = dataset.data.items()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{manifest}: not a JSON manifest: {reason}")
-    except (AttributeError, IndexError):  # no entries in it
-        entries = ()
-    if not entries:
-        raise UserError(
-            f"{manifest}: has no clips: name a manifest that a recipe prepared"
-        )
-    for clip, entry in entries:
+    dataset = load_manifests({"test": manifest}, data_folder)["test"]
+    for clip, entry in dataset.data.items():
         missing = {*MEDIA.values(), "spk_id"} - {*entry}
         if missing:
             raise UserError(
-                f"{manifest}: its clip {clip} has no {min(missing)}: name a "
-                "manifest that a recipe prepared"
+                f"{manifest}: its clip {clip} has no {min(missing)}: {CURE}"
             )
     return dataset
 

@@ -9,7 +9,7 @@ from speechbrain.utils.data_utils import batch_pad_right
 from auxformer_lobes.dataio.media_check import SAMPLE_RATE
 from auxformer_lobes.features.raw import RawInputs
 from auxformer_lobes.processing.audio import is_silent, read_audio
-from auxformer_lobes.processing.media import reading, too_short
+from auxformer_lobes.processing.media import TooLongError, reading, too_short
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 
@@ -138,7 +138,7 @@ class ClipReader:
         """Reads both modalities of a file, as far as it has them.
 
         One that is shorter than 0.3 s, or half as long as the other, is
-        missing, as in preparation.
+        missing, as in preparation; and both, where one is too long.
 
         Arguments
         ---------
@@ -154,6 +154,11 @@ class ClipReader:
             for modality in MODALITIES:
                 try:
                     clip.inputs[modality] = self.read(modality, str(path))
+                except TooLongError as error:
+                    reason = reason_of(error, path)
+                    return Clip(
+                        str(path), {}, dict.fromkeys(MODALITIES, reason)
+                    )
                 except MediaError as error:
                     clip.missing[modality] = reason_of(error, path)
         seconds = {
@@ -162,7 +167,11 @@ class ClipReader:
             if modality in found.seconds
         }
         for modality, own in seconds.items():
-            others = [s for m, s in seconds.items() if m != modality]
+            others = [
+                length
+                for other, length in seconds.items()
+                if other != modality and self._is_usable(clip.inputs.get(other))
+            ]
             if reason := too_short(own, max(others, default=None)):
                 clip.missing[modality] = reason
                 del clip.inputs[modality]
@@ -264,10 +273,10 @@ class ClipReader:
         usable = []
         for clip in clips:
             if modality in clip.inputs:
-                validity = clip.inputs[modality].frame_validity
-                if validity is None or self._is_there(validity).any():
+                if self._is_usable(clip.inputs[modality]):
                     usable.append(clip)
                 else:
+                    validity = clip.inputs[modality].frame_validity
                     clip.missing[modality] = (
                         TOO_LOW if validity.any() else "no face in any frame"
                     )
@@ -289,6 +298,13 @@ class ClipReader:
                 clip.missing[modality] = TOO_LOW
                 del clip.valid_share[modality]
         return {c: x for c, x in features.items() if modality not in c.missing}
+
+    def _is_usable(self, clip_input):
+        """Whether it has any frame that counts: a face, of a video."""
+        if clip_input is None:
+            return False
+        validity = clip_input.frame_validity
+        return validity is None or bool(self._is_there(validity).any())
 
     def _is_there(self, validity):
         return validity >= self.hparams.min_face_quality

@@ -48,7 +48,7 @@ def timeline(
     """Recognises emotion window by window, in a file of any length.
 
     Each window gives what `classify_file` gives for a file cut out there,
-    except that faces are tracked across windows. Only the largest face is
+    except that it may be shorter and that faces are tracked across windows. Only the largest face is
     followed; after each section, the choice is made again. The windows go on
     until both streams end; a last one that is not filled is left out, unless
     it is the first.

@@ -32,6 +32,10 @@ MAX_RESTARTS = 8
 MAX_FLUSHES = 64  # errors at the end: one for each thread of a decoder
 
 
+class TooLongError(MediaError):
+    """A file that is longer than what is read at once."""
+
+
 @dataclass
 class Reading:
     """How files are read within `reading`, and what was noticed.
@@ -86,11 +90,11 @@ class Reading:
 
         Raises
         ------
-        MediaError
+        TooLongError
             If that is more than `max_seconds`.
         """
         if self.max_seconds is not None and seconds > self.max_seconds:
-            raise MediaError(
+            raise TooLongError(
                 f"{path}: lasts longer than {self.max_seconds:g} s: use "
                 "`auxformer timeline` for it"
             )

@@ -53,8 +53,9 @@ NAMES_OTHERS = re.compile(
     "(^|_)(backbone|checkpoint|file|filename|files|path|paths|pretrained|repo"
     "|repository|timm|uri|url)(_|$)"
 )
+ASKS_FOR_OTHERS = re.compile("backbone|pretrained|timm")
 # Texts that nothing follows: from where a model once came, and its classes.
-TEXTS = ("_commit_hash", "_name_or_path", "id2label", "label2id")
+TEXTS = ("_commit_hash", "_name_or_path", "id2label", "label2id", "license")
 VERSIONS = ("transformers_version",)
 WORD = re.compile(r"[\w-]{0,64}")
 MAX_BYTES = 4 << 20  # 22,000 classes of ImageNet take two
@@ -197,7 +198,10 @@ def _check_values(value, key):
 def _check_key(key, value):
     if not WORD.fullmatch(key):
         raise _Refused(f"the key {shown(key)}")
-    if key not in TEXTS and NAMES_OTHERS.search(key) and _is_name(value):
+    # A flag names nothing, as `path_norm`, but `use_timm_backbone` asks for it.
+    is_flag = isinstance(value, bool) and not ASKS_FOR_OTHERS.search(key)
+    is_free = key in TEXTS or is_flag
+    if not is_free and NAMES_OTHERS.search(key) and _is_name(value):
         raise _Refused(
             f"{shown(key)} is {shown(value)}, which leads to something else"
         )
@@ -226,7 +230,8 @@ def _fits(key, value):
     if isinstance(value, bool):
         return True
     words = key.split("_")
-    if key == "size" or PIXELS & {*words}:
+    is_index = words[-1] in ("id", "index")  # of a token
+    if key == "size" or PIXELS & {*words} and not is_index:
         limit = MAX_SIZE
     elif "layers" in words or key == "depths":
         limit = MAX_LAYERS

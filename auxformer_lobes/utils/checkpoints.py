@@ -3,8 +3,11 @@
 import errno
 import hashlib
 import json
+import logging
 import math
+import os
 import shutil
+import time
 from contextlib import suppress
 
 import torch
@@ -27,6 +30,7 @@ from auxformer_lobes.utils.files import (
 logger = get_logger(__name__)
 
 CHECKSUMS = "sha256.json"  # of all other files of a checkpoint
+DELETED = "deleted-"  # before the name of one that is being removed
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -137,31 +141,75 @@ class AtomicCheckpointer(Checkpointer):
         """
         if not if_main_process():
             return
-        complete = self._list_checkpoint_dirs()
-        for folder in self.checkpoints_dir.glob("CKPT+*"):
-            if folder not in complete:
-                shutil.rmtree(folder)
+        left = {*self.checkpoints_dir.glob(f"{DELETED}*")}
+        if self.saving.exists():
+            folders = {*self.checkpoints_dir.glob("CKPT+*")}
+            left |= folders - {*self._list_checkpoint_dirs()}
+        for folder in left:
+            shutil.rmtree(folder)
         self.saving.unlink(missing_ok=True)
         clear_temporaries(self.checkpoints_dir)
 
-    def delete_checkpoints(self, *, importance_keys=(ckpt_recency,), **options):
+    def delete_checkpoints(
+        self,
+        *,
+        num_to_keep=1,
+        min_keys=None,
+        max_keys=None,
+        importance_keys=(ckpt_recency,),
+        ckpt_predicate=None,
+        verbosity=logging.INFO,
+    ):
         """Deletes the least important checkpoints.
 
-        The one before the last is kept, too: the last one may get damaged.
+        As SpeechBrain does, but each is gone at once, whenever the process is
+        killed; and the one before the last is kept, too, for the last one may
+        get damaged.
 
         Arguments
         ---------
+        num_to_keep : int
+            How many are kept by each key.
+        min_keys : list of str
+            Quantities of which the lowest value is best.
+        max_keys : list of str
+            Quantities of which the highest value is best.
         importance_keys : sequence of callable
-            See `Checkpointer.delete_checkpoints`.
-        **options
-            Its further arguments.
+            Checkpoint → importance.
+        ckpt_predicate : callable
+            Checkpoint → whether it may be deleted.
+        verbosity : int
+            Level of the message.
         """
-        recent = self.find_checkpoints(max_num_checkpoints=2)
-        spare = [lambda c: c.path == recent[1].path] if recent[1:] else []
-        # Each once: `save_and_keep_only` of SpeechBrain 1.1 adds one more each
-        # time that it is called, and all checkpoints are read for each.
-        keys = [*dict.fromkeys(importance_keys), *spare]
-        super().delete_checkpoints(importance_keys=keys, **options)
+        if if_main_process():
+            orders = [
+                *({"min_key": key} for key in min_keys or ()),
+                *({"max_key": key} for key in max_keys or ()),
+                # Each once: `save_and_keep_only` of SpeechBrain 1.1 adds one
+                # more each time that it is called.
+                *(
+                    {"importance_key": k}
+                    for k in dict.fromkeys(importance_keys)
+                ),
+            ]
+            kept = {c.path for c in self.find_checkpoints()[:2]}
+            found = set()
+            for order in orders:
+                ranked = self.find_checkpoints(
+                    **order, ckpt_predicate=ckpt_predicate
+                )
+                found |= {c.path for c in ranked}
+                kept |= {c.path for c in ranked[:num_to_keep]}
+            for path in sorted(found - kept):
+                self._remove(path)
+                logger.log(verbosity, f"Deleted checkpoint in {path}")
+        ddp_barrier()
+
+    def _remove(self, folder):
+        """Removes a checkpoint, which is gone before its first file is."""
+        doomed = folder.with_name(f"{DELETED}{folder.name}")
+        os.replace(folder, doomed)
+        shutil.rmtree(doomed)
 
     def find_checkpoint(self, *args, **options):
         """Finds a checkpoint, and checks it.
@@ -241,7 +289,7 @@ class AtomicCheckpointer(Checkpointer):
                     f"{checkpoint.path}: damaged: {damage}: removed; the run "
                     f"goes on from {whole[0].path.name}"
                 )
-                shutil.rmtree(checkpoint.path)
+                self._remove(checkpoint.path)
         ddp_barrier()
 
     def load_checkpoint(self, checkpoint):
@@ -259,6 +307,10 @@ class AtomicCheckpointer(Checkpointer):
         """
         try:
             super().load_checkpoint(checkpoint)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except OSError as error:
+            raise UserError(f"{checkpoint.path}: {reason_of(error)}")
         # Any: one of an older version, without checksums, may be damaged.
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -306,9 +358,16 @@ def _checkpoint_at(folder):
     # Any: damaged YAML may be anything.
     except Exception:
         reason = f"{METAFNAME} cannot be read"
-    time = folder.stat().st_mtime
-    meta = {"unixtime": time, "end-of-epoch": True, "damaged": reason}
-    return Checkpoint(folder, meta, {})
+    meta = {"unixtime": _time_of(folder), "end-of-epoch": True}
+    return Checkpoint(folder, {**meta, "damaged": reason}, {})
+
+
+def _time_of(folder):
+    """When a checkpoint was saved, by its name: copies have other times."""
+    with suppress(ValueError):
+        stamp = folder.name[: len("CKPT+2000-01-01+00-00-00")]
+        return time.mktime(time.strptime(stamp, "CKPT+%Y-%m-%d+%H-%M-%S"))
+    return 0.0  # of another name: the oldest, which is never dropped
 
 
 def _is_as_saved(checkpoint):

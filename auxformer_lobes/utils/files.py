@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import time
 from contextlib import contextmanager, suppress
@@ -96,6 +97,8 @@ def clear_temporaries(folder):
     False
     """
     for path in folder.glob("*.tmp"):
+        if not re.search(r"\.\d+\.tmp$", path.name):
+            continue  # somebody's own
         # Gone a moment later, or not ours to remove: nothing depends on it.
         with suppress(OSError):
             if _is_left_over(path):

@@ -53,7 +53,8 @@ def write(file, names, kind, last="broken.wav"):
 
 
 def opened(path):
-    return open(path, "r+", encoding="utf-8", errors="replace", newline="")
+    options = {"encoding": "utf-8", "errors": "surrogateescape"}
+    return open(path, "r+", newline="", **options)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -109,6 +110,7 @@ def test_json_of_no_file_is_an_empty_list():
     [
         ("csv", "file,label,happy\n"),
         ("csv", "\x00\n"),
+        ("csv", "my only copy, without a line end"),
         ("json", "{}\n"),
         ("json", '[\n{"file": "a", "outputs": {"happy": 1}},\n'),
         ("json", '[\n["a"]\n]\n'),

@@ -363,7 +363,7 @@ def test_a_twin_of_other_cells_does_not_cost_the_sweep(study):
     [
         (lambda run: shutil.rmtree(run / "save"), "has no checkpoint: train"),
         (lambda run: (run / "metrics.json").unlink(), "evaluate first"),
-        (lambda run: (run / "test.json").unlink(), "not a JSON manifest"),
+        (lambda run: (run / "test.json").unlink(), "test.json: No such file"),
     ],
 )
 def test_what_is_no_finished_run_is_one_line(run, spoil, message):

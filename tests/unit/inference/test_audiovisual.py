@@ -19,6 +19,7 @@ from auxformer_lobes.features.vision import (
     ImageModelFeatures,
     VideoModelFeatures,
 )
+from auxformer_lobes.inference import audiovisual
 from auxformer_lobes.models.auxformer import AuxFormer
 from auxformer_lobes.models.base import AudioVisualNetwork
 from auxformer_lobes.processing import audio as processing
@@ -203,6 +204,35 @@ def test_a_file_that_fails_does_not_stop_the_others(media, recognizer):
     assert [path.name for path in results] == names
     with pytest.raises(MediaError, match="text.mp4"):
         recognizer.classify_files(list(results))
+
+
+def test_a_picture_without_a_face_costs_no_voice(recognizer, tmp_path):
+    """A logo, as long as one likes."""
+    black = grey_images([0] * 4, 180, 240)
+    voice = tone(1.0, RATE)
+    path = tmp_path / "logo.mkv"
+    options = {"video_codec": "mpeg4", "rate": RATE}
+    write_media(path, black, voice, times=[0, 2, 4, 6], **options)
+    assert recognizer.classify_file(path).missing == {"visual": NO_FACE}
+
+
+def test_a_file_that_is_too_long_is_not_half_predicted(
+    media, recognizer, monkeypatch
+):
+    monkeypatch.setattr(recognizer.reader, "max_seconds", 0.6)
+    # Of its face, there is less.
+    images, _ = astronaut(0.5, 180, 240)
+    path = media / "long.flv"
+    write_media(path, images, tone(1.0, RATE))
+    with pytest.raises(MediaError, match="use `auxformer timeline`"):
+        recognizer.classify_file(path)
+
+
+def test_a_batch_of_long_files_is_smaller(media, recognizer, monkeypatch):
+    monkeypatch.setattr(audiovisual, "MAX_BATCH", 2.1)
+    paths = [media / name for name in ("both.flv", "mute.flv", "voice.wav")]
+    sizes = [len(batch) for batch in recognizer._batches(paths, 8)]
+    assert sizes == [2, 1]
 
 
 def test_a_moment_is_too_short_for_an_emotion(media, recognizer):

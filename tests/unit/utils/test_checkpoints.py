@@ -1,8 +1,8 @@
 """A killed run leaves no checkpoint that cannot be loaded."""
 
 import errno
-import os
 import shutil
+import time
 from unittest import mock
 
 import pytest
@@ -110,14 +110,22 @@ def replace_by_a_folder(path):
     path.mkdir()
 
 
+SECOND = "2026-01-01+00-00-0"  # as SpeechBrain names checkpoints
+
+
+def name_of(epoch):
+    return f"CKPT+{SECOND}{epoch}+00"
+
+
 @pytest.fixture
 def saved(tmp_path, model):
     """Checkpoints of three epochs, of which the second is best."""
     checkpointer = make(tmp_path, model)
     for epoch, score in enumerate((0.1, 0.9, 0.5), start=1):
         model.weight.data.fill_(epoch)
-        meta = {"score": score, "unixtime": epoch}
-        checkpointer.save_checkpoint(name=f"{epoch}", meta=meta)
+        saved = time.strptime(f"{SECOND}{epoch}", "%Y-%m-%d+%H-%M-%S")
+        meta = {"score": score, "unixtime": time.mktime(saved)}
+        checkpointer.save_checkpoint(name=f"{SECOND}{epoch}+00", meta=meta)
     return tmp_path
 
 
@@ -130,14 +138,14 @@ FILES = ("model.ckpt", "CKPT.yaml", "sha256.json")
 def test_where_the_last_checkpoint_is_damaged_a_run_goes_on_from_the_one_before(
     saved, model, name, damage, caplog
 ):
-    damage(saved / "CKPT+3" / name)
-    os.utime(saved / "CKPT+3", (3, 3))
+    damage(saved / name_of(3) / name)
     again = make(saved, model)
     again.drop_damaged(**BEST)
-    assert "CKPT+3: damaged: " in caplog.text and "from CKPT+2" in caplog.text
-    assert again.recover_if_possible().path.name == "CKPT+2"
+    assert f"{name_of(3)}: damaged: " in caplog.text
+    assert f"from {name_of(2)}" in caplog.text
+    assert again.recover_if_possible().path.name == name_of(2)
     assert model.weight.item() == 2
-    assert not (saved / "CKPT+3").exists()
+    assert not (saved / name_of(3)).exists()
 
 
 @pytest.mark.parametrize("damage", [flip, empty, replace_by_a_folder])
@@ -146,23 +154,61 @@ def test_no_other_checkpoint_takes_the_place_of_the_best(
     saved, model, name, damage
 ):
     """Its figures would be of another epoch."""
-    damage(saved / "CKPT+2" / name)
-    os.utime(saved / "CKPT+2", (2, 2))
+    damage(saved / name_of(2) / name)
     again = make(saved, model)
     for use in (again.recover_if_possible, again.drop_damaged):
         with pytest.raises(
-            UserError, match=r"CKPT\+2: damaged: .* or delete it"
+            UserError, match=r"02\+00: damaged: .* or delete it"
         ):
             use(**BEST)
-    shutil.rmtree(saved / "CKPT+2")
+    shutil.rmtree(saved / name_of(2))
     again.drop_damaged(**BEST)
-    assert again.recover_if_possible(**BEST).path.name == "CKPT+3"
+    assert again.recover_if_possible(**BEST).path.name == name_of(3)
+
+
+def test_a_copy_has_the_order_of_the_original(saved, tmp_path, model):
+    """Folders that are copied have new times."""
+    flip(saved / name_of(2) / "CKPT.yaml")
+    shutil.copytree(saved, tmp_path / "copy", copy_function=shutil.copyfile)
+    with pytest.raises(UserError, match="or may have been"):
+        make(tmp_path / "copy", model).drop_damaged(**BEST)
+
+
+def test_a_checkpoint_is_gone_before_its_first_file_is(saved, model):
+    def _die(folder, **options):
+        raise Killed
+
+    dying = make(saved, model)
+    with mock.patch.object(shutil, "rmtree", _die), pytest.raises(Killed):
+        dying.delete_checkpoints(max_keys=["score"])
+    again = make(saved, model)
+    assert len(again.list_checkpoints()) == 2
+    again.drop_damaged(**BEST)
+    again.clear()
+    assert {p.name for p in saved.iterdir()} == {name_of(2), name_of(3)}
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (PermissionError(errno.EACCES, "no"), "grant yourself access"),
+        (OSError(errno.EIO, "no"), "check the disk"),
+    ],
+)
+def test_what_the_system_refuses_is_no_damage(saved, model, error, message):
+    def _fail(*arguments):
+        raise error
+
+    again = make(saved, model, custom_load_hooks={"model": _fail})
+    with pytest.raises(UserError, match=message) as refused:
+        again.recover_if_possible()
+    assert "delete" not in str(refused.value)
 
 
 def test_a_damaged_checkpoint_that_nothing_needs_is_removed(saved, model):
-    flip(saved / "CKPT+1" / "model.ckpt")
+    flip(saved / name_of(1) / "model.ckpt")
     make(saved, model).drop_damaged(**BEST)
-    assert sorted(p.name for p in saved.iterdir()) == ["CKPT+2", "CKPT+3"]
+    assert sorted(p.name for p in saved.iterdir()) == [name_of(2), name_of(3)]
 
 
 def test_where_all_are_damaged_the_run_stops(saved, model):
@@ -178,9 +224,9 @@ def test_checkpoints_without_checksums_load_as_before(saved, model):
         (folder / "sha256.json").unlink()
     again = make(saved, model)
     again.drop_damaged(**BEST)
-    assert again.recover_if_possible(**BEST).path.name == "CKPT+2"
-    empty(saved / "CKPT+2" / "model.ckpt")
-    with pytest.raises(UserError, match=r"CKPT\+2: cannot be loaded: "):
+    assert again.recover_if_possible(**BEST).path.name == name_of(2)
+    empty(saved / name_of(2) / "model.ckpt")
+    with pytest.raises(UserError, match=r"02\+00: cannot be loaded: "):
         again.recover_if_possible(**BEST)
 
 
@@ -214,7 +260,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(
     with pytest.raises(UserError, match="saved: No space left .*: make room"):
         full.save_checkpoint(name="4")
     names = sorted(path.name for path in saved.iterdir())
-    assert names == ["CKPT+1", "CKPT+2", "CKPT+3"]
+    assert names == [name_of(n) for n in (1, 2, 3)]
 
 
 def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(saved, model):
