@@ -64,7 +64,7 @@ class Target(NamedTuple):
     files: list
     check: Callable
     folder: Path = None
-    examples: int = 20
+    examples: int = 12
 
     @property
     def is_folder(self):
@@ -90,7 +90,7 @@ def recognizer(folder, files=None):
         assert np.isclose(sum(emotion.outputs.values()), 1)
 
     files = files or _media_files(folder)
-    return Target("recognizer", files, _recognise, examples=5)
+    return Target("recognizer", files, _recognise, examples=3)
 
 
 def tables(folder):
@@ -115,7 +115,7 @@ def tables(folder):
     (folder / "Evaluation.txt").write_text("\n".join(blocks), "utf-8")
     readers = {path.name: reader for path, reader in files.items()}
     return Target(
-        "tables", [*files], lambda path: readers[path.name](path), examples=60
+        "tables", [*files], lambda path: readers[path.name](path), examples=30
     )
 
 
@@ -200,7 +200,7 @@ def run(folder):
         export(copy.folder, path.parent.parent / "exported")
 
     files = [folder / "run" / name for name in (*names, "history.json")]
-    return Target("run", files, _read, folder / "run", examples=10)
+    return Target("run", files, _read, folder / "run", examples=5)
 
 
 def model(folder):
