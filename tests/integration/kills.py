@@ -40,7 +40,7 @@ def kill_again_and_again(name, job, check, request, counts):
     for number in range(1, kills + 1):
         killed = _run(job, number, rng.uniform(0, seconds)) != 0
         count["killed" if killed else "ended before"] += 1
-        assert _run(job, number) == 0, f"{name} {number}"
+        assert _run(job, number) == 0, f"{name} {number}: fails"
         folder = check(number)
         left = [p.name for kind in LEFTOVERS for p in folder.rglob(kind)]
         assert not left, f"{name} {number}: {left}"
