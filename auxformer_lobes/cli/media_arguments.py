@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 
 from auxformer_lobes.utils.errors import MediaError, UserError
-from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
+from auxformer_lobes.utils.temporary import full_disk_errors, temporary_folder
 from auxformer_lobes.utils.text import printable
 
 STDIN = "-"
@@ -123,10 +123,10 @@ def stored_stdin(files):
         raise UserError("-: standard input is closed")
     with temporary_folder() as folder:
         places[STDIN] = os.path.join(folder, "standard_input")
-        with no_room_is_told(folder), open(places[STDIN], "wb") as file:
+        with full_disk_errors(folder), open(places[STDIN], "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         try:
             yield places
         except MediaError as error:
-            told = str(error).replace(places[STDIN], "standard input")
-            raise MediaError(told)
+            message = str(error).replace(places[STDIN], "standard input")
+            raise MediaError(message)

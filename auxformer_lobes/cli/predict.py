@@ -71,7 +71,7 @@ def _predict(options):
         done = {}
         if is_there:
             done = resume(writer, options.output)
-        elif kind:
+        else:
             writer.start()
         names = {places[f]: f for f in files if as_cell(f) not in done}
         results = recognizer.try_files(names, options.batch_size)

@@ -34,6 +34,9 @@ class TableWriter:
         self.file, self.task = file, task
         self.emotions = {}
 
+    def start(self):
+        """Writes what comes before the first file."""
+
     def add(self, name, emotion):
         """Takes the emotion of a file.
 
@@ -102,7 +105,7 @@ class CsvWriter(TableWriter):
         self._write_row([as_cell(name), *empty, as_cell(str(error))])
 
     def start(self):
-        """Writes the header."""
+        """Writes the header, see `TableWriter.start`."""
         self._write_row(self.header)
 
     def end(self):
@@ -152,9 +155,6 @@ class JsonWriter(TableWriter):
     def fail(self, name, error):
         """Writes an object with an `error`, see `TableWriter.fail`."""
         self._write_entry({"file": name, "error": str(error)})
-
-    def start(self):
-        """Has nothing to write before the first object."""
 
     def end(self):
         """Closes the list, see `TableWriter.end`."""

@@ -329,10 +329,7 @@ class Run:
             If one does.
         """
         if self.is_locked():
-            raise UserError(
-                f"{self.folder}: another process is training there, or writes "
-                "its results: wait for it, or name another output_folder"
-            )
+            raise self._locked_error()
 
     @contextmanager
     def lock(self):
@@ -364,13 +361,15 @@ class Run:
             except OSError as error:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
                     raise UserError(f"{self.folder}: lock: {error.strerror}")
-                raise UserError(
-                    f"{self.folder}: another process is training there, or "
-                    "writes its results: wait for it, or name another "
-                    "output_folder"
-                )
+                raise self._locked_error()
             self._clear()
             yield
+
+    def _locked_error(self):
+        return UserError(
+            f"{self.folder}: another process is training there, or writes its "
+            "results: wait for it, or name another output_folder"
+        )
 
     def _clear(self):
         """Removes what a process that was killed has left; needs the lock."""

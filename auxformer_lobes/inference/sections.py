@@ -9,7 +9,7 @@ from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.processing.media import Decoder, open_media, video_stream
 from auxformer_lobes.utils.errors import MediaError
-from auxformer_lobes.utils.temporary import no_room_is_told
+from auxformer_lobes.utils.temporary import full_disk_errors
 from auxformer_lobes.utils.text import printable
 
 logger = get_logger(__name__)
@@ -109,7 +109,7 @@ class _Section:
         # Matroska keeps the rotation of phones; NUT takes old codecs too.
         for suffix in ("mkv", "nut"):
             self.file = f"{folder}/section.{suffix}"
-            with no_room_is_told(folder):
+            with full_disk_errors(folder):
                 self.container = av.open(self.file, "w")
             try:
                 self.stream = self.container.add_stream_from_template(stream)
@@ -129,12 +129,12 @@ class _Section:
         """Writes a packet."""
         self.times.append(time)
         packet.stream = self.stream
-        with no_room_is_told(self.folder):
+        with full_disk_errors(self.folder):
             self.container.mux(packet)
 
     def close(self):
         """The file, and the times of its frames."""
-        with no_room_is_told(self.folder):
+        with full_disk_errors(self.folder):
             self.container.close()
         return self.file, np.sort(self.times)
 

@@ -27,7 +27,7 @@ from auxformer_lobes.processing.audio import audio_blocks, choose_track
 from auxformer_lobes.processing.media import open_media, reading
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
-from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
+from auxformer_lobes.utils.temporary import full_disk_errors, temporary_folder
 from auxformer_lobes.utils.text import printable
 
 logger = get_logger(__name__)
@@ -48,10 +48,10 @@ def timeline(
     """Recognises emotion window by window, in a file of any length.
 
     Each window gives what `classify_file` gives for a file cut out there,
-    except that it may be shorter and that faces are tracked across windows. Only the largest face is
-    followed; after each section, the choice is made again. The windows go on
-    until both streams end; a last one that is not filled is left out, unless
-    it is the first.
+    except that it may be shorter than a file must be, and that faces are
+    tracked across windows. Only the largest face is followed; after each
+    section, the choice is made again. The windows go on until both streams end;
+    a last one that is not filled is left out, unless it is the first.
 
     With all faces, a window comes once per face that is visible in it, each
     time with the whole audio: the active speaker is not detected. A face that
@@ -158,7 +158,7 @@ def _audio_windows(reader, path, folder, window, hop):
     """Yields the `ClipInput` of each window, or why it has none."""
     file = f"{folder}/window.wav"
     for samples, rate in _samples(path, window, hop, reader.audio_track):
-        with no_room_is_told(folder):
+        with full_disk_errors(folder):
             soundfile.write(file, samples, rate, subtype="FLOAT")
         try:
             with reading():

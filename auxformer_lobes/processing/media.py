@@ -15,10 +15,10 @@ from typing import Optional
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.utils.errors import MediaError
+from auxformer_lobes.utils.files import LFS_POINTER
 
 logger = get_logger(__name__)
 
-LFS_POINTER = b"version https://git-lfs"
 # Share of a stream that may be lost. With more, what is left is likely to be
 # damaged too, though it can be decoded.
 MAX_LOST = 0.25

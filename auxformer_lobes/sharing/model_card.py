@@ -17,6 +17,7 @@ from auxformer_lobes.reporting.tables import (
     title_of,
 )
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
 TAGS = [
@@ -115,7 +116,7 @@ def summary(config):
         "exported with": _versions(config),
     }
     text = "\n".join(f"{name:<15} {value}" for name, value in rows.items())
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return printable(text, kept="\n")
 
 
 def _explain_figures(metrics):

@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 
 from auxformer_lobes.utils.errors import UserError
 
+# What Git leaves in place of a large file where Git LFS is not installed.
+LFS_POINTER = b"version https://git-lfs"
 END = 64 * 1024  # bytes at each end of a file that the fingerprint covers
 # Seconds until a file that nobody locks is left over: a process may be about to
 # lock it. Longer where a file system has no locks.
@@ -174,6 +176,29 @@ directory
         # Of a file that takes the place of another one, this is the other one.
         name = error.filename2 or error.filename or folder
         raise UserError(f"{name}: {reason_of(error)}")
+
+
+def is_lfs_pointer(path):
+    """Whether a file is a pointer of Git LFS in place of its content.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> path = getfixture("tmp_path") / "clip.wav"
+    >>> _ = path.write_text("version https://git-lfs.github.com/spec/v1")
+    >>> is_lfs_pointer(path)
+    True
+    """
+    with open(path, "rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def fingerprint(path):

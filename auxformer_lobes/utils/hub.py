@@ -7,9 +7,8 @@ import huggingface_hub
 from huggingface_hub import constants, errors
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import is_lfs_pointer
 
-# What Git leaves in place of a large file where Git LFS is not installed.
-POINTER = b"version https://git-lfs"
 # The first class that fits counts: some are subclasses of later ones.
 REASONS = {
     errors.HFValidationError: (
@@ -72,17 +71,16 @@ def check_pointer(path):
     Traceback (most recent call last):
     auxformer_lobes.utils.errors.UserError: ...: only a pointer ...
     """
-    with open(path, "rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise UserError(
-                f"{path}: only a pointer to the file: install Git LFS and run "
-                "`git lfs pull` there"
-            )
+    if is_lfs_pointer(path):
+        raise UserError(
+            f"{path}: only a pointer to the file: install Git LFS and run "
+            "`git lfs pull` there"
+        )
 
 
 @contextmanager
 def offline():
-    """Nothing is asked of the Hub meanwhile, whatever a configuration names.
+    """Sends no request to the Hub, whatever a configuration names.
 
     Example
     -------

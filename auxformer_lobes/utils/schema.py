@@ -11,6 +11,8 @@ import reprlib
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple
 
+from auxformer_lobes.utils.text import printable
+
 # A model on the Hub, at a commit; or what an exported model holds itself.
 HUB_MODEL = r"\w[\w.-]*/[\w.-]+@[0-9a-f]{40}"
 COPIED_MODEL = "encoders/(audio|visual)"
@@ -198,8 +200,7 @@ def shown(value):
     >>> shown("user/name"), len(shown("x" * 10**6))
     ("'user/name'", 60)
     """
-    text = _SHORT.repr(value)
-    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+    return printable(_SHORT.repr(value))[:120]
 
 
 FLAG = one_of(True, False)

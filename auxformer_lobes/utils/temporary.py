@@ -42,8 +42,8 @@ def temporary_folder():
 
 
 @contextmanager
-def no_room_is_told(folder):
-    """Tells a full disk from other failures to write.
+def full_disk_errors(folder):
+    """Turns failures to write on a full disk into one line.
 
     The libraries that write audio and video have errors of many types for it,
     which would else look like a damaged file.

@@ -3,8 +3,8 @@
 from multiprocessing.pool import ThreadPool
 
 from auxformer_lobes.dataio import media_check
-from auxformer_lobes.processing.media import LFS_POINTER
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import is_lfs_pointer
 
 WAV_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
@@ -83,8 +83,5 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
 
 
 def _is_pointer(path):
-    """Whether a file holds a Git LFS pointer in place of its contents."""
-    if not path.is_file():
-        return False
-    with open(path, "rb") as file:
-        return file.read(len(LFS_POINTER)) == LFS_POINTER
+    """Whether a file is there, as a Git LFS pointer."""
+    return path.is_file() and is_lfs_pointer(path)

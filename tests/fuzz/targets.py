@@ -249,7 +249,7 @@ def _media_files(folder):
 
 
 def _read_media(path):
-    """Both modalities by all readers; a film may lack one of them."""
+    """Both modalities by all readers; a video may lack one of them."""
     _, problems, _ = check_clip(
         path.parent, MediaFiles(path.name, path.name), 60
     )

@@ -42,9 +42,9 @@ def lose(monkeypatch, every, error):
 
 
 @pytest.fixture
-def film(tmp_path):
+def video(tmp_path):
     return write_media(
-        tmp_path / "film.mp4",
+        tmp_path / "video.mp4",
         grey_images([100] * 40),
         tone(1.3, 16000),
         video_codec="mpeg4",
@@ -54,13 +54,13 @@ def film(tmp_path):
 
 
 def test_what_can_be_decoded_is_read_and_the_share_lost_is_noted(
-    film, monkeypatch
+    video, monkeypatch
 ):
-    whole = len(read_audio(film))
+    whole = len(read_audio(video))
     lose(monkeypatch, 10, IndexError("late stream"))
     with reading() as found:
-        left = len(read_audio(film)) / whole
-        frames = list(read_frames(film))
+        left = len(read_audio(video)) / whole
+        frames = list(read_frames(video))
     assert 0.8 < left < 1
     assert 30 < len(frames) < 40
     assert set(found.notes) == {"audio", "visual"}
@@ -68,11 +68,11 @@ def test_what_can_be_decoded_is_read_and_the_share_lost_is_noted(
 
 
 @pytest.mark.parametrize("read", [read_audio, lambda f: list(read_frames(f))])
-def test_a_modality_of_which_much_is_lost_fails(film, monkeypatch, read):
+def test_a_modality_of_which_much_is_lost_fails(video, monkeypatch, read):
     assert MAX_LOST < 0.5
     lose(monkeypatch, 2, MemoryError())
     with pytest.raises(MediaError, match="[0-9]+ % of it cannot be decoded"):
-        read(film)
+        read(video)
 
 
 def test_junk_in_a_file_costs_only_itself(tmp_path):
@@ -117,7 +117,7 @@ def test_surround_is_mixed_by_its_layout(tmp_path):
     channels = np.zeros((6, 16000), np.float32)
     channels[2] = tone()  # the voice, in front centre
     channels[3] = 0.3  # low frequency effects, which FFmpeg leaves out
-    path = write_tracks(tmp_path / "film.mkv", channels, layout="5.1")
+    path = write_tracks(tmp_path / "video.mkv", channels, layout="5.1")
     gain = 1 / (1 + 2 * 0.5**0.5 + 2 * 0.5)  # of `ffmpeg -ac 1`
     assert np.allclose(read_audio(path), gain * tone(), atol=1e-3)
 
@@ -182,11 +182,11 @@ def test_pixels_are_made_square(tmp_path):
     assert image.shape == (48, 64, 3)
 
 
-def test_a_file_that_is_too_long_ends_soon_and_names_timeline(film):
+def test_a_file_that_is_too_long_ends_soon_and_names_timeline(video):
     for read in (read_audio, lambda path: list(read_frames(path))):
         with reading(max_seconds=0.5):
             with pytest.raises(MediaError, match="0.5 s: use `auxformer time"):
-                read(film)
+                read(video)
 
 
 def test_one_limit_for_what_is_too_short():

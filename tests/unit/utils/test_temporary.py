@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.utils.temporary import no_room_is_told, temporary_folder
+from auxformer_lobes.utils.temporary import full_disk_errors, temporary_folder
 
 
 def write_on(monkeypatch, free):
     """Fails as a library does on a disk with so many bytes."""
     usage = SimpleNamespace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    with no_room_is_told("folder"):
+    with full_disk_errors("folder"):
         raise ValueError("Invalid argument")
 
 
