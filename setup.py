@@ -56,16 +56,31 @@ setup(
         "opensmile": ["opensmile"],
         # `auxformer experiment --slurm`.
         "slurm": ["submitit"],
+        # `auxformer web`.
+        "web": ["gradio>=6"],
+        # `auxformer export --onnx`.
+        "onnx": ["onnx", "onnxscript", "onnxruntime"],
+        # `make docs`.
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-copybutton"],
         "test": [
             "audmetric",
             "confidence-intervals",
+            "furo",
+            "gradio>=6",
             "hypothesis",
             "import-linter",
+            "myst-parser",
+            "onnx",
+            "onnxruntime",
+            "onnxscript",
             "opensmile",
+            "playwright",
             "pytest",
             "pytest-xdist",
             "ruff",
             "scikit-image",
+            "sphinx",
+            "sphinx-copybutton",
             "submitit",
             "torchmetrics",
             "yamllint",
