@@ -13,18 +13,13 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.run import SPLITS
+from auxformer_lobes.dataio.split_names import SPLIT_NAMES
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import as_number
 from auxformer_lobes.utils.schema import shown
 
 logger = get_logger(__name__)
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val"), "valid"),
-    **dict.fromkeys(("dev", "development"), "valid"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 # As in the published partitions of CREMA-D: 14 actors, and 63 train.
 DEVELOPMENT_SHARE = 14 / (14 + 63)
 SEED = 0  # of the choice of speakers for the development set
