@@ -24,6 +24,7 @@ from auxformer_lobes.cli.extract import extract, merge
 from auxformer_lobes.cli.models import export, info, push
 from auxformer_lobes.cli.predict import predict
 from auxformer_lobes.cli.timeline import timeline
+from auxformer_lobes.cli.web import web
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
@@ -32,6 +33,7 @@ COMMANDS = (
     merge,
     predict,
     timeline,
+    web,
     corrupt,
     evaluate,
     experiment,
