@@ -180,6 +180,6 @@ def levels(task):
     values = [high, (low + high) / 2, low]
     is_share = (low, high) == (0.0, 1.0) and task.scale == 100
     return [
-        (i / 2, f"{100 * value:.0f} %" if is_share else f"{value:g}")
+        (i / 2, f"{value:.0%}" if is_share else f"{value:g}")
         for i, value in enumerate(values)
     ]

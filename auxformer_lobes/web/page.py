@@ -1,5 +1,6 @@
 """The page: uploads, the queue and the server are those of Gradio."""
 
+import logging
 import os
 import socket
 import threading
@@ -112,8 +113,9 @@ def serving(recognizer, about, limits, port=None, **options):
         finally:
             closing.set()
             if page is not None and page.is_running:
-                # Pages that are still open would be waited for.
-                page.server.force_exit = True
+                # Pages that are still open need not be waited for.
+                page.server.config.timeout_graceful_shutdown = 1
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
                 page.close(verbose=False)
             for name, value in before.items():
                 os.environ.pop(name)
@@ -201,7 +203,8 @@ def _launch(page, limits, port):
         run_history=False,
         footer_links=[],
         theme=gradio.themes.Base(font=system, font_mono=("monospace",)),
-        css=_read("page.css"),
+        # Not as `css`, of which Gradio drops what it does not know.
+        head=f"<style>{_read('page.css')}</style>",
     )
     return url
 

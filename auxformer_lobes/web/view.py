@@ -10,7 +10,6 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from auxformer_lobes.reporting.tables import format_prediction
 from auxformer_lobes.tasks import CategoricalEmotion, DimensionalEmotion
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
@@ -45,7 +44,7 @@ def input_html(about, limits, privacy):
         bytes=int(limits.megabytes * 1e6),
         seconds=limits.seconds,
         size=f"{limits.megabytes:g} MB",
-        duration=f"{clock(limits.seconds)} minutes",
+        duration=f"{limits.seconds / 60:g} minutes",
     )
 
 
@@ -118,7 +117,7 @@ def summarize(analysis):
     mean = analysis.mean()
     if mean is None:
         return "Neither audio nor a face can be used anywhere in it."
-    average = f"Average: {format_prediction(analysis.task, mean)}."
+    average = f"On average {_top(analysis.task, mean)}."
     labels = Counter(
         label
         for _, _, emotion in analysis.windows
@@ -129,6 +128,14 @@ def summarize(analysis):
     label, windows = labels.most_common(1)[0]
     total = len(analysis.windows)
     return f"Most often {label}, in {windows} of {total} windows. {average}"
+
+
+def _top(task, outputs):
+    """The three highest outputs; of attributes all, in their order."""
+    pairs = [*zip(task.names, outputs)]
+    if not isinstance(task, DimensionalEmotion):
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:3]
+    return ", ".join(f"{name} {_value(task, value)}" for name, value in pairs)
 
 
 def _labels(emotion):
@@ -173,14 +180,14 @@ def _text(task, emotion):
     if not emotion.outputs:
         return "no prediction"
     if isinstance(task, DimensionalEmotion):
-        return format_prediction(task, [*emotion.outputs.values()])
+        return _top(task, emotion.outputs.values())
     return ", ".join(_labels(emotion)) or "no emotion above its threshold"
 
 
 def _value(task, value):
     if isinstance(task, DimensionalEmotion):
         return f"{value:.2f}"
-    return f"{100 * value:.0f} %"
+    return f"{value:.0%}"
 
 
 def _describe(emotion, modality):
