@@ -71,7 +71,9 @@ def check_port(port):
         socket.create_server((HOST, port)).close()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or "not a port"
-        raise UserError(f"--port {port}: {reason}: choose another, 1024 to 65535")
+        raise UserError(
+            f"--port {port}: {reason}: choose another, 1024 to 65535"
+        )
 
 
 @contextmanager
@@ -139,9 +141,7 @@ def _make_page(recognizer, about, limits, folder, closing, **options):
             progress(share, desc=name)
 
         try:
-            found = analyse(
-                recognizer, path, name, limits, _advance, **options
-            )
+            found = analyse(recognizer, path, name, limits, _advance, **options)
             return view.result_html(found)
         except UserError as error:
             return view.error_html(" ".join(str(error).split()))

@@ -44,7 +44,7 @@ def input_html(about, limits, privacy):
         bytes=int(limits.megabytes * 1e6),
         seconds=limits.seconds,
         size=f"{limits.megabytes:g} MB",
-        duration=f"{limits.seconds / 60:g} minutes",
+        duration=clock(limits.seconds).removesuffix(":00") + " minutes",
     )
 
 
