@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from speechbrain.utils.logger import get_logger
 
+from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.temporary import temporary_folder
 from auxformer_lobes.utils.text import printable
@@ -217,3 +219,23 @@ def wait():
     """Waits for Ctrl-C, or for SIGTERM where it raises KeyboardInterrupt."""
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
+
+
+def run(source, limits):
+    """Serves the page until it is interrupted, in a Hugging Face Space.
+
+    The Space gives host and port; elsewhere it is on this computer only.
+
+    Arguments
+    ---------
+    source : str or Path
+        A folder that `auxformer export` wrote, or a name on the Hub.
+    limits : Limits
+        How large a file may be.
+    """
+    recognizer = AudioVisualEmotionRecognizer.from_hparams(source)
+    about = f"Model: {Path(source).name}"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with serving(recognizer, os.environ.get("SPACE_ID", about), limits) as made:
+        print(f"page: {made[0]}", flush=True)
+        wait()

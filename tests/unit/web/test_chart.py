@@ -3,7 +3,10 @@
 import re
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import (
+    given,
+    strategies as st,
+)
 
 from auxformer_lobes.web import chart
 from tests.unit.web.small_analyses import (

@@ -275,8 +275,7 @@ def test_uploads_are_deleted_and_their_folder_at_the_end(seen):
 
 
 def test_it_fits_a_phone_and_its_text_stands_out_in_light_and_dark(seen):
-    for (overflow, paper), low in seen.measured.values():
-        assert overflow == 0
-        assert low == []
-    (_, light), (_, dark) = (made for made, _ in seen.measured.values())
-    assert (light, dark) == ("rgb(255, 255, 255)", "rgb(19, 23, 27)")
+    (light, low), (dark, low_in_dark) = seen.measured.values()
+    assert light == [0, "rgb(255, 255, 255)"]
+    assert dark == [0, "rgb(19, 23, 27)"]
+    assert low == low_in_dark == []
