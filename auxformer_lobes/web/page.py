@@ -105,6 +105,9 @@ def serving(recognizer, about, limits, port=None, **options):
     """
     with temporary_folder() as folder:
         settings = {**SETTINGS, "GRADIO_TEMP_DIR": folder}
+        # Gradio calls its own server, which a proxy could not reach.
+        without = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        settings["no_proxy"] = f"{without},{HOST}"
         before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
         closing = threading.Event()
