@@ -195,7 +195,7 @@ def check_file(path):
 
 @contextmanager
 def open_media(path):
-    """Opens a media file; errors of FFmpeg become `MediaError`s.
+    """Opens a media file; an error of FFmpeg becomes a `MediaError`.
 
     Arguments
     ---------
