@@ -178,7 +178,7 @@ def _metadata(name, config, license):
     stated = {"license": license}
     if license == "other":
         stated.update(license_name="see-model-card", license_link="README.md")
-    is_public = "name" in config["corpus"] and not corpus["synthetic"]
+    is_public = "licence" in config["corpus"] and not corpus["synthetic"]
     hub_names = [of["hub"] for of in config["features"].values() if of["hub"]]
     return ModelCardData(
         **stated,

@@ -123,6 +123,8 @@ class Machine:
             _make_parser().parse_args(words)
             self._count("read by its parser")
             return
+        if "--missing" in words:
+            words.append("--missing_seeds=1")
         made = words[2:3] if command == "export" else []
         for word in inputs(words[1:]):
             if word not in made:

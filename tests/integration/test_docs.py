@@ -107,7 +107,12 @@ def given(study, crema_d):
 def machine(tmp_path_factory, given, crema_d, crema_d_features):
     home = tmp_path_factory.mktemp("home")
     (home / "path" / "to").mkdir(parents=True)
-    (home / "path" / "to" / "CREMA-D").symlink_to(crema_d)
+    for name, folder in {
+        "CREMA-D": crema_d,
+        "MSP-IMPROV": crema_d,
+        "corpus": given["corpus"],
+    }.items():
+        (home / "path" / "to" / name).symlink_to(folder)
     options = {
         "CREMA-D": flags(
             feature_folder=crema_d_features,
