@@ -19,6 +19,7 @@ recipe's folder). No block is skipped:
 """
 
 import re
+import shutil
 from contextlib import chdir
 
 import pytest
@@ -57,7 +58,7 @@ def study(tmp_path_factory, crema_d, crema_d_features):
         feature_folder=crema_d_features,
         output_folder=folder,
         valid_actors=[1002],
-        test_actors=[1003],
+        test_actors=[1003, 1004],
         number_of_epochs=1,
         bootstrap_samples=50,
     )
@@ -104,24 +105,29 @@ def given(study, crema_d):
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory, given, crema_d, crema_d_features):
-    home = tmp_path_factory.mktemp("home")
-    (home / "path" / "to").mkdir(parents=True)
+def state(crema_d_features):
+    """Options of the first training of each recipe; what was run once."""
+    split = flags(valid_actors=[1002], test_actors=[1003, 1004])
+    options = {
+        "CREMA-D": [*split, *flags(feature_folder=crema_d_features)],
+        "OwnCorpus": flags(num_folds=4),
+    }
+    return options, []
+
+
+@pytest.fixture
+def machine(tmp_path, given, crema_d, state):
+    """A machine with the corpora of a reader."""
+    (tmp_path / "path" / "to").mkdir(parents=True)
     for name, folder in {
         "CREMA-D": crema_d,
         "MSP-IMPROV": crema_d,
-        "corpus": given["corpus"],
     }.items():
-        (home / "path" / "to" / name).symlink_to(folder)
-    options = {
-        "CREMA-D": flags(
-            feature_folder=crema_d_features,
-            valid_actors=[1002],
-            test_actors=[1003],
-        ),
-        "OwnCorpus": flags(num_folds=4),
-    }
-    return Machine(home, given, options)
+        (tmp_path / "path" / "to" / name).symlink_to(folder)
+    shutil.copytree(
+        given["corpus"], tmp_path / "path" / "to" / "corpus", symlinks=True
+    )
+    return Machine(tmp_path, given, *state)
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)

@@ -4,7 +4,11 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
 
 from auxformer_lobes.dataio.clip_table import as_number, read_clip_table
 from auxformer_lobes.utils.errors import UserError
@@ -102,9 +106,7 @@ TEXT = st.text(
     delimiter=st.sampled_from(",;\t"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-def test_what_is_written_is_read(
-    tmp_path_factory, rows, delimiter, encoding
-):
+def test_what_is_written_is_read(tmp_path_factory, rows, delimiter, encoding):
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter)
     writer.writerows([("file", "speaker"), *rows])

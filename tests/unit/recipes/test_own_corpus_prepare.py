@@ -5,7 +5,11 @@ import os
 
 import pytest
 import soundfile
-from hypothesis import given, settings, strategies as st
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
 from own_corpus_prepare import prepare_own_corpus
 from own_corpus_split import split_by_folds
 
