@@ -20,6 +20,7 @@ setup(
     package_data={
         "auxformer_lobes.reporting": ["*.j2"],
         "auxformer_lobes.sharing": ["*.md"],
+        "auxformer_lobes.web": ["*.css", "*.j2", "*.js"],
     },
     python_requires=">=3.11",
     install_requires=[

@@ -25,6 +25,7 @@ from auxformer_lobes.cli.init import init
 from auxformer_lobes.cli.models import export, info, push
 from auxformer_lobes.cli.predict import predict
 from auxformer_lobes.cli.timeline import timeline
+from auxformer_lobes.cli.web import web
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
@@ -34,6 +35,7 @@ COMMANDS = (
     merge,
     predict,
     timeline,
+    web,
     corrupt,
     evaluate,
     experiment,

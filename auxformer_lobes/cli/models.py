@@ -44,6 +44,9 @@ def _export(options):
 def push(parser):
     """Uploads an exported model to the Hugging Face Hub, private by default.
 
+    With --space, uploads a Space in its place: the page of `auxformer web`
+    that runs the model, which lies in it.
+
     Needs a token that may write: HF_TOKEN, or `hf auth login`.
     """
     parser.epilog = (
@@ -53,14 +56,15 @@ def push(parser):
     parser.add_argument(
         "out", metavar="OUT", help="folder made by `auxformer export`"
     )
+    parser.add_argument("name", metavar="USER/NAME", help="name on the Hub")
     parser.add_argument(
-        "name", metavar="USER/NAME", help="name of the model on the Hub"
+        "--space", action="store_true", help="upload a Space that runs the page"
     )
     parser.add_argument(
-        "--public", action="store_true", help="make a new model public"
+        "--public", action="store_true", help="make what is new public"
     )
     parser.add_argument(
-        "--update", action="store_true", help="update a model already there"
+        "--update", action="store_true", help="update what is already there"
     )
     parser.add_argument(
         *("--dry-run", "--dry_run"),
@@ -72,8 +76,9 @@ def push(parser):
 
 def _push(options):
     from auxformer_lobes.sharing.hub import push
+    from auxformer_lobes.sharing.space import push_space
 
-    url, files = push(
+    url, files = (push_space if options.space else push)(
         options.out,
         options.name,
         private=not options.public,
@@ -82,7 +87,8 @@ def _push(options):
     )
     for file, size in files:
         print(f"{size:14,} bytes  {file}")
-    print(f"model: {url or 'not uploaded (dry run)'}")
+    kind = "space" if options.space else "model"
+    print(f"{kind}: {url or 'not uploaded (dry run)'}")
 
 
 def info(parser):

@@ -44,6 +44,30 @@ def add_model(parser):
     )
 
 
+def add_window(parser):
+    """Adds the options of a timeline.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        The command's.
+    """
+    parser.add_argument(
+        "--window",
+        type=number_from(0.1, float),
+        default=2.0,
+        metavar="S",
+        help="length of a window, s (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hop",
+        type=number_from(0.01, float),
+        default=0.5,
+        metavar="S",
+        help="from one window to the next, s (default: %(default)s)",
+    )
+
+
 def add_download(parser):
     """Adds the options of downloads from the Hub.
 

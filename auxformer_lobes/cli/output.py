@@ -1,4 +1,4 @@
-"""Emotions as rows of CSV files, and as a table on the terminal."""
+"""Emotions as a table on the terminal."""
 
 import os
 import textwrap
@@ -6,49 +6,6 @@ from functools import cache, partial
 
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
-
-
-def csv_header(task):
-    """Column titles of `csv_row`.
-
-    Arguments
-    ---------
-    task : Task
-        What the model predicts.
-
-    Returns
-    -------
-    list of str
-    """
-    kinds = ("valid_share", "missing", "notes")
-    by_modality = [f"{kind}_{m}" for kind in kinds for m in MODALITIES]
-    return ["label", *task.names, *by_modality]
-
-
-def csv_row(task, emotion):
-    """An emotion as a row of a CSV file; what is undefined is left empty.
-
-    Arguments
-    ---------
-    task : Task
-        What the model predicts.
-    emotion : Emotion
-        Its prediction.
-
-    Returns
-    -------
-    list of str
-    """
-    label = emotion.label or ""
-    outputs = [emotion.outputs.get(name) for name in task.names]
-    valid_share = [emotion.valid_share.get(m) for m in MODALITIES]
-    return [
-        label if isinstance(label, str) else "|".join(label),
-        *("" if x is None else f"{x:.6f}" for x in outputs),
-        *("" if x is None else f"{x:.3f}" for x in valid_share),
-        *(printable(emotion.missing.get(m, "")) for m in MODALITIES),
-        *(printable(emotion.notes.get(m, "")) for m in MODALITIES),
-    ]
 
 
 def print_emotions(emotions, task):

@@ -10,7 +10,8 @@ import json
 import os
 import re
 
-from auxformer_lobes.cli.output import csv_header, csv_row, print_emotions
+from auxformer_lobes.cli.output import print_emotions
+from auxformer_lobes.inference.rows import csv_header, csv_row
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.text import printable
 

@@ -5,8 +5,8 @@ import os
 import sys
 
 from auxformer_lobes.cli.media_arguments import stored_stdin
-from auxformer_lobes.cli.options import add_model, load_model, number_from
-from auxformer_lobes.cli.output import csv_header, csv_row
+from auxformer_lobes.cli.options import add_model, add_window, load_model
+from auxformer_lobes.inference.rows import timeline_header, timeline_row
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.text import printable
 
@@ -28,20 +28,7 @@ def timeline(parser):
         help="audio or video file, or - for standard input",
     )
     add_model(parser)
-    parser.add_argument(
-        "--window",
-        type=number_from(0.1, float),
-        default=2.0,
-        metavar="S",
-        help="length of a window, s (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--hop",
-        type=number_from(0.01, float),
-        default=0.5,
-        metavar="S",
-        help="from one window to the next, s (default: %(default)s)",
-    )
+    add_window(parser)
     parser.add_argument(
         "--faces",
         choices=("largest", "all"),
@@ -65,7 +52,7 @@ def _timeline(options):
     task = recognizer.hparams.task
     table = csv.writer(sys.stdout, lineterminator="\n")
     if options.csv:
-        table.writerow(["start", "end", "face", *csv_header(task)])
+        table.writerow(timeline_header(task))
     windows = []
     with stored_stdin([options.file]) as places:
         for start, end, emotion in recognizer.timeline(
@@ -78,9 +65,7 @@ def _timeline(options):
             if options.plot:
                 windows.append((start, end, emotion))
             if options.csv:
-                times = f"{start:.3f}", f"{end:.3f}"
-                face = emotion.face or ""
-                table.writerow([*times, face, *csv_row(task, emotion)])
+                table.writerow(timeline_row(task, start, end, emotion))
             else:
                 print(_format(start, end, emotion, task))
             sys.stdout.flush()  # what ends the command costs no window

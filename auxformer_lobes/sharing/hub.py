@@ -201,13 +201,75 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
         If the folder is not whole, or the Hub refuses.
     """
     folder = Path(folder)
+    names = check_folder(folder)
+    example = f'from_hparams(source="{repo_id}"'
+    card = (folder / layout.CARD).read_text("utf-8")
+    card = re.sub(r'from_hparams\(source="[^"]*"', example, card)
+    contents = {n: folder / n for n in names} | {layout.CARD: card.encode()}
+    return upload(contents, repo_id, private, update, dry_run)
+
+
+def check_folder(folder):
+    """Checks an exported model as a whole, before it is shared.
+
+    Arguments
+    ---------
+    folder : Path
+        What `export` has written.
+
+    Returns
+    -------
+    list of str
+        Its files.
+
+    Raises
+    ------
+    UserError
+        If it is not there, not whole or damaged.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder: export a model first")
     model = layout.ModelFolder(folder)
     names, config = model.files(), model.config()
     for name in {*names} - {layout.CONFIG, layout.CARD}:
         model.verify(config, folder / name)
-    files = [(name, (folder / name).stat().st_size) for name in names]
+    return names
+
+
+def upload(contents, repo_id, private, update, dry_run, space_sdk=None):
+    """Puts files on the Hub, in one commit.
+
+    Arguments
+    ---------
+    contents : dict
+        Name → `Path` of a file, or its bytes.
+    repo_id : str
+        "user/name".
+    private : bool
+        Whether others cannot see it; one that is there stays as it is.
+    update : bool
+        Whether it may be there already, as an older version.
+    dry_run : bool
+        Whether nothing is sent.
+    space_sdk : str, optional
+        Makes a Space, by this library, in place of a model.
+
+    Returns
+    -------
+    url : str
+        Where it is now; None in a dry run.
+    files : list of tuple
+        Name and size in bytes of each file.
+
+    Raises
+    ------
+    UserError
+        If the Hub refuses.
+    """
+    files = [
+        (name, len(x) if isinstance(x, bytes) else x.stat().st_size)
+        for name, x in contents.items()
+    ]
     with hub_errors(repo_id):
         validate_repo_id(repo_id)
         if "/" not in repo_id:  # the card could not say where it is
@@ -219,12 +281,13 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
                 f"{repo_id}: not logged in: run `hf auth login`, or set "
                 "HF_TOKEN to a token that may write"
             )
-        example = f'from_hparams(source="{repo_id}"'
-        card = (folder / layout.CARD).read_text("utf-8")
-        card = re.sub(r'from_hparams\(source="[^"]*"', example, card)
-        contents = {n: folder / n for n in names} | {layout.CARD: card.encode()}
+        repo_type = "space" if space_sdk else "model"
         url = huggingface_hub.create_repo(
-            repo_id, private=private, exist_ok=update
+            repo_id,
+            private=private,
+            exist_ok=update,
+            repo_type=repo_type,
+            space_sdk=space_sdk,
         )
         huggingface_hub.create_commit(
             url.repo_id,
@@ -233,6 +296,7 @@ def push(folder, repo_id, private=True, update=False, dry_run=False):
                 for name, content in contents.items()
             ],
             commit_message="AuxFormer by auxformer-lobes",
+            repo_type=repo_type,
         )
     return str(url), files
 

@@ -1,6 +1,7 @@
 """The model card of an exported model: metadata for the Hub, and text."""
 
 import re
+from itertools import chain
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -20,14 +21,11 @@ from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-TAGS = [
-    "speechbrain",
-    "auxformer-lobes",
-    "emotion-recognition",
-    "audio-visual",
-    "speech-emotion-recognition",
-    "facial-expression-recognition",
-]
+TAGS = ["speechbrain", "auxformer-lobes", "emotion-recognition"]
+TAGS_OF = {
+    "audio": ["speech-emotion-recognition"],
+    "visual": ["facial-expression-recognition"],
+}
 
 
 def model_card(name, config, license):
@@ -57,6 +55,7 @@ def model_card(name, config, license):
         metadata=_metadata(name, config, license).to_yaml(),
         name=name,
         license=license,
+        modalities=_modalities(config),
         config=config,
         corpus=_corpus(config),
         clips=config["clips"],
@@ -184,13 +183,19 @@ def _metadata(name, config, license):
         **stated,
         library_name="speechbrain",
         pipeline_tag="video-classification",
-        tags=TAGS,
+        tags=_tags(config),
         datasets=[slug] if is_public else None,
         language=corpus.get("language"),
         base_model=[name.partition("@")[0] for name in hub_names] or None,
         model_name=name,
         eval_results=results,
     )
+
+
+def _tags(config):
+    modalities = _modalities(config)
+    both = ["audio-visual"] if len(modalities) > 1 else []
+    return [*TAGS, *both, *(tag for m in modalities for tag in TAGS_OF[m])]
 
 
 def _corpus(config):
@@ -218,6 +223,12 @@ def _outputs(config):
         "DimensionalEmotion": "values on the raters' scale of",
     }.get(config["task"], "outputs")
     return f"{kind} {', '.join(config['labels'])}"
+
+
+def _modalities(config):
+    """Those that some head of the network reads, in order."""
+    reads = {*chain.from_iterable(config["network"]["heads"].values())}
+    return [modality for modality in MODALITIES if modality in reads]
 
 
 def _heads(config):

@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 from speechbrain.utils.logger import get_logger
 
-from auxformer_lobes.dataio.split_files import SPLIT_NAMES, choose_held_out
+from auxformer_lobes.dataio.split_files import choose_held_out
+from auxformer_lobes.dataio.split_names import SPLIT_NAMES
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import shown
 

@@ -21,6 +21,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple, Optional
 
 from auxformer_lobes.dataio.clip_table import as_number, read_clip_table
+from auxformer_lobes.dataio.folder_tree import is_audio
 from auxformer_lobes.dataio.labels import ATTRIBUTES, class_names
 from auxformer_lobes.dataio.media_check import MediaFiles
 from auxformer_lobes.utils.errors import UserError
@@ -29,12 +30,6 @@ from auxformer_lobes.utils.segments import join_segment
 
 FILES = ("file", "audio", "video")
 KNOWN = (*FILES, "speaker", "emotion", "split", "clip", "start", "end")
-# Files that have no video, by their suffix.
-AUDIO = (
-    *(".wav", ".w64", ".aif", ".aiff", ".aifc", ".au", ".caf", ".flac", ".wv"),
-    *(".ape", ".mp2", ".mp3", ".m4a", ".m4b", ".aac", ".ac3", ".eac3", ".amr"),
-    *(".awb", ".wma", ".ogg", ".oga", ".opus", ".spx", ".mka"),
-)
 # Emotions whose columns are votes without being listed.
 EMOTIONS = class_names(10)
 
@@ -126,8 +121,7 @@ def _names_of(row):
     if "file" not in row.cells:
         return tuple(row.cells.get(column) or None for column in FILES[1:])
     file = row.cells["file"] or None
-    is_audio = file is not None and file.lower().endswith(AUDIO)
-    return file, None if is_audio else file
+    return file, None if file is not None and is_audio(file) else file
 
 
 def find_clips(table, data_folder):

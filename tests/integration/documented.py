@@ -6,6 +6,7 @@ with small files in place of what the page takes for granted: `/path/to/CREMA-D`
 """
 
 import io
+import json
 import re
 import runpy
 import shutil
@@ -55,6 +56,9 @@ class Machine:
         self.given = given
         self.options = options
         self.done = done
+        self.partitions = home / "partitions.json"
+        content = {"1": {"valid": [1002], "test": [1003, 1004]}}
+        self.partitions.write_text(json.dumps({"partitions": content}))
         for recipe in (ROOT / "recipes").iterdir():
             if not (recipe / "train.py").exists():
                 continue
@@ -79,7 +83,9 @@ class Machine:
         elif program == "auxformer":
             self._auxformer(folder, words)
         elif program == "python" and words[0] == "-c":
-            self.run_python(folder, words[1], {})
+            # In place of the published partition.
+            with mock.patch("crema_d_labels.PARTITIONS", self.partitions):
+                self.run_python(folder, words[1], {})
         elif program == "python" and Path(words[0]).name == "train.py":
             self._train(folder, words)
         elif program == "python":

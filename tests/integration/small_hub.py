@@ -18,12 +18,13 @@ WRITER, READER = "hf_writer", "hf_reader"  # tokens
 class SmallHub:
     """Runs in a thread while it is open; `url` is its `HF_ENDPOINT`.
 
-    `repos` has the files of each repository by commit, `fetched` the names of
-    the files that were downloaded, in order.
+    `repos` has the files of each repository by commit, `created` how it was
+    asked for, `fetched` the names of the files that were downloaded, in order.
     """
 
     def __enter__(self):
         self.repos, self.private, self.blobs, self.fetched = {}, {}, {}, []
+        self.created = {}
 
         class _Handler(_Requests):
             hub = self
@@ -143,13 +144,15 @@ class _Requests(BaseHTTPRequestHandler):
 
     def create(self, request):
         repo = f"{request['organization']}/{request['name']}"
-        url = f"{self.hub.url}/{repo}"
+        space = "spaces/" if request.get("type") == "space" else ""
+        url = f"{self.hub.url}/{space}{repo}"
         if repo in self.hub.repos:
             return self.answer(
                 409, {"url": url, "error": "You have it already"}
             )
         self.hub.repos[repo] = {}
         self.hub.private[repo] = request["visibility"] == "private"
+        self.hub.created[repo] = request
         return self.answer(200, {"url": url})
 
     def offer_uploads(self, request):

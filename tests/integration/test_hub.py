@@ -3,15 +3,19 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import SpaceCard
 
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.layout import FILES
+from auxformer_lobes.web import analysis, page
 from tests.integration.small_hub import READER, WRITER, SmallHub
 from tests.unit.small_runs import make_run
 from tests.unit.speech_models import save_model
@@ -29,6 +33,7 @@ import torch
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.sharing.export import export
 from auxformer_lobes.sharing.hub import info, load, push
+from auxformer_lobes.sharing.space import push_space
 from tests.unit.small_runs import (
     batch_of, logits_of, make_run, speech_features
 )
@@ -59,6 +64,8 @@ folder = export(work / "run", work / "model")
 attempt("push", push, folder, model)
 attempt("again", push, folder, model)
 attempt("update", push, folder, model, update=True)
+attempt("space", push_space, folder, model + "-space")
+attempt("space again", push_space, folder, model + "-space")
 attempt("public", push, folder, model + "-public", private=False)
 for token in (reader, "hf_wrong"):
     os.environ["HF_TOKEN"] = token
@@ -201,6 +208,44 @@ def test_the_example_on_the_hub_loads_it_from_there(done):
 def test_it_is_private_by_default(done):
     assert done["hub"].private[MODEL]
     assert not done["hub"].private[f"{MODEL}-public"]
+
+
+def test_a_space_has_the_model_the_package_and_its_settings(done):
+    name = f"{MODEL}-space"
+    (files,) = done["hub"].repos[name].values()
+    model = done["work"] / "model"
+    for file in FILES:
+        assert files[f"model/{file}"] == (model / file).read_bytes()
+    code = (ROOT / "auxformer_lobes" / "web" / "page.py").read_bytes()
+    assert files["auxformer_lobes/web/page.py"] == code
+    assert not [file for file in files if "notes.txt" in file or ".pyc" in file]
+    requirements = files["requirements.txt"].decode().splitlines()
+    assert "speechbrain>=1.1" in requirements
+    assert not [line for line in requirements if "extra" in line]
+    card = SpaceCard(files["README.md"].decode()).data
+    assert (card.sdk, card.sdk_version) == ("gradio", version("gradio"))
+    assert (card.app_file, card.license) == ("app.py", "other")
+    assert card.models == [ENCODER]
+    assert len(card.short_description) <= 60  # the Hub takes no more
+
+
+def test_a_space_is_one_of_gradio_and_private(done):
+    name = f"{MODEL}-space"
+    created = done["hub"].created[name]
+    assert (created["type"], created["sdk"]) == ("space", "gradio")
+    assert done["hub"].private[name]
+    assert done["results"]["space"][0].endswith(f"/spaces/{name}")
+    assert "of this name already" in done["results"]["space again"]
+
+
+def test_the_app_of_a_space_runs_the_page_with_its_model(done, tmp_path):
+    (files,) = done["hub"].repos[f"{MODEL}-space"].values()
+    (tmp_path / "app.py").write_bytes(files["app.py"])
+    with pytest.MonkeyPatch.context() as patch:
+        asked = []
+        patch.setattr(page, "run", lambda *given: asked.append(given))
+        runpy.run_path(str(tmp_path / "app.py"))
+    assert asked == [(tmp_path / "model", analysis.Limits(100, 120))]
 
 
 def test_a_name_that_is_taken_needs_update(done):

@@ -1,0 +1,241 @@
+"""The page: uploads, the queue and the server are those of Gradio."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from speechbrain.utils.logger import get_logger
+
+from auxformer_lobes.inference.audiovisual import AudioVisualEmotionRecognizer
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.temporary import temporary_folder
+from auxformer_lobes.utils.text import printable
+from auxformer_lobes.web import view
+from auxformer_lobes.web.analysis import analyse
+
+logger = get_logger(__name__)
+
+HOST = "127.0.0.1"
+OLDEST = 3600  # s that an upload stays whose visitor has left the queue
+WAITING = 20  # visitors in the queue
+HERE = "It stays on this computer, and is deleted once it is analysed."
+THERE = "It is deleted once it is analysed."
+# Before Gradio is imported: nothing is sent, fetched or shared.
+SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def import_gradio():
+    """Imports Gradio, which takes seconds.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    UserError
+        If it is not installed.
+    """
+    try:
+        import gradio
+    except ImportError:
+        raise UserError(
+            "the page needs Gradio: pip install 'auxformer-lobes[web]'"
+        )
+    return gradio
+
+
+def check_port(port):
+    """Finds out whether a port is free.
+
+    Arguments
+    ---------
+    port : int
+        The port.
+
+    Raises
+    ------
+    UserError
+        If it is not, or cannot be opened.
+    """
+    try:
+        socket.create_server((HOST, port)).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "not a port"
+        raise UserError(
+            f"--port {port}: {reason}: choose another, 1024 to 65535"
+        )
+
+
+@contextmanager
+def serving(recognizer, about, limits, port=None, **options):
+    """Serves the page while it is open, with a folder of its own for uploads.
+
+    Arguments
+    ---------
+    recognizer : AudioVisualEmotionRecognizer
+        The model.
+    about : str
+        What the model is.
+    limits : Limits
+        How large a file may be.
+    port : int, optional
+        On this computer. In a Hugging Face Space, None: the Space gives host
+        and port.
+    **options
+        Of `AudioVisualEmotionRecognizer.timeline`.
+
+    Yields
+    ------
+    url : str
+        Where it is.
+    folder : Path
+        Where uploads lie until they are analysed.
+    """
+    with temporary_folder() as folder:
+        settings = {**SETTINGS, "GRADIO_TEMP_DIR": folder}
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        closing = threading.Event()
+        page = None
+        try:
+            page = _make_page(
+                *(recognizer, about, limits, folder, closing), **options
+            )
+            yield _launch(page, limits, port), Path(folder)
+        finally:
+            closing.set()
+            if page is not None and page.is_running:
+                # Pages that are still open need not be waited for.
+                page.server.config.timeout_graceful_shutdown = 1
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+                page.close(verbose=False)
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _make_page(recognizer, about, limits, folder, closing, **options):
+    gradio = import_gradio()
+    shown = gradio.Progress()
+
+    def _analyse(event: gradio.EventData, progress=shown):
+        path, name = Path(event.path), printable(str(event.name))
+        # A page could name any file of this computer.
+        if not path.resolve().is_relative_to(Path(folder).resolve()):
+            return view.error_html(f"{name}: was not uploaded: choose it again")
+
+        def _advance(share):
+            if closing.is_set():
+                raise UserError("the page is closed")
+            progress(share, desc=name)
+
+        try:
+            found = analyse(recognizer, path, name, limits, _advance, **options)
+            return view.result_html(found)
+        except UserError as error:
+            return view.error_html(" ".join(str(error).split()))
+        # The server goes on for other visitors, whatever a file brings about.
+        except Exception:
+            logger.exception(f"{name}: failed")
+            return view.error_html(
+                f"{name}: cannot be analysed: the reason is in the log of "
+                "`auxformer web`"
+            )
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    with gradio.Blocks(
+        analytics_enabled=False,
+        title="Emotion over time",
+        delete_cache=(60, OLDEST),
+        fill_width=True,
+    ) as page:
+        chosen = gradio.HTML(
+            view.input_html(
+                about, limits, THERE if os.environ.get("SPACE_ID") else HERE
+            ),
+            js_on_load=_read("input.js"),
+            apply_default_css=False,
+        )
+        result = gradio.HTML(
+            js_on_load=_read("result.js"),
+            apply_default_css=False,
+            elem_id="result",
+        )
+        chosen.submit(
+            _analyse,
+            outputs=result,
+            api_visibility="private",
+            trigger_mode="multiple",  # no upload may be left over
+            concurrency_limit=1,
+        )
+    page.queue(default_concurrency_limit=1, max_size=WAITING)
+    return page
+
+
+def _launch(page, limits, port):
+    gradio = import_gradio()
+    system = ("system-ui", "sans-serif")
+    _, url, _ = page.launch(
+        share=False,
+        quiet=True,
+        inbrowser=False,
+        prevent_thread_lock=True,
+        server_name=None if port is None else HOST,
+        server_port=port,
+        max_file_size=int(limits.megabytes * 1e6),
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        run_history=False,
+        footer_links=[],
+        theme=gradio.themes.Base(font=system, font_mono=("monospace",)),
+        # Not as `css`, of which Gradio drops what it does not know.
+        head=f"<style>{_read('page.css')}</style>",
+    )
+    return url
+
+
+def _read(name):
+    return (view.FOLDER / name).read_text("utf-8")
+
+
+def wait():
+    """Waits for Ctrl-C, or for SIGTERM where it raises KeyboardInterrupt."""
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+def run(source, limits):
+    """Serves the page until it is interrupted, in a Hugging Face Space.
+
+    The Space gives host and port; elsewhere it is on this computer only.
+
+    Arguments
+    ---------
+    source : str or Path
+        A folder that `auxformer export` wrote, or a name on the Hub.
+    limits : Limits
+        How large a file may be.
+    """
+    recognizer = AudioVisualEmotionRecognizer.from_hparams(source)
+    about = f"Model: {Path(source).name}"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with serving(recognizer, os.environ.get("SPACE_ID", about), limits) as made:
+        print(f"page: {made[0]}", flush=True)
+        wait()
