@@ -7,6 +7,7 @@ with small files in place of what the page takes for granted: `/path/to/CREMA-D`
 
 import io
 import json
+import os
 import re
 import runpy
 import shutil
@@ -38,6 +39,8 @@ ONCE = ("evaluate", "timeline")
 ADDED = {"push": ["--dry-run"], "experiment": ["--dry_run"]}
 # Options whose value is made by the command. `export` makes its second word.
 OUTPUTS = ("output_folder", "output", "plot", "store", "feature_folder")
+# Folders of recordings; of these, the last one has a table.
+CORPORA = ("corpus", "recordings", "videos")
 # Options of a training that is run, and not only read.
 PLAIN = {"data_folder", "table", "output_folder"}
 QUICK = flags(number_of_epochs=1, bootstrap_samples=50, batch_size=16)
@@ -120,9 +123,6 @@ class Machine:
         words = [*words, *(w for w in ADDED.get(command, []) if w not in words)]
         names = {each.__name__ for each in COMMANDS}
         assert command in names, f"auxformer has no command {command}"
-        if command in ONCE and words in self.done:
-            return
-        self.done.append([*words])
         if command in ENDLESS:
             _make_parser().parse_args(words)
             return
@@ -134,6 +134,10 @@ class Machine:
         for word in inputs(words[1:]):
             if word not in made:
                 self._give(folder, word)
+        done = [os.path.realpath(folder / word) for word in words]
+        if command in ONCE and done in self.done:
+            return
+        self.done.append(done)
         # A pretrained encoder is not here: the offline one stands for it.
         words = [
             re.sub(r"encoders/\w+\.yaml$", "encoders/fbank.yaml", word)
@@ -186,21 +190,17 @@ class Machine:
     def _give(self, folder, word):
         """Puts what stands for a name where it is looked for."""
         path = folder / word
-        if word.startswith("results/") and path.suffix == ".json":
+        if "results/" in word and path.suffix == ".json":
             path = path.parent
         if path.exists():
             return
-        source = next(
-            (
-                self.given[name]
-                for name in (word, path.name, path.suffix)
-                if name in self.given
-            ),
-            self.given["results/run"] if word.startswith("results/") else None,
-        )
-        if source is not None:
+        kind = "results/run" if "results/" in word else None
+        names = (word, path.name, path.suffix, kind)
+        name = next((name for name in names if name in self.given), None)
+        if name:
+            source = self.given[name]
             path.parent.mkdir(parents=True, exist_ok=True)
-            if source == self.given["corpus"]:  # its table is written
+            if name in CORPORA:  # where a table is written
                 shutil.copytree(source, path, symlinks=True)
             else:
                 path.symlink_to(source)
@@ -224,6 +224,8 @@ def quiet():
         redirect_stdout(text),
         redirect_stderr(text),
         mock.patch("matplotlib.figure.Figure.savefig"),
-        mock.patch("auxformer_lobes.reporting.html._svg", return_value=""),
+        mock.patch(
+            "auxformer_lobes.reporting.charts.inline_svg", return_value=""
+        ),
     ):
         yield text.buffer
