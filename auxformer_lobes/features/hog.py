@@ -10,6 +10,11 @@ from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FACES
 
+NO_HOG = (
+    f"OpenCV {cv2.__version__} has no HOGDescriptor: choose another encoder, "
+    "or pip install 'opencv-python-headless<5'"
+)
+
 
 class HogFeatures(FaceFeatures):
     """HOG of the face in each frame, in grey.
@@ -41,8 +46,9 @@ class HogFeatures(FaceFeatures):
                 "at least 16"
             )
         self.frames_per_second = check_rate(frames_per_second)
+        blocks = self.faces.size // 8 - 1  # along a side, overlapping
         super().__init__(
-            dim=self._hog().getDescriptorSize(),
+            dim=36 * blocks**2,  # 2×2 cells of 9 orientations
             faces=self.faces.settings,
             frames_per_second=self.frames_per_second,
         )
@@ -58,5 +64,7 @@ class HogFeatures(FaceFeatures):
 
     def _hog(self):
         # Created at each use: it cannot be pickled.
+        if not hasattr(cv2, "HOGDescriptor"):
+            raise UserError(NO_HOG)
         size = (self.faces.size, self.faces.size)
         return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)

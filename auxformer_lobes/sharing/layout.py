@@ -16,8 +16,12 @@ HYPERPARAMS = "hyperparams.yaml"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 FILES = (CONFIG, HYPERPARAMS, WEIGHTS, CARD)
-# A pretrained encoder that was copied: a folder, or a file of weights.
-ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
+# A pretrained encoder that was copied: a folder, or a file of weights; and the
+# weights of a face detector.
+ENCODER_FILE = (
+    r"encoders/((audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
+    r"|faces\.onnx)"
+)
 MAX_CONFIG = 1 << 20  # characters
 DAMAGED = "damaged, or changed since the export: copy or download it again"
 
