@@ -1,6 +1,7 @@
 """Defaults for a corpus of one modality: a unimodal network, tested on it."""
 
 import sys
+from functools import cache
 
 from ruamel.yaml import YAML
 
@@ -48,8 +49,11 @@ def one_modality_defaults(source, modalities, hparams):
         defaults["test_conditions"] = YAML().load(conditions)
     if defaults:
         chosen = f", by the network {modality}_only" * ("network" in defaults)
-        print(
-            f"{source}: {modality} only: tested on that{chosen}",
-            file=sys.stderr,
-        )
+        _print_once(f"{source}: {modality} only: tested on that{chosen}")
     return defaults
+
+
+@cache
+def _print_once(text):
+    """A study asks for each of its cells."""
+    print(text, file=sys.stderr)

@@ -17,14 +17,40 @@ from auxformer_lobes.reporting.tables import (
     format_metric,
     title_of,
 )
+from auxformer_lobes.sharing import layout
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
+<<<<<<< HEAD
 TAGS = ["speechbrain", "auxformer-lobes", "emotion-recognition"]
 TAGS_OF = {
     "audio": ["speech-emotion-recognition"],
     "visual": ["facial-expression-recognition"],
+=======
+TAGS = [
+    "speechbrain",
+    "auxformer-lobes",
+    "emotion-recognition",
+    "audio-visual",
+    "speech-emotion-recognition",
+    "facial-expression-recognition",
+]
+# Of encoders that the recipes name.
+ENCODER_LICENCES = {
+    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
+        "CC BY-NC-SA 4.0: non-commercial use only"
+    ),
+    "facebook/dinov2-base": "Apache-2.0",
+    "facebook/hubert-large-ll60k": "Apache-2.0",
+    "facebook/wav2vec2-large-robust": "Apache-2.0",
+    "MCG-NJU/videomae-base-finetuned-kinetics": (
+        "CC BY-NC 4.0: non-commercial use only"
+    ),
+    "microsoft/wavlm-large": "CC BY-SA 3.0",
+    "openai/clip-vit-large-patch14": "not named; MIT for its code",
+    "trpakov/vit-face-expression": "Apache-2.0",
+>>>>>>> init16
 }
 
 
@@ -55,8 +81,14 @@ def model_card(name, config, license):
         metadata=_metadata(name, config, license).to_yaml(),
         name=name,
         license=license,
+<<<<<<< HEAD
         modalities=_modalities(config),
         config=config,
+=======
+        # Of other models, there is none.
+        config={"onnx": None, **config},
+        known_licences=ENCODER_LICENCES,
+>>>>>>> init16
         corpus=_corpus(config),
         clips=config["clips"],
         metrics=metrics,
@@ -104,6 +136,7 @@ def summary(config):
     size = (
         f"{config['parameters']:,} parameters, {config['bytes'] / 1e6:,.1f} MB"
     )
+    onnx = config.get("onnx")
     rows = {
         "output": _outputs(config),
         "network": f"{config['network']['class']}, heads: {_heads(config)}",
@@ -112,10 +145,18 @@ def summary(config):
         **figures,
         "figures": _explain_figures(metrics),
         "size": size,
+        **({"ONNX": _onnx(onnx)} if onnx else {}),
         "exported with": _versions(config),
     }
     text = "\n".join(f"{name:<15} {value}" for name, value in rows.items())
     return printable(text, kept="\n")
+
+
+def _onnx(made):
+    return (
+        f"{layout.ONNX}, {made['bytes'] / 1e6:,.1f} MB, opset {made['opset']}: "
+        "the network, without encoders and face tracking"
+    )
 
 
 def _explain_figures(metrics):

@@ -17,6 +17,7 @@ which the test set is divided into subgroups.
 
 import difflib
 import re
+from collections import Counter
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple, Optional
 
@@ -146,10 +147,10 @@ def find_clips(table, data_folder):
         same name.
     """
     clips = {}
-    stems = [_stem(row) for row in table.rows]
-    for row, stem in zip(table.rows, stems):
+    stems = Counter(map(_stem, table.rows))
+    for row in table.rows:
         segment = _segment(table, row)
-        name = row.cells.get("clip") or _name(row, stem, stems, segment)
+        name = row.cells.get("clip") or _name(row, stems, segment)
         if name in clips:
             raise table.error(
                 row,
@@ -185,9 +186,10 @@ def _stem(row):
     return PureWindowsPath(names[0]).stem if names else ""
 
 
-def _name(row, stem, stems, segment):
+def _name(row, stems, segment):
     """Name of a clip: of its file, or its path if several have that name."""
-    if stems.count(stem) > 1:
+    stem = _stem(row)
+    if stems[stem] > 1:
         path = PureWindowsPath(next(filter(None, _names_of(row)), ""))
         stem = path.with_suffix("").as_posix().strip("/")
     if segment != (None, None):

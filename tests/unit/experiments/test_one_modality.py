@@ -15,7 +15,7 @@ def load(tmp_path, *options, modalities=("audio",)):
         *parse_arguments(
             argv,
             lambda hparams: one_modality_defaults(
-                "corpus", [*modalities], hparams
+                tmp_path, [*modalities], hparams
             ),
         )
     )
@@ -38,7 +38,10 @@ def test_the_network_and_the_test_are_of_it(
     hparams = load(tmp_path, modalities=[modality])
     assert network_of(hparams) == network
     assert conditions_of(hparams) == [f"{modality}_only"]
-    assert capsys.readouterr().err.startswith(f"corpus: {modality} only: ")
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: {modality} only: tested on that, by the network "
+        f"{modality}_only\n"
+    )
 
 
 def test_both_modalities_change_nothing(tmp_path, capsys):
