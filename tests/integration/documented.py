@@ -6,8 +6,11 @@ with small files in place of what the page takes for granted: `/path/to/CREMA-D`
 """
 
 import io
+import json
+import os
 import re
 import runpy
+import shutil
 import sys
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -30,10 +33,14 @@ from tests.integration.recipes import (
 NOT_RUN = ("git", "hf", "pip")
 # Not run but read by its parser: it serves until it is stopped.
 ENDLESS = ("web",)
+# Run once, where it is the same on several pages.
+ONCE = ("evaluate", "timeline")
 # What keeps a command from uploading, and from training for hours.
 ADDED = {"push": ["--dry-run"], "experiment": ["--dry_run"]}
 # Options whose value is made by the command. `export` makes its second word.
 OUTPUTS = ("output_folder", "output", "plot", "store", "feature_folder")
+# Folders of recordings; of these, the last one has a table.
+CORPORA = ("corpus", "recordings", "videos")
 # Options of a training that is run, and not only read.
 PLAIN = {"data_folder", "table", "output_folder"}
 QUICK = flags(number_of_epochs=1, bootstrap_samples=50, batch_size=16)
@@ -47,12 +54,14 @@ class Machine:
     ".mp4". `options` are those of a short training, by recipe.
     """
 
-    def __init__(self, home, given, options):
+    def __init__(self, home, given, options, done):
         self.home = home
         self.given = given
         self.options = options
-        self.done = set()
-        self.counts = {"run": 0, "read by its parser": 0, "not run": 0}
+        self.done = done
+        self.partitions = home / "partitions.json"
+        content = {"1": {"valid": [1002], "test": [1003, 1004]}}
+        self.partitions.write_text(json.dumps({"partitions": content}))
         for recipe in (ROOT / "recipes").iterdir():
             if not (recipe / "train.py").exists():
                 continue
@@ -67,21 +76,19 @@ class Machine:
     def run(self, folder, words):
         """Runs a command, or what can be run of it: see `test_docs.py`."""
         program, *words = words
-        key = (folder, program, *words)
-        if key in self.done:
-            return
-        self.done.add(key)
         if program == "make":
             rules = (ROOT / "Makefile").read_text("utf-8")
+            rules = rules.replace("$(VENV)", ".venv")
             goals = [word for word in words if "=" not in word]
             assert all(f"\n{goal}:" in rules for goal in goals), words
-            self._count("not run")
         elif program in NOT_RUN:
-            self._count("not run")
+            pass
         elif program == "auxformer":
             self._auxformer(folder, words)
         elif program == "python" and words[0] == "-c":
-            self.run_python(folder, words[1], {})
+            # In place of the published partition.
+            with mock.patch("crema_d_labels.PARTITIONS", self.partitions):
+                self.run_python(folder, words[1], {})
         elif program == "python" and Path(words[0]).name == "train.py":
             self._train(folder, words)
         elif program == "python":
@@ -96,7 +103,6 @@ class Machine:
                 self._give(folder, name)
         with chdir(folder), quiet():
             exec(compile(code, "<page>", "exec"), names)
-        self._count("run")
 
     def run_files(self, folder, files):
         """Runs the last of some files, which read the others."""
@@ -105,14 +111,12 @@ class Machine:
         if name.endswith(".py"):
             with chdir(folder), quiet(), global_state_restored():
                 runpy.run_path(name, run_name="__main__")
-            self._count("run")
 
     def check_yaml(self, code):
         """Makes the objects of a piece of YAML."""
         text = resolve_references(io.StringIO(code)).getvalue()
         check_options(text)
         load_hyperpyyaml(text)
-        self._count("run")
 
     def _auxformer(self, folder, words):
         command = words[0]
@@ -121,12 +125,19 @@ class Machine:
         assert command in names, f"auxformer has no command {command}"
         if command in ENDLESS:
             _make_parser().parse_args(words)
-            self._count("read by its parser")
             return
+        if "--missing" in words:
+            words.append("--missing_seeds=1")
+        # One cell of a study: `--vary seed=0,1,2` becomes `seed=0`.
+        words = [re.sub(r"^(\w+=[^,]*),.*", r"\1", word) for word in words]
         made = words[2:3] if command == "export" else []
         for word in inputs(words[1:]):
             if word not in made:
                 self._give(folder, word)
+        done = [os.path.realpath(folder / word) for word in words]
+        if command in ONCE and done in self.done:
+            return
+        self.done.append(done)
         # A pretrained encoder is not here: the offline one stands for it.
         words = [
             re.sub(r"encoders/\w+\.yaml$", "encoders/fbank.yaml", word)
@@ -138,7 +149,6 @@ class Machine:
             code = main(words)
         # An audit that finds leaks has done what it should.
         assert code in (None, 0) or command == "audit", printed.getvalue()
-        self._count("run")
 
     def _train(self, folder, words):
         """Trains for an epoch, or reads the options and makes no object."""
@@ -153,12 +163,10 @@ class Machine:
                 check_options(resolve_references(file, overrides).getvalue())
         is_plain = names <= PLAIN and yaml.endswith("offline.yaml")
         if recipe not in self.options or not is_plain:
-            self._count("read by its parser")
             return
         extra = [*self.options.pop(recipe), *QUICK, *NO_WORKERS]
         result = train(*words[1:], *extra, cwd=folder, figures=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        self._count("run")
 
     def _script(self, folder, words):
         """Runs what makes a corpus, but for the corpus; reads benchmarks."""
@@ -167,7 +175,6 @@ class Machine:
             code = (folder / script).read_text("utf-8")
             for name in (w for w in options if w.startswith("--")):
                 assert f'"{name}"' in code, f"{script} has no option {name}"
-            self._count("read by its parser")
             return
         made = "auxformer_lobes.testing.corpus.make_corpus"
         with (
@@ -179,29 +186,24 @@ class Machine:
         ):
             runpy.run_path(script, run_name="__main__")
         make.assert_called_once()
-        self._count("run")
 
     def _give(self, folder, word):
         """Puts what stands for a name where it is looked for."""
         path = folder / word
-        if word.startswith("results/") and path.suffix == ".json":
+        if "results/" in word and path.suffix == ".json":
             path = path.parent
         if path.exists():
             return
-        source = next(
-            (
-                self.given[name]
-                for name in (word, path.name, path.suffix)
-                if name in self.given
-            ),
-            self.given["results/run"] if word.startswith("results/") else None,
-        )
-        if source is not None:
+        kind = "results/run" if "results/" in word else None
+        names = (word, path.name, path.suffix, kind)
+        name = next((name for name in names if name in self.given), None)
+        if name:
+            source = self.given[name]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(source)
-
-    def _count(self, what):
-        self.counts[what] += 1
+            if name in CORPORA:  # where a table is written
+                shutil.copytree(source, path, symlinks=True)
+            else:
+                path.symlink_to(source)
 
 
 def inputs(words):
@@ -216,7 +218,14 @@ def inputs(words):
 
 @contextmanager
 def quiet():
-    """Catches what is printed, as bytes."""
+    """Catches what is printed, as bytes; figures are not drawn."""
     text = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    with redirect_stdout(text), redirect_stderr(text):
+    with (
+        redirect_stdout(text),
+        redirect_stderr(text),
+        mock.patch("matplotlib.figure.Figure.savefig"),
+        mock.patch(
+            "auxformer_lobes.reporting.charts.inline_svg", return_value=""
+        ),
+    ):
         yield text.buffer

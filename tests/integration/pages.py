@@ -58,7 +58,7 @@ def split_blocks(text):
     blocks, prose, fence = [], [], None
     for number, line in enumerate(text.splitlines(), start=1):
         if fence is None and (opening := re.match(r"(`{3,})(.*)", line)):
-            fence, tag = opening[1], opening[2].strip()
+            fence, (tag, *_) = opening[1], [*opening[2].split(), ""]
             start, code = number + 1, []
         elif fence is not None and line.strip() == fence:
             blocks.append(Block(start, tag, "\n".join(code) + "\n"))

@@ -9,16 +9,19 @@ recipe's folder). No block is skipped:
 - `sh` blocks: bash tells which commands these are, and `documented.py` calls
   them in this process. `auxformer` is really run, on small files, but for `web`,
   which never ends and is read by its parser; `experiment` and `push` are run
-  with `--dry_run`; the offline encoder stands for a pretrained one. The first
-  plain training of a recipe is run, for one epoch; the others are read by the
-  recipe's parser, which checks the options of all objects. Scripts that make a
-  corpus run, but for the corpus. Benchmarks are searched for their options.
+  with `--dry_run`, for one cell; the offline encoder stands for a pretrained
+  one; figures are not drawn. The first training on a table of clips is run, for
+  one epoch; other trainings are read by the recipe's parser, and the options of
+  all objects are checked (a study of two networks is trained beforehand, for
+  what reads runs). Scripts that make a corpus run, but for the corpus.
+  Benchmarks are searched for their options.
 - `git`, `hf`, `pip` and `make` are not run, but the goals of `make` exist. Any
   other command fails.
 - Blocks without a tag, and those of `SHOWN`, are output and the like.
 """
 
 import re
+import shutil
 from contextlib import chdir
 
 import pytest
@@ -57,12 +60,12 @@ def study(tmp_path_factory, crema_d, crema_d_features):
         feature_folder=crema_d_features,
         output_folder=folder,
         valid_actors=[1002],
-        test_actors=[1003],
+        test_actors=[1003, 1004],
         number_of_epochs=1,
         bootstrap_samples=50,
     )
     command = ["experiment", "train.py", "hparams/auxformer_offline.yaml"]
-    vary = "--vary=network=auxformer,audio_only"
+    vary = "--vary=network=late_fusion,audio_only"
     with chdir(CREMA_D), pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "LocalLauncher", InThisProcess)
         main([*command, *options, *NO_WORKERS, vary])
@@ -82,20 +85,24 @@ def given(study, crema_d):
     for number, name in enumerate(SPEAKERS, start=1001):
         for code, emotion in ("HAP", "happy"), ("SAD", "sad"):
             videos = crema_d.glob(f"VideoFlash/{number}_*_{code}_*.flv")
-            for i, video in enumerate(sorted(videos)):
-                path = corpus / name / emotion / f"{name}_{i}.mp4"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(video)
+            path = corpus / name / emotion / f"{name}_1.mp4"
+            path.parent.mkdir(parents=True)
+            path.symlink_to(sorted(videos)[0])
+    shutil.copytree(corpus, folder / "videos", symlinks=True)
+    with quiet():
+        main(["init", str(folder / "videos")])
     video = next(crema_d.glob("VideoFlash/*.flv"))
     split = ROOT / "tests" / "data" / "splits" / "hicmae_crema_d_1.csv"
     return {
         "results/study": study,
         "results/run": run,
         "results/audio_only": twin,
+        "fbank": twin,
         "model": folder / "model",
         "user/name": folder / "model",
         "corpus": corpus,
         "recordings": corpus,
+        "videos": folder / "videos",
         "split.csv": split,
         **{f"{s}.json": run / f"{s}.json" for s in ("train", "valid", "test")},
         ".mp4": video,
@@ -104,19 +111,24 @@ def given(study, crema_d):
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory, given, crema_d, crema_d_features):
-    home = tmp_path_factory.mktemp("home")
-    (home / "path" / "to").mkdir(parents=True)
-    (home / "path" / "to" / "CREMA-D").symlink_to(crema_d)
-    options = {
-        "CREMA-D": flags(
-            feature_folder=crema_d_features,
-            valid_actors=[1002],
-            test_actors=[1003],
-        ),
-        "OwnCorpus": flags(num_folds=4),
-    }
-    return Machine(home, given, options)
+def state():
+    """Options of the first training of each recipe; what was run once."""
+    return {"OwnCorpus": flags(num_folds=4)}, []
+
+
+@pytest.fixture
+def machine(tmp_path, given, crema_d, state):
+    """A machine with the corpora of a reader."""
+    (tmp_path / "path" / "to").mkdir(parents=True)
+    for name, folder in {
+        "CREMA-D": crema_d,
+        "MSP-IMPROV": crema_d,
+    }.items():
+        (tmp_path / "path" / "to" / name).symlink_to(folder)
+    shutil.copytree(
+        given["corpus"], tmp_path / "path" / "to" / "corpus", symlinks=True
+    )
+    return Machine(tmp_path, given, *state)
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
