@@ -118,17 +118,24 @@ def free_port():
 @pytest.fixture(scope="module")
 def addresses():
     """Refuses all connections but those of this machine; returns their list."""
-    asked = []
-    connect = socket.socket.connect
+    asked, own = [], ("127.0.0.1", "::1", "localhost", None)
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
 
     def _connect(self, address):
-        if self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "::1"):
+        if self.family == socket.AF_UNIX or address[0] in own:
             return connect(self, address)
         asked.append(address)
         raise OSError(f"no connection to {address}")
 
+    def _resolve(host, *args, **options):
+        if host in own:
+            return resolve(host, *args, **options)
+        asked.append(host)
+        raise socket.gaierror(f"no address of {host}")
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", _connect)
+        patch.setattr(socket, "getaddrinfo", _resolve)
         patch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
         yield asked
 
