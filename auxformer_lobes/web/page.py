@@ -116,7 +116,14 @@ def serving(recognizer, about, limits, port=None, **options):
             page = _make_page(
                 *(recognizer, about, limits, folder, closing), **options
             )
-            yield _launch(page, limits, port), Path(folder)
+            try:
+                url = _launch(page, limits, port)
+            except OSError:  # somebody was faster, or the computer is slow
+                raise UserError(
+                    "the server did not start: try again, or choose another "
+                    "--port"
+                )
+            yield url, Path(folder)
         finally:
             closing.set()
             if page is not None and page.is_running:
