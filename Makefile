@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-improv test lint bench fuzz kills clean
+.PHONY: demo demo-improv test lint docs bench fuzz kills clean
 
 $(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
@@ -41,6 +41,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/lint-imports --no-logo
+
+# The documentation, offline; a warning is an error. See docs/conf.py.
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs . docs/_build/html
+	@echo "documentation: docs/_build/html/index.html"
 
 # Speed and memory beside the published network; DEVICE=cuda on a GPU.
 DEVICE ?= cpu

@@ -21,6 +21,7 @@ from auxformer_lobes.cli.corrupt import corrupt
 from auxformer_lobes.cli.evaluate import evaluate
 from auxformer_lobes.cli.experiment import experiment
 from auxformer_lobes.cli.extract import extract, merge
+from auxformer_lobes.cli.init import init
 from auxformer_lobes.cli.models import export, info, push
 from auxformer_lobes.cli.predict import predict
 from auxformer_lobes.cli.timeline import timeline
@@ -28,6 +29,7 @@ from auxformer_lobes.cli.web import web
 from auxformer_lobes.utils.errors import UserError, one_line_errors
 
 COMMANDS = (
+    init,
     audit,
     extract,
     merge,

@@ -7,20 +7,12 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 
+from auxformer_lobes.dataio.folder_tree import read_tree
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.temporary import full_disk_errors, temporary_folder
 from auxformer_lobes.utils.text import printable
 
 STDIN = "-"
-# Files of a folder.
-SUFFIXES = (
-    *(".wav", ".w64", ".aif", ".aiff", ".aifc", ".au", ".caf", ".flac", ".wv"),
-    *(".ape", ".mp2", ".mp3", ".m4a", ".m4b", ".aac", ".ac3", ".eac3", ".amr"),
-    *(".awb", ".wma", ".ogg", ".oga", ".opus", ".spx", ".mka"),
-    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".ogv"),
-    *(".avi", ".divx", ".flv", ".f4v", ".wmv", ".asf", ".mpg", ".mpeg", ".vob"),
-    *(".ts", ".mts", ".m2ts", ".mxf", ".dv", ".rm", ".rmvb"),
-)
 
 
 def find_media(arguments):
@@ -74,22 +66,10 @@ def find_media(arguments):
 
 def _inside(folder):
     """Media files in a folder and its subfolders, and others by suffix."""
-    found, left_out, visited = [], Counter(), set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(here) in visited:  # links may form circles
-            folders.clear()
-            continue
-        visited.add(os.path.realpath(here))
-        folders[:] = sorted(x for x in folders if not x.startswith("."))
-        for name in names:
-            file = os.path.join(here, name)
-            if name.startswith(".") or not os.path.isfile(file):
-                continue
-            if name.lower().endswith(SUFFIXES):
-                found.append(file)
-            else:
-                left_out[os.path.splitext(name)[1] or "no suffix"] += 1
-    return sorted(found), left_out
+    tree = read_tree(folder)
+    return tree.media, Counter(
+        os.path.splitext(path)[1] or "no suffix" for path in tree.others
+    )
 
 
 @contextmanager

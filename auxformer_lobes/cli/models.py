@@ -7,7 +7,10 @@ def export(parser):
     """Exports the best checkpoint of a run, for inference and sharing.
 
     Writes a folder with all that inference needs: weights (safetensors),
-    hyperparams.yaml, config.json and a model card.
+    hyperparams.yaml, config.json and a model card. --onnx adds network.onnx,
+    the network from features to logits and probabilities; feature encoders and
+    face tracking are not in it. With --onnx, RUN may be an exported model, too,
+    and OUT the same folder.
 
     The run's hyperparams.yaml is executed: export only runs you trust.
     """
@@ -29,16 +32,45 @@ def export(parser):
         help="licence of the weights, by its name on the Hub "
         "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="write network.onnx, too (takes a minute)",
+    )
     return _export
 
 
 def _export(options):
-    from auxformer_lobes.sharing.export import export
+    from auxformer_lobes.sharing.export import add_onnx, export
+    from auxformer_lobes.sharing.layout import is_exported
 
-    folder = export(
-        options.run, options.out, options.include_encoders, options.license
-    )
+    if options.onnx and is_exported(options.run):
+        folder = add_onnx(options.run, options.out)
+    else:
+        folder = export(
+            options.run,
+            options.out,
+            options.include_encoders,
+            options.license,
+            options.onnx,
+        )
     print(f"model: {folder}")
+    if options.onnx:
+        _print_onnx(folder)
+
+
+def _print_onnx(folder):
+    from auxformer_lobes.sharing.layout import ONNX, ModelFolder
+
+    made = ModelFolder(folder).config()["onnx"]
+    print(
+        f"ONNX: {folder / ONNX}: {made['bytes'] / 1e6:,.1f} MB, opset "
+        f"{made['opset']}, within {made['max_difference']:.0e} of torch"
+    )
+    print(
+        "It has the network only: feature encoders and face tracking, with "
+        "their licences, are not in it."
+    )
 
 
 def push(parser):

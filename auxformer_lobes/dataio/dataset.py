@@ -1,5 +1,6 @@
 """From manifests and feature stores to the datasets of a recipe."""
 
+import json
 import math
 
 import torch
@@ -44,16 +45,33 @@ def load_manifests(manifests, data_folder):
     datasets = {}
     for split, path in manifests.items():
         try:
-            datasets[split] = DynamicItemDataset.from_json(
-                path, replacements={"data_root": data_folder}
+            with open(path, encoding="utf-8") as file:
+                entries = json.load(file)
+            # Not by SpeechBrain's reader, for which braces anywhere in an
+            # entry, as in a transcript, stand for something.
+            datasets[split] = DynamicItemDataset(
+                {
+                    clip: _located(entry, data_folder)
+                    for clip, entry in entries.items()
+                }
             )
         except OSError as error:
             raise UserError(f"{path}: {reason_of(error)}")
-        except (KeyError, RecursionError, ValueError) as error:  # or braces
+        except (RecursionError, ValueError) as error:
             raise UserError(f"{path}: not a JSON manifest: {error}: {CURE}")
-        except (AttributeError, IndexError):  # no entries in it
+        except (AttributeError, IndexError, TypeError):  # no entries in it
             raise UserError(f"{path}: has no clips: {CURE}")
     return datasets
+
+
+def _located(entry, data_folder):
+    """An entry with the media files where they are."""
+    files = {
+        key: entry[key].replace("{data_root}", str(data_folder))
+        for key in MEDIA.values()
+        if isinstance(entry.get(key), str)
+    }
+    return {**entry, **files}
 
 
 def extract_features(datasets, stores, num_workers=0):
@@ -216,6 +234,8 @@ def _reader(modality, store, stored, min_face_quality):
 def fit_norms(dataset, modules):
     """Fits `audio_norm` and `visual_norm` on the training split's valid frames.
 
+    Not that of a modality of which the corpus has no file.
+
     Arguments
     ---------
     dataset : DynamicItemDataset
@@ -223,9 +243,10 @@ def fit_norms(dataset, modules):
     modules : dict
         The modules of the recipe; only a `FeatureNorm` is fitted.
     """
-    for modality in MEDIA:
+    for modality, medium in MEDIA.items():
         norm = modules[f"{modality}_norm"]
-        if isinstance(norm, FeatureNorm):
+        is_there = any(entry[medium] for entry in dataset.data.values())
+        if isinstance(norm, FeatureNorm) and is_there:
             mask = f"{modality}_mask"
             with dataset.output_keys_as([modality, mask]):
                 norm.fit(

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from auxformer_lobes.dataio.extraction_report import ExtractionReport
 from auxformer_lobes.dataio.workers import KILLED, ClipWorkers
 from auxformer_lobes.features.base import ClipInput
+from auxformer_lobes.processing.segments import size_of
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import CURES, reason_of
@@ -175,7 +176,7 @@ def _extract(store, paths, num_workers, batch_clips, description):
     damaged = sorted(clip for clip in current if not store.is_whole(clip))
     missing = sorted(
         {*paths} - current.difference(damaged),
-        key=lambda clip: (-_size_of(paths[clip]), clip),
+        key=lambda clip: (-size_of(paths[clip]), clip),
     )
     remaining = {clip: paths[clip] for clip in missing}
     failed, invalid = {}, []
@@ -219,13 +220,6 @@ def _extract(store, paths, num_workers, batch_clips, description):
         seconds=0.0,
         damaged=damaged,
     )
-
-
-def _size_of(path):
-    try:
-        return os.path.getsize(path)
-    except (OSError, TypeError):  # precomputed features need no file
-        return 0
 
 
 def _read(features, paths, clip):

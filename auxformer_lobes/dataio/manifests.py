@@ -1,6 +1,7 @@
 """Manifests of a corpus: splits, entries and the preparation report."""
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -9,6 +10,7 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.dataio.run import SPLITS, Run
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
+from auxformer_lobes.utils.modalities import MODALITIES
 
 logger = get_logger(__name__)
 
@@ -171,11 +173,13 @@ def _check_partition(partition, groups, kind):
         raise UserError(f"partition: the corpus has no {kind} {min(unknown)}")
 
 
-def fill_manifests(entries, splits, files, media, require_both):
+def fill_manifests(
+    entries, splits, files, media, require_both, modalities=MODALITIES
+):
     """Distributes the usable clips over the three manifests.
 
     Training keeps clips with one usable modality; the development and test
-    sets need both.
+    sets need all that the corpus has.
 
     Arguments
     ---------
@@ -190,6 +194,8 @@ def fill_manifests(entries, splits, files, media, require_both):
         Clip -> seconds of the wav file and of the video, None if unusable.
     require_both : bool
         Whether training clips need both modalities too.
+    modalities : collection of str
+        Those that the corpus has.
 
     Returns
     -------
@@ -200,19 +206,23 @@ def fill_manifests(entries, splits, files, media, require_both):
     """
     manifests = {split: {} for split in SPLITS}
     excluded = defaultdict(list)
+    count = len(modalities)
     for clip, usable in media.items():
-        unusable = usable.count(None)
+        # What the corpus lacks is unusable in every clip.
+        unusable = usable.count(None) - (len(MODALITIES) - count)
         chosen = splits[clip]
         kept = [
             split
             for split in ([chosen] if isinstance(chosen, str) else chosen)
-            if unusable <= (split == "train" and not require_both)
+            if unusable == 0
+            or (split == "train" and unusable < count and not require_both)
         ]
         if not kept:
-            excluded[f"{unusable} of 2 modalities unusable"].append(clip)
+            reason = f"{unusable} of {count} modalities unusable"
+            excluded[reason if count > 1 else "unusable"].append(clip)
             continue
         wav, video = (
-            None if seconds is None else f"{{data_root}}/{file}"
+            None if seconds is None else _in_manifest(file)
             for file, seconds in zip(files[clip], usable)
         )
         for split in kept:
@@ -223,6 +233,11 @@ def fill_manifests(entries, splits, files, media, require_both):
                 **entries[clip],
             }
     return manifests, dict(excluded)
+
+
+def _in_manifest(file):
+    """A file of the corpus as a manifest names it, or one elsewhere."""
+    return file if os.path.isabs(file) else f"{{data_root}}/{file}"
 
 
 def write_manifests(

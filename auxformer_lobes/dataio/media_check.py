@@ -16,6 +16,7 @@ from auxformer_lobes.processing.video import video_seconds
 from auxformer_lobes.utils.errors import MediaError
 
 SAMPLE_RATE = 16000  # Hz
+STREAMS = {"wav": "audio", "video": "video"}
 
 logger = get_logger(__name__)
 
@@ -23,20 +24,22 @@ logger = get_logger(__name__)
 class MediaFiles(NamedTuple):
     """Files of a clip, relative to the corpus folder.
 
+    Both may be segments of long files, and the same file.
+
     Arguments
     ---------
-    wav : str
-        The wav file.
-    video : str
-        The video file.
+    wav : str or None
+        The file of the audio; None if the clip has none.
+    video : str or None
+        The file of the video; None if the clip has none.
     """
 
-    wav: str
-    video: str
+    wav: Optional[str]
+    video: Optional[str]
 
 
 class MediaSeconds(NamedTuple):
-    """Durations of the files of a clip, None for unusable ones.
+    """Durations of the files of a clip, None for missing or unusable ones.
 
     Arguments
     ---------
@@ -123,38 +126,42 @@ def check_clip(data_folder, files, max_seconds, open_video=True):
         `file` and `note` for each other file that has one.
     """
     wav = video = None
-    problems, notes = [], []
-    try:
-        with reading() as found:
-            wav = _wav_seconds(data_folder / files.wav, max_seconds)
-        notes += [{"file": files.wav, "note": n} for n in found.notes.values()]
-    except MediaError as error:
-        problems.append(_problem(files.wav, error, data_folder))
-    if not open_video:
-        return MediaSeconds(wav, wav), problems, notes
-    try:
-        with reading() as found:
-            video = video_seconds(data_folder / files.video)
-        if reason := too_short(video, wav):
-            raise MediaError(reason)
-        _check_seconds(video, max_seconds)
-        notes += [
-            {"file": files.video, "note": note} for note in found.notes.values()
-        ]
-        if wav and (reason := too_short(wav, video)):
-            problems.append({"file": files.wav, "reason": reason})
-            notes = [note for note in notes if note["file"] != files.wav]
-            wav = None
-    except MediaError as error:
-        problems.append(_problem(files.video, error, data_folder))
-        # Raters saw the video file: if it is not a single clip, their votes do
-        # not belong to this wav file either.
-        if wav and video and video > max_seconds:
-            reason = f"{files.video} {error}"
-            problems.append({"file": files.wav, "reason": reason})
-            wav = None
-        video = None
-    return MediaSeconds(wav, video), problems, notes
+    problems, notes = {}, {}  # "wav" or "video" -> text
+    if files.wav is not None:
+        path = data_folder / files.wav
+        try:
+            with reading() as found:
+                wav = _wav_seconds(path, max_seconds)
+            notes["wav"] = found.notes.get("audio")
+        except MediaError as error:
+            problems["wav"] = str(error).removeprefix(f"{path}: ")
+    if files.video is not None and not open_video:
+        video = wav
+    elif files.video is not None:
+        path = data_folder / files.video
+        try:
+            with reading() as found:
+                video = video_seconds(path)
+            if reason := too_short(video, wav):
+                raise MediaError(reason)
+            _check_seconds(video, max_seconds)
+            notes["video"] = found.notes.get("visual")
+            if wav and (reason := too_short(wav, video)):
+                problems["wav"], wav = reason, None
+        except MediaError as error:
+            problems["video"] = str(error).removeprefix(f"{path}: ")
+            # Raters saw the video file: if it is not a single clip, their votes
+            # do not belong to this wav file either.
+            if wav and video and video > max_seconds:
+                problems["wav"], wav = f"{files.video} {error}", None
+            video = None
+    for kind in problems:
+        notes.pop(kind, None)
+    return (
+        MediaSeconds(wav, video),
+        _entries(files, "reason", problems),
+        _entries(files, "note", notes),
+    )
 
 
 def _wav_seconds(path, max_seconds):
@@ -174,7 +181,21 @@ def _check_seconds(seconds, max_seconds):
         )
 
 
-def _problem(file, error, data_folder):
-    """File and reason, the latter without the name of the file."""
-    reason = str(error).removeprefix(f"{data_folder / file}: ")
-    return {"file": file, "reason": reason}
+def _entries(files, key, texts):
+    """Entries of a report; the modality is named if both are in one file."""
+    texts = {kind: text for kind, text in texts.items() if text}
+    if files.wav != files.video:
+        return [
+            {"file": getattr(files, kind), key: text}
+            for kind, text in texts.items()
+        ]
+    if len(texts) == 2 and len({*texts.values()}) == 1:  # of the whole file
+        return [{"file": files.wav, key: texts["wav"]}]
+    return [
+        {"file": files.wav, key: _of_stream(f"{STREAMS[kind]} stream", text)}
+        for kind, text in texts.items()
+    ]
+
+
+def _of_stream(stream, text):
+    return text if stream in text else f"its {stream}: {text}"

@@ -13,6 +13,7 @@ from itertools import combinations
 from auxformer_lobes.dataio.run import SPLITS
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import fingerprint
+from auxformer_lobes.utils.segments import split_segment
 
 LEVELS = ("error", "warning", "note")
 MAX_EXAMPLES = 5
@@ -323,15 +324,16 @@ def _same_files(manifests, key, data_root):
 
 
 def _sample(path):
-    """Size and middle of a file, which differ in most; None if it is empty.
+    """Size, times and middle of a file, which differ in most; None if it is empty.
 
     A fingerprint costs 20 times as much.
     """
     try:
-        with open(path, "rb") as file:
+        whole, *times = split_segment(path)
+        with open(whole, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(size // 2)
-            return (size, file.read(SAMPLE)) if size else None
+            return (size, *times, file.read(SAMPLE)) if size else None
     except (OSError, ValueError):  # such as a name with a NUL
         return None
 

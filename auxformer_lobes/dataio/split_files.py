@@ -13,18 +13,13 @@ from pathlib import Path
 from speechbrain.utils.logger import get_logger
 
 from auxformer_lobes.dataio.run import SPLITS
+from auxformer_lobes.dataio.split_names import SPLIT_NAMES
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import as_number
 from auxformer_lobes.utils.schema import shown
 
 logger = get_logger(__name__)
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val"), "valid"),
-    **dict.fromkeys(("dev", "development"), "valid"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 # As in the published partitions of CREMA-D: 14 actors, and 63 train.
 DEVELOPMENT_SHARE = 14 / (14 + 63)
 SEED = 0  # of the choice of speakers for the development set
@@ -261,7 +256,7 @@ def split_by_file(path, entries, excluded, find_clip, group="spk_id"):
     held_out = []
     if not any("valid" in found for found in splits.values()):
         training = {c: entries[c] for c in splits if "train" in splits[c]}
-        held_out = _choose_held_out(path, training, group)
+        held_out = choose_held_out(f"split_file {path}", training, group)
         for clip, entry in training.items():
             if entry[group] in held_out:
                 splits[clip][splits[clip].index("train")] = "valid"
@@ -272,11 +267,34 @@ def split_by_file(path, entries, excluded, find_clip, group="spk_id"):
     return splits, excluded, held_out
 
 
-def _choose_held_out(path, training, group):
-    """Values of a field, in the proportion of the genders."""
+def choose_held_out(source, training, group="spk_id"):
+    """Chooses training speakers to be held out for the development set.
+
+    As many as in the published partitions, at least one, in the proportion of
+    their genders; the same for any seed of the training.
+
+    Arguments
+    ---------
+    source : str
+        What has no development set, for messages.
+    training : dict
+        Clip -> manifest fields, with `group` and perhaps `gender`.
+    group : str
+        The field whose values are held out as a whole.
+
+    Returns
+    -------
+    list
+        Values of `group`.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two.
+    """
     by_gender = defaultdict(set)
     for entry in training.values():
-        gender = entry["gender"] if group == "spk_id" else None
+        gender = entry.get("gender") if group == "spk_id" else None
         by_gender[gender].add(entry[group])
     ranked = []
     for values in by_gender.values():
@@ -285,7 +303,7 @@ def _choose_held_out(path, training, group):
         ranked += [((i + 0.5) / len(order), v) for i, v in enumerate(order)]
     if len(ranked) < 2:
         raise UserError(
-            f"split_file {path}: has no development set, and a single "
+            f"{source}: has no development set, and a single "
             f"training {'speaker' if group == 'spk_id' else group}, so that "
             "none can be held out for it: add a development set"
         )
@@ -293,7 +311,7 @@ def _choose_held_out(path, training, group):
     noun = "speakers" if group == "spk_id" else f"{group}s"
     held_out = sorted(value for _, value in sorted(ranked)[:count])
     logger.warning(
-        f"split_file {path}: has no development set: {count} of "
+        f"{source}: has no development set: {count} of "
         f"{len(ranked)} training {noun} are held out for it "
         f"(seed {SEED}): {', '.join(map(str, held_out))}"
     )

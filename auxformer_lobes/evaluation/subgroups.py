@@ -1,4 +1,4 @@
-"""Metrics by gender and age of the speakers, and the gaps between them."""
+"""Metrics by gender, age and other columns, and the gaps between them."""
 
 import math
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from auxformer_lobes.evaluation.subsets import equal_parts, subset_metrics
 
+MAX_GROUPS = 6  # of a column of the user's own; more are rather names
+
 
 def measure_subgroups(task, predictions, entries, **bootstrap):
-    """Metrics of the combined outputs by gender and by age.
+    """Metrics of the combined outputs by gender, by age and by other columns.
 
     Arguments
     ---------
@@ -17,25 +19,27 @@ def measure_subgroups(task, predictions, entries, **bootstrap):
     predictions : dict of Predictions
         By name of the condition.
     entries : dict
-        Clip → its entry in the manifest, perhaps with `gender` and `age`.
+        Clip → its entry in the manifest, perhaps with `gender` and `age`, and
+        with further `columns`, name → text.
     **bootstrap
         Further arguments of `bootstrap_metrics`.
 
     Returns
     -------
     dict
-        Condition → attribute ("gender", "age") → `groups`, name → number of
+        Condition → attribute ("gender", "age", …) → `groups`, name → number of
         `clips` with a label and of their `speakers`, and each of the task's
         metrics; `gap`, metric → difference of the highest and the lowest
         group, None where fewer than two have a value. Ages are thirds of the
         speakers, named by their ends. An attribute of fewer than two groups is
-        left out.
+        left out, and a further column of more than six.
     """
     results = {}
     for condition, made in predictions.items():
         names = {
             "gender": [_gender(entries[clip]) for clip in made.clips],
             "age": _age_thirds(made, entries),
+            **_further(made, entries),
         }
         by_attribute = {
             attribute: _compare(task, made, np.array(of), **bootstrap)
@@ -65,6 +69,18 @@ def _compare(task, made, names, **bootstrap):
         values = [value for value in values if value is not None]
         gap[metric] = max(values) - min(values) if len(values) > 1 else None
     return {"groups": groups, "gap": gap}
+
+
+def _further(made, entries):
+    """Further columns with few values: name → the value of each clip."""
+    found = [entries[clip].get("columns") or {} for clip in made.clips]
+    columns = {name: None for of in found for name in of}
+    values = {name: [of.get(name, "") for of in found] for name in columns}
+    return {
+        name: of
+        for name, of in values.items()
+        if len({*of} - {""}) <= MAX_GROUPS
+    }
 
 
 def _gender(entry):

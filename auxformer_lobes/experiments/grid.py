@@ -1,5 +1,6 @@
 """Runs the cells of a study, each once, several at a time."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import sys
 import time
 from collections import deque
 from io import StringIO
+from pathlib import Path
 
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
@@ -104,9 +106,12 @@ class Grid:
         for path in (self.plan["script"], self.plan["hparams"]):
             if not os.path.isfile(path):
                 raise UserError(f"{path}: no such file")
+        data_defaults = _data_defaults(self.plan["script"])
         for cell in self.cells:
             hparams = self.plan["hparams"]
-            _, _, overrides = parse_arguments([hparams, *self._options(cell)])
+            _, _, overrides = parse_arguments(
+                [hparams, *self._options(cell)], data_defaults
+            )
             with open(hparams, encoding="utf-8") as file:
                 settings = resolve_references(file, overrides).getvalue()
             if cell.run.hyperparams.exists():
@@ -236,6 +241,22 @@ def shell(command):
     "python train.py '--network={num_layers: 1}'"
     """
     return shlex.join(map(str, command))
+
+
+def _data_defaults(script):
+    """The function of that name of a script, if it has one."""
+    name = "data_defaults"
+    # Without it, a script is not imported, which might start it.
+    if not re.search(rf"^def {name}\b", Path(script).read_text("utf-8"), re.M):
+        return None
+    spec = importlib.util.spec_from_file_location("train", script)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.path[0]
+    return getattr(module, name)
 
 
 def _check_same(cell, before, now):

@@ -7,6 +7,7 @@ import os
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedSeq
 from speechbrain.utils.distributed import ddp_init_group
 from speechbrain.utils.run_opts import RunOptions
 
@@ -18,6 +19,7 @@ from auxformer_lobes.utils.overrides import (
     check_options,
     rewrite_overrides,
     tag_of,
+    tagged,
 )
 from auxformer_lobes.utils.random import stream_seed
 
@@ -27,20 +29,25 @@ LOADING = (
     *(TypeError, ValueError, YAMLError),
 )
 TEXT_SUFFIXES = ("_folder", "_annotation", "_file", "_hub")
-TEXT_OPTIONS = ("released_labels", "run_name", "wav2vec2_weights")
+TEXT_OPTIONS = ("released_labels", "run_name", "table", "wav2vec2_weights")
 
 
-def parse_arguments(argv):
+def parse_arguments(argv, data_defaults=None):
     """Reads the command line of a recipe, as `speechbrain.parse_arguments`.
 
     Paths are text, with `~` for the home folder; relative ones start from the
-    working directory, those of `!include:` from the folder of the YAML file. Other values are YAML; see `utils.overrides` for those
-    that choose objects.
+    working directory, those of `!include:` from the folder of the YAML file.
+    Other values are YAML; see `utils.overrides` for those that choose objects.
 
     Arguments
     ---------
     argv : list of str
         The YAML file, and options.
+    data_defaults : callable, optional
+        Given the plain values of the file, with those of the command line in
+        their place, returns values that the data decide; the command line
+        goes before them. A bare word chooses a file where the YAML file
+        includes one, of which options on the command line are then those.
 
     Returns
     -------
@@ -74,8 +81,30 @@ def parse_arguments(argv):
         texts = split_options(words)
         _check_names(hparams_file, texts, run_opts)
         values = {name: _value(name, text) for name, text in texts.items()}
+        if data_defaults is not None:
+            values = _with_defaults(hparams_file, values, data_defaults)
         overrides = rewrite_overrides(hparams_file, values)
     return hparams_file, run_opts, overrides
+
+
+def _with_defaults(path, values, data_defaults):
+    """Values of the command line, and those that the data decide."""
+    with open(path, encoding="utf-8") as file:
+        tree = YAML().load(file)
+        file.seek(0)
+        plain = resolve_references(file, rewrite_overrides(path, values))
+    values = {**values}
+    for name, default in data_defaults(YAML().load(plain.getvalue())).items():
+        given, tag = values.get(name), tag_of(tree.get(name))
+        if isinstance(default, str) and not tag.startswith("!include:"):
+            continue  # an object of the user's own
+        if name not in values:
+            is_plain = type(default) is list
+            values[name] = CommentedSeq(default) if is_plain else default
+        elif isinstance(given, dict) and not tag_of(given):
+            folder = os.path.dirname(tag)
+            values[name] = tagged(f"{folder}/{default}.yaml", given)
+    return values
 
 
 def is_text(name):

@@ -111,7 +111,7 @@ def collect_sweeps(systems):
     Arguments
     ---------
     systems : dict of list
-        Name → its `SweptRun`s.
+        Name → each `SweptRun` of it.
 
     Returns
     -------

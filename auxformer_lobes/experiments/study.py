@@ -15,6 +15,9 @@ from auxformer_lobes.utils.files import atomic_write
 # the seed are compared clip by clip.
 PARTITION_KEYS = (
     "partition",
+    "fold",
+    "num_folds",
+    "split_seed",
     "split_file",
     "valid_actors",
     "test_actors",

@@ -120,7 +120,7 @@ class Extractor(Configurable):
         clip : str
             Name of the clip.
         path : str
-            Its wav or video file.
+            Its wav or video file, or a segment of one.
 
         Returns
         -------
@@ -149,8 +149,8 @@ class Extractor(Configurable):
         Returns
         -------
         int
-            63-bit fingerprint (size, first and last 64 KiB); -1 if there is no
-            file.
+            63-bit fingerprint (size, first and last 64 KiB, times of a
+            segment); -1 if there is no file.
         """
         return fingerprint(path)
 

@@ -5,10 +5,18 @@ import numpy as np
 import torch
 
 from auxformer_lobes.features.base import ClipInput
-from auxformer_lobes.features.face_base import FaceFeatures, check_rate
-from auxformer_lobes.processing.faces.tracker import FaceTracker
+from auxformer_lobes.features.face_base import (
+    FaceFeatures,
+    check_rate,
+    check_tracker,
+)
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FACES
+
+NO_HOG = (
+    f"OpenCV {cv2.__version__} has no HOGDescriptor: choose another encoder, "
+    "or pip install 'opencv-python-headless<5'"
+)
 
 
 class HogFeatures(FaceFeatures):
@@ -34,15 +42,16 @@ class HogFeatures(FaceFeatures):
     schema = FACES
 
     def __init__(self, faces=None, frames_per_second=None):
-        self.faces = faces or FaceTracker(size=64)
+        self.faces = check_tracker(faces, 64)
         if self.faces.size % 8 or self.faces.size < 16:
             raise UserError(
                 f"faces: size is {self.faces.size}: HOG needs a multiple of 8, "
                 "at least 16"
             )
         self.frames_per_second = check_rate(frames_per_second)
+        blocks = self.faces.size // 8 - 1  # along a side, overlapping
         super().__init__(
-            dim=self._hog().getDescriptorSize(),
+            dim=36 * blocks**2,  # 2×2 cells of 9 orientations
             faces=self.faces.settings,
             frames_per_second=self.frames_per_second,
         )
@@ -58,5 +67,7 @@ class HogFeatures(FaceFeatures):
 
     def _hog(self):
         # Created at each use: it cannot be pickled.
+        if not hasattr(cv2, "HOGDescriptor"):
+            raise UserError(NO_HOG)
         size = (self.faces.size, self.faces.size)
         return cv2.HOGDescriptor(size, (16, 16), (8, 8), (8, 8), 9)

@@ -18,6 +18,7 @@ from auxformer_lobes.processing.media import check_file
 from auxformer_lobes.processing.video import video_seconds
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.files import as_number, key_of
+from auxformer_lobes.utils.segments import split_segment
 
 SAMPLE_RATE = 16000  # Hz
 VALIDITY = "frame_validity"  # name of the optional array
@@ -122,7 +123,8 @@ class PrecomputedFeatures(Extractor):
             where = f"frame_validity of {where}"
             validity = _checked(validity, [len(features)], where)
             validity = torch.from_numpy(validity.astype(np.uint8))
-        if self.frames_per_second and path and os.path.exists(path):
+        file = path and split_segment(path).file
+        if self.frames_per_second and file and os.path.exists(file):
             self._check_length(clip, path, len(features))
         return ClipInput(torch.from_numpy(features), validity)
 

@@ -27,6 +27,7 @@ from auxformer_lobes.processing.audio import audio_blocks, choose_track
 from auxformer_lobes.processing.media import open_media, reading
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.segments import split_segment
 from auxformer_lobes.utils.temporary import full_disk_errors, temporary_folder
 from auxformer_lobes.utils.text import printable
 
@@ -86,7 +87,8 @@ def timeline(
     MediaError
         If the file has neither audio nor video, or cannot be decoded.
     UserError
-        If an option is out of range, or the visual features are not of faces.
+        If an option is out of range, the file is a segment, or the visual
+        features are not of faces.
     """
     if faces not in ("largest", "all"):
         raise UserError(f"faces: {faces!r} is neither largest nor all")
@@ -95,6 +97,8 @@ def timeline(
             f"window {window} s, hop {hop} s: a window lasts 0.1 to "
             f"{LONGEST_SECTION:.0f} s, and the hop is more than 0"
         )
+    if not split_segment(path).is_whole:
+        raise UserError(f"{path}: a timeline is of a whole file: omit #t=")
     reader = recognizer.reader
     with temporary_folder() as folder:
         sections = sections_of(path, folder)

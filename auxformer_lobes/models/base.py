@@ -64,7 +64,7 @@ class AudioVisualNetwork(Configurable, nn.Module):
             reads is present.
         """
         if self.missing == "zero_fill":
-            return present.new_ones(len(present), len(self.heads))
+            return present.new_ones(present.shape[0], len(self.heads))
         return torch.stack(
             [
                 present[:, [MODALITIES.index(m) for m in reads]].any(1)

@@ -219,7 +219,7 @@ class StreamNetwork(AudioVisualNetwork):
         admitted = {}
         for name in self.modalities:
             x = features[name]
-            there = x.new_ones(len(x), dtype=torch.bool)
+            there = x.new_ones(x.shape[0], dtype=torch.bool)
             if present is not None:
                 there = present[:, MODALITIES.index(name)]
             x, frames, mask = self._admit(
@@ -252,7 +252,7 @@ class StreamNetwork(AudioVisualNetwork):
     def _admit(self, x, lens, present, mask):
         """Valid frames, all others set to zero; their number; what was lost."""
         if x.shape[1] == 0:
-            x = x.new_zeros(len(x), 1, x.shape[2])
+            x = x.new_zeros(x.shape[0], 1, x.shape[2])
             present, mask = torch.zeros_like(present), None
         num_frames = x.shape[1]
         frames = torch.full_like(present, num_frames, dtype=torch.long)

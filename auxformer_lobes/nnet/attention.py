@@ -37,7 +37,7 @@ class AttentionMask:
     num_keys : int
         Padded length of the keys.
     causal : bool
-        Whether query i sees only keys j <= i + |T_q - T_k|.
+        Whether query i sees only keys `j <= i + |T_q - T_k|`.
     key_mask : torch.Tensor
         Keys that were not lost, boolean `[batch, num_keys]`; all by default.
 

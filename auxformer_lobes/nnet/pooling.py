@@ -58,7 +58,7 @@ class LastFrame(nn.Module):
         torch.Tensor
             `[batch, dim]`.
         """
-        samples = torch.arange(len(x), device=x.device)
+        samples = torch.arange(x.shape[0], device=x.device)
         if mask is not None:  # the last one that was not lost
             places = torch.arange(1, x.shape[1] + 1, device=x.device)
             frames = (places * valid_frames(x, frames, mask)).amax(1)

@@ -222,7 +222,7 @@ class TransformerStack(nn.Module):
         Whether sinusoidal positions are added. A frame whose first channel
         is exactly zero has none: a modality that was zeroed out stays zero.
     causal : bool
-        Whether query i sees only keys j <= i + |T_q - T_k|.
+        Whether query i sees only keys `j <= i + |T_q - T_k|`.
     embedding_dropout : float
         Dropout of the inputs.
     **layer_options

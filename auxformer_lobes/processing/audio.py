@@ -76,7 +76,7 @@ def read_audio(path, sample_rate=16000):
     Arguments
     ---------
     path : str
-        A wav or video file.
+        A wav or video file, or a segment of one, cut at its samples.
     sample_rate : int
         Sample rate of the returned waveform, Hz.
 
@@ -254,11 +254,12 @@ def _blocks(path, index, mixer):
     with open_media(path) as container:
         stream = _audio_streams(container, path)[index]
         rate = converter = None
-        for frame in Decoder(path, container, stream).frames():
+        decoder = Decoder(path, container, stream)
+        for frame in decoder.frames():
             time, own_rate = frame.time, frame.sample_rate
             _check_rate(path, own_rate)
             rate = rate or own_rate
-            samples = mixer(frame)
+            samples, time = decoder.segment.cut(mixer(frame), time, own_rate)
             if converter and converter.source != own_rate:
                 yield AudioBlock(None, rate, converter.flush())
                 converter = None

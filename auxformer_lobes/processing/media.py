@@ -14,6 +14,7 @@ from typing import Optional
 
 from speechbrain.utils.logger import get_logger
 
+from auxformer_lobes.processing.segments import StreamSegment, split_segment
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.files import LFS_POINTER
 
@@ -157,7 +158,7 @@ def check_file(path):
     Arguments
     ---------
     path : str
-        Any file.
+        Any file, or a segment of one.
 
     Raises
     ------
@@ -172,11 +173,12 @@ def check_file(path):
     auxformer_lobes.utils.errors.MediaError: nowhere.flv: No such file or directory
     """
     try:
+        whole = split_segment(path).file
         # Before it is opened: a named pipe would wait for a writer for ever.
-        mode = os.stat(path).st_mode
+        mode = os.stat(whole).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise MediaError(f"{path}: a pipe, socket or device, not a file")
-        with open(path, "rb") as file:
+        with open(whole, "rb") as file:
             start = file.read(len(LFS_POINTER))
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror}")
@@ -193,12 +195,12 @@ def check_file(path):
 
 @contextmanager
 def open_media(path):
-    """Opens a media file; errors of FFmpeg become `MediaError`s.
+    """Opens a media file; an error of FFmpeg becomes a `MediaError`.
 
     Arguments
     ---------
     path : str
-        A wav or video file.
+        A wav or video file, or a segment of one; all of the file is open.
 
     Yields
     ------
@@ -215,7 +217,8 @@ def open_media(path):
     check_file(path)
     try:
         # Tags of old files may be in any encoding; they are not used.
-        container = av.open(str(path), metadata_errors="ignore")
+        file = split_segment(path).file
+        container = av.open(file, metadata_errors="ignore")
     except Exception as error:  # of any type, see above
         raise _undecodable(path, error) from error
     with container:
@@ -258,12 +261,12 @@ def video_stream(container, path):
 
 
 class Decoder:
-    """Decodes a stream, and counts what is lost of it.
+    """Decodes a stream, or a segment of it, and counts what is lost of it.
 
     Arguments
     ---------
     path : str
-        The file.
+        The file, or a segment of it.
     container : av.container.InputContainer
         The open file.
     stream : av.stream.Stream
@@ -271,6 +274,8 @@ class Decoder:
 
     Attributes
     ----------
+    segment : StreamSegment
+        What is decoded of it.
     lost : float
         Share of the packets that could not be decoded; after an error of the
         container, the rest of the length that it states counts too.
@@ -280,6 +285,7 @@ class Decoder:
         self.path = path
         self.container = container
         self.stream = stream
+        self.segment = StreamSegment(path, container, stream)
         self.packets = self.failed = 0
         self.rest = 0.0  # share of the stream that could not be demuxed
         self.error = None  # the first
@@ -290,13 +296,18 @@ class Decoder:
         Yields
         ------
         av.Packet
-            The last is empty, and flushes the decoder.
+            Of a segment, also those before it that its decoding needs. The
+            last is empty, and flushes the decoder.
+
+        Raises
+        ------
+        MediaError
+            If a segment lies after the end of the file.
         """
         start = last = None
         for _ in range(MAX_RESTARTS):
-            packets = self.container.demux(self.stream)
             try:
-                for packet in packets:
+                for packet in self.segment.packets():
                     if packet.pts is not None:
                         time = float(packet.pts * self.stream.time_base)
                         start = time if start is None else start
@@ -307,9 +318,11 @@ class Decoder:
                 # Of PyAV, not of the file: a stream appeared late. It goes on
                 # from where it was.
                 continue
+            except MediaError:  # after the end of the file
+                raise
             except Exception as error:  # of any type, see above
                 self.error = self.error or error
-                length = (self.container.duration or 0) / 1e6
+                length = self.segment.seconds
                 read = 0.0 if last is None else last - start
                 if length > 0:
                     self.rest = max(0.0, 1 - read / length)
@@ -330,9 +343,9 @@ class Decoder:
         flushed = False
         for packet in self.demux():
             flushed = flushed or not packet.size
-            yield from self.decode(packet)
+            yield from filter(self.segment.has, self.decode(packet))
         if not flushed:
-            yield from self._flush()
+            yield from filter(self.segment.has, self._flush())
         self.check()
 
     @property
@@ -356,11 +369,13 @@ class Decoder:
         """
         if not packet.size:
             return self._flush()
-        self.packets += 1
+        # A decoder that begins in the middle may fail at first.
+        is_counted = not self.segment.is_before(packet)
+        self.packets += is_counted
         try:
             return packet.decode()
         except Exception as error:  # of any type, see above
-            self.failed += 1
+            self.failed += is_counted
             self.error = self.error or error
             return []
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.io import wavfile
 
 from auxformer_lobes.processing.media import open_media
+from auxformer_lobes.processing.segments import StreamSegment
 from auxformer_lobes.utils.files import atomic_write
 
 # The best that this build of FFmpeg has: nearly lossless, or lossless and ten
@@ -56,8 +57,9 @@ def write_video(path, source, frames):
     path : str or Path
         The file to write.
     source : str
-        The video file with the original images. Its audio is copied as it is,
-        unless MP4 does not take it.
+        The video file with the original images, or a segment of one, from
+        whose start times count then. Its audio is copied as it is, unless MP4
+        does not take it.
     frames : iterable
         Time (s) and image (`[height, width, 3]`, uint8, RGB), in order; at
         least one.
@@ -95,8 +97,9 @@ def write_video(path, source, frames):
                 video = _add_video(container, *image.shape[:2])
                 audio = _copy_stream(container, original.streams.audio)
                 pts = -1
+                start = max(0, StreamSegment(source, original, video).start)
             # Damaged files may give the same time to several frames.
-            pts = max(pts + 1, round(time / TIME_BASE))
+            pts = max(pts + 1, round((time - start) / TIME_BASE))
             frame = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(image), format="rgb24"
             )
@@ -105,10 +108,16 @@ def write_video(path, source, frames):
         _write(container.mux, video.encode())
         if audio is None:
             return
-        for packet in original.demux(original.streams.audio[0]):
-            if packet.dts is not None:
-                packet.stream = audio
-                _write(container.mux, packet)
+        segment = StreamSegment(source, original, original.streams.audio[0])
+        for packet in segment.packets():
+            if packet.dts is None or segment.is_before(packet):
+                continue
+            if start:
+                packet.pts = packet.dts = packet.dts - int(
+                    start / packet.time_base
+                )
+            packet.stream = audio
+            _write(container.mux, packet)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from auxformer_lobes.processing.media import (
     open_media,
     video_stream,
 )
+from auxformer_lobes.processing.segments import StreamSegment
 from auxformer_lobes.utils.errors import MediaError
 
 MAX_GAP = 60  # s between two images; a longer gap means a damaged file
@@ -28,7 +29,7 @@ def read_frames(path, frames_per_second=None):
     Arguments
     ---------
     path : str
-        A video file.
+        A video file, or a segment of one; times are those in the file.
     frames_per_second : float
         Constant rate at which to sample the images, each the nearest in time,
         frames/s. By default every image, at its own time.
@@ -84,7 +85,7 @@ def video_seconds(path):
     Arguments
     ---------
     path : str
-        A video file.
+        A video file, or a segment of one.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def video_seconds(path):
         decoder = Decoder(path, container, stream)
         for packet in decoder.demux():
             # An edit list hides some frames.
-            if packet.pts is not None and not packet.is_discard:
+            is_shown = packet.pts is not None and not packet.is_discard
+            if is_shown and decoder.segment.has(packet):
                 first, last = min(first, packet.pts), max(last, packet.pts)
             found = found or bool(decoder.decode(packet))
         if not found or first > last:
@@ -142,14 +144,15 @@ def _decoded_frames(path):
 def _check_length(path, container, stream):
     """Ends early where the packets too say that a file is too long."""
     found = current_reading()
-    stated = (container.duration or 0) / 1e6
+    stated = StreamSegment(path, container, stream).seconds
     if found.max_seconds is None or stated <= found.max_seconds:
         return
     first = None
     with open_media(path) as again:
         same = again.streams[stream.index]
-        for packet in Decoder(path, again, same).demux():
-            if packet.pts is not None:
+        decoder = Decoder(path, again, same)
+        for packet in decoder.demux():
+            if packet.pts is not None and decoder.segment.has(packet):
                 first = packet.pts if first is None else first
                 length = float((packet.pts - first) * same.time_base)
                 found.check_length(path, length)

@@ -160,6 +160,8 @@ def _describe_training(settings, options):
     }
     if isinstance(options["partition"], dict):
         training["partition"] = "own lists"
+    elif isinstance(options["partition"], str):  # of a table of clips
+        training["partition"] = options["partition"]
     if options.get("split_file"):
         path, *_ = options["split_file"]
         training["partition"] = f"split file {Path(path).name}"

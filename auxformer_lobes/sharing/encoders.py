@@ -12,9 +12,16 @@ from auxformer_lobes.features.weight_files import check_weight_file
 from auxformer_lobes.sharing.encoder_config import check_configs
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.hub import snapshot
-from auxformer_lobes.utils.schema import COPIED_MODEL, COPIED_WEIGHTS, HUB_MODEL
+from auxformer_lobes.utils.schema import (
+    COPIED_DETECTOR,
+    COPIED_MODEL,
+    COPIED_WEIGHTS,
+    HUB_MODEL,
+)
 
 logger = get_logger(__name__)
+
+NOT_PUBLISHED = "not the published weights of YuNet"
 
 
 def place_encoder(arguments, folder, modality, include):
@@ -41,6 +48,8 @@ def place_encoder(arguments, folder, modality, include):
     UserError
         If it is on this machine only, and is not to be copied.
     """
+    if detector := _detector_of(arguments):
+        _place_detector(detector, folder, include)
     save_path = arguments.pop("save_path", None)
     arguments.pop("device", None)
     source, weights = arguments.get("source"), arguments.get("weights")
@@ -106,6 +115,9 @@ def find_encoder(arguments, model, config, modality, trusted=False):
     """
     source, weights = str(arguments.get("source")), arguments.get("weights")
     found = {}
+    if detector := _detector_of(arguments):
+        path = _find_detector(detector, model, config, trusted)
+        found["faces"] = {"detector": {"weights": str(path)}}
     if re.fullmatch(COPIED_WEIGHTS, str(weights)):
         path = model.find(weights)
         model.verify(config, path)
@@ -130,3 +142,53 @@ def find_encoder(arguments, model, config, modality, trusted=False):
     for path in chain.from_iterable(map(folder.glob, WEIGHTS)):
         check_weight_file(path)
     return {**found, "source": str(folder), "save_path": str(folder)}
+
+
+def _detector_of(arguments):
+    """Arguments of a face detector that has weights, of an extractor's."""
+    faces = arguments.get("faces")
+    detector = faces.get("detector") if isinstance(faces, dict) else None
+    has_weights = isinstance(detector, dict) and "weights" in detector
+    return detector if has_weights else None
+
+
+def _place_detector(arguments, folder, include):
+    """As `place_encoder`; the published weights go without saying."""
+    from auxformer_lobes.processing.faces import yunet  # needs OpenCV
+
+    save_path = arguments.pop("save_path", None)
+    weights = arguments["weights"]
+    if weights is None or yunet.sha256(weights) == yunet.PUBLISHED:
+        arguments["weights"] = None
+    elif not include:
+        raise UserError(
+            f"faces: {weights} is on this machine only: export it too, with "
+            "--include_encoders"
+        )
+    else:
+        logger.warning(
+            "this model loads with trust_source=True only: "
+            f"{weights}: {NOT_PUBLISHED}"
+        )
+    if include:
+        found = weights or yunet.download(save_path, offline=True)
+        arguments["weights"] = "encoders/faces.onnx"
+        (folder / "encoders").mkdir(exist_ok=True)
+        shutil.copyfile(found, folder / arguments["weights"])
+
+
+def _find_detector(arguments, model, config, trusted):
+    """The file of its weights."""
+    from auxformer_lobes.processing.faces import yunet
+
+    weights = arguments["weights"]
+    if weights is None:
+        return yunet.download(model.savedir)
+    if not re.fullmatch(COPIED_DETECTOR, str(weights)):
+        return weights
+    path = model.find(weights)
+    model.verify(config, path)
+    # OpenCV reads it, which is not made for files of strangers.
+    if not trusted and yunet.sha256(path) != yunet.PUBLISHED:
+        raise UserError(f"{path}: {NOT_PUBLISHED}: refused")
+    return path

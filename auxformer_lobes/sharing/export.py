@@ -17,9 +17,10 @@ from speechbrain.utils.logger import get_logger
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.features.checkpoints import read_weights
 from auxformer_lobes.features.precomputed import PrecomputedFeatures
-from auxformer_lobes.sharing import layout
+from auxformer_lobes.sharing import layout, onnx
 from auxformer_lobes.sharing.description import describe, plain_value, reading
 from auxformer_lobes.sharing.encoders import place_encoder
+from auxformer_lobes.sharing.hub import load
 from auxformer_lobes.sharing.model_card import model_card
 from auxformer_lobes.sharing.safe_loading import parse_config
 from auxformer_lobes.sharing.schema import (
@@ -30,6 +31,7 @@ from auxformer_lobes.sharing.schema import (
 )
 from auxformer_lobes.sharing.workspace import workspace
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.files import one_line_os_errors
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import Configurable, arguments_of
 
@@ -42,7 +44,7 @@ FOR_TRAINING = ("train_condition", "shared_loss")
 OBJECTS = (Configurable, torch.nn.Module)
 
 
-def export(run, out, include_encoders=False, license="other"):
+def export(run, out, include_encoders=False, license="other", with_onnx=False):
     """Exports the best checkpoint of a run, for use and to be shared.
 
     Nothing in the run's folder is changed. Export where the run was trained:
@@ -59,6 +61,8 @@ def export(run, out, include_encoders=False, license="other"):
         Whether files of pretrained encoders are copied, not only named.
     license : str
         Of the weights, as the Hub names it: "apache-2.0", "cc-by-nc-4.0".
+    with_onnx : bool
+        Whether `network.onnx` is written, too, see `sharing.onnx`.
 
     Returns
     -------
@@ -72,10 +76,9 @@ def export(run, out, include_encoders=False, license="other"):
         holds something else.
     """
     run, out = Run(run), Path(out).resolve()
-    try:
-        _check_room(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be read: {error.strerror}")
+    if with_onnx:
+        onnx.check_packages()
+    check_room(out)
     settings = _read_settings(run)
     hparams = _make_parts(run, settings)
     checkpoint = run.evaluated_checkpoint(
@@ -99,6 +102,11 @@ def export(run, out, include_encoders=False, license="other"):
                 "parameters": sum(p.numel() for p in modules.parameters()),
                 "bytes": (folder / layout.WEIGHTS).stat().st_size,
             }
+            if with_onnx:
+                module = onnx.FeaturesToOutputs.of(hparams)
+                config["onnx"] = onnx.write_onnx(
+                    folder / layout.ONNX, module, config
+                )
             with reading(run.metrics_file):
                 card = model_card(out.name, config, license)
             (folder / layout.CARD).write_text(card, "utf-8")
@@ -127,8 +135,61 @@ def export(run, out, include_encoders=False, license="other"):
     return out
 
 
+def add_onnx(model, out):
+    """Copies an exported model, and writes `network.onnx` into the copy.
+
+    Arguments
+    ---------
+    model : str or Path
+        A folder that `export` has made.
+    out : str or Path
+        The folder to make, or the same: then the file is added.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UserError
+        If the model is damaged, or `out` holds something else.
+    """
+    onnx.check_packages()
+    model, out = Path(model).resolve(), Path(out).resolve()
+    check_room(out)
+    hparams = load(model)
+    config = hparams["config"]
+    with one_line_os_errors(out), workspace(out) as folder:
+        for name in layout.ModelFolder(model).files():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(model / name, folder / name)
+        module = onnx.FeaturesToOutputs.of(hparams)
+        made = onnx.write_onnx(folder / layout.ONNX, module, config)
+        layout.write_config(folder, {**config, "onnx": made})
+    return out
+
+
+def check_room(out):
+    """Checks that only an export is replaced, and nobody's files beside it.
+
+    Arguments
+    ---------
+    out : Path
+        The folder to be.
+
+    Raises
+    ------
+    UserError
+        If there is something else.
+    """
+    try:
+        _check_room(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be read: {error.strerror}")
+
+
 def _check_room(out):
-    """Only an export is replaced, and nobody's files beside it."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     try:

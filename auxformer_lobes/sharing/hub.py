@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import huggingface_hub
@@ -97,8 +98,9 @@ def _load(model, trust_source, overrides):
             found = find_encoder(
                 parsed[key], model, config, modality, trust_source
             )
-            parsed[key].update(found)
-            overrides[key] = {**overrides.get(key, {}), **found}
+            recursive_update(parsed[key], found)
+            overrides[key] = deepcopy(overrides.get(key, {}))
+            recursive_update(overrides[key], found)
     if trust_source:
         hparams = _load_trusted(path, overrides)
     else:

@@ -15,9 +15,16 @@ CONFIG = "config.json"
 HYPERPARAMS = "hyperparams.yaml"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+# Made on request; of a network above 2 GB, its weights lie in a second file.
+ONNX = "network.onnx"
+ONNX_FILES = (ONNX, f"{ONNX}.data")
 FILES = (CONFIG, HYPERPARAMS, WEIGHTS, CARD)
-# A pretrained encoder that was copied: a folder, or a file of weights.
-ENCODER_FILE = r"encoders/(audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
+# A pretrained encoder that was copied: a folder, or a file of weights; and the
+# weights of a face detector.
+ENCODER_FILE = (
+    r"encoders/((audio|visual)(\.pt|/[\w.-]+\.(json|safetensors|bin))"
+    r"|faces\.onnx)"
+)
 MAX_CONFIG = 1 << 20  # characters
 DAMAGED = "damaged, or changed since the export: copy or download it again"
 
@@ -57,6 +64,21 @@ def _checksum_of(config):
     files = {k: v for k, v in config["files"].items() if k != CONFIG}
     text = json.dumps({**config, "files": files}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_exported(folder):
+    """Whether a folder looks like an exported model.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Any path.
+
+    Returns
+    -------
+    bool
+    """
+    return all((Path(folder) / name).is_file() for name in (CONFIG, WEIGHTS))
 
 
 class ModelFolder:
@@ -200,10 +222,16 @@ class ModelFolder:
 
     def files(self):
         """Names of all files that belong to a model in a folder."""
-        self.config()
+        listed = self.config().get("files", {})
         paths = sorted(self.path.glob("encoders/**/*"))
         copied = (path.relative_to(self.path).as_posix() for path in paths)
         names = [*FILES, *(n for n in copied if re.fullmatch(ENCODER_FILE, n))]
+        # Somebody may have removed it: the model does not need it.
+        names += [
+            name
+            for name in ONNX_FILES
+            if name in listed and (self.path / name).exists()
+        ]
         for name in names:
             self.find(name)
         return names

@@ -1,6 +1,7 @@
 """The model card of an exported model: metadata for the Hub, and text."""
 
 import re
+from itertools import chain
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -16,18 +17,31 @@ from auxformer_lobes.reporting.tables import (
     format_metric,
     title_of,
 )
+from auxformer_lobes.sharing import layout
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-TAGS = [
-    "speechbrain",
-    "auxformer-lobes",
-    "emotion-recognition",
-    "audio-visual",
-    "speech-emotion-recognition",
-    "facial-expression-recognition",
-]
+TAGS = ["speechbrain", "auxformer-lobes", "emotion-recognition"]
+TAGS_OF = {
+    "audio": ["speech-emotion-recognition"],
+    "visual": ["facial-expression-recognition"],
+}
+# Of encoders that the recipes name.
+ENCODER_LICENCES = {
+    "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
+        "CC BY-NC-SA 4.0: non-commercial use only"
+    ),
+    "facebook/dinov2-base": "Apache-2.0",
+    "facebook/hubert-large-ll60k": "Apache-2.0",
+    "facebook/wav2vec2-large-robust": "Apache-2.0",
+    "MCG-NJU/videomae-base-finetuned-kinetics": (
+        "CC BY-NC 4.0: non-commercial use only"
+    ),
+    "microsoft/wavlm-large": "CC BY-SA 3.0",
+    "openai/clip-vit-large-patch14": "not named; MIT for its code",
+    "trpakov/vit-face-expression": "Apache-2.0",
+}
 
 
 def model_card(name, config, license):
@@ -57,7 +71,10 @@ def model_card(name, config, license):
         metadata=_metadata(name, config, license).to_yaml(),
         name=name,
         license=license,
-        config=config,
+        modalities=_modalities(config),
+        # Of other models, there is none.
+        config={"onnx": None, **config},
+        known_licences=ENCODER_LICENCES,
         corpus=_corpus(config),
         clips=config["clips"],
         metrics=metrics,
@@ -105,6 +122,7 @@ def summary(config):
     size = (
         f"{config['parameters']:,} parameters, {config['bytes'] / 1e6:,.1f} MB"
     )
+    onnx = config.get("onnx")
     rows = {
         "output": _outputs(config),
         "network": f"{config['network']['class']}, heads: {_heads(config)}",
@@ -113,10 +131,18 @@ def summary(config):
         **figures,
         "figures": _explain_figures(metrics),
         "size": size,
+        **({"ONNX": _onnx(onnx)} if onnx else {}),
         "exported with": _versions(config),
     }
     text = "\n".join(f"{name:<15} {value}" for name, value in rows.items())
     return printable(text, kept="\n")
+
+
+def _onnx(made):
+    return (
+        f"{layout.ONNX}, {made['bytes'] / 1e6:,.1f} MB, opset {made['opset']}: "
+        "the network, without encoders and face tracking"
+    )
 
 
 def _explain_figures(metrics):
@@ -178,19 +204,25 @@ def _metadata(name, config, license):
     stated = {"license": license}
     if license == "other":
         stated.update(license_name="see-model-card", license_link="README.md")
-    is_public = "name" in config["corpus"] and not corpus["synthetic"]
+    is_public = "licence" in config["corpus"] and not corpus["synthetic"]
     hub_names = [of["hub"] for of in config["features"].values() if of["hub"]]
     return ModelCardData(
         **stated,
         library_name="speechbrain",
         pipeline_tag="video-classification",
-        tags=TAGS,
+        tags=_tags(config),
         datasets=[slug] if is_public else None,
         language=corpus.get("language"),
         base_model=[name.partition("@")[0] for name in hub_names] or None,
         model_name=name,
         eval_results=results,
     )
+
+
+def _tags(config):
+    modalities = _modalities(config)
+    both = ["audio-visual"] if len(modalities) > 1 else []
+    return [*TAGS, *both, *(tag for m in modalities for tag in TAGS_OF[m])]
 
 
 def _corpus(config):
@@ -218,6 +250,12 @@ def _outputs(config):
         "DimensionalEmotion": "values on the raters' scale of",
     }.get(config["task"], "outputs")
     return f"{kind} {', '.join(config['labels'])}"
+
+
+def _modalities(config):
+    """Those that some head of the network reads, in order."""
+    reads = {*chain.from_iterable(config["network"]["heads"].values())}
+    return [modality for modality in MODALITIES if modality in reads]
 
 
 def _heads(config):

@@ -34,7 +34,11 @@ AUDIO_FEATURES = (
     "auxformer_lobes.features.opensmile.OpenSmileFeatures",
     "auxformer_lobes.features.speech_ssl.SpeechModelFeatures",
 )
-FACES = ("auxformer_lobes.processing.faces.tracker.FaceTracker",)
+FACES = (
+    "auxformer_lobes.processing.faces.detection.CascadeDetector",
+    "auxformer_lobes.processing.faces.tracker.FaceTracker",
+    "auxformer_lobes.processing.faces.yunet.YuNetDetector",
+)
 VISUAL_FEATURES = (
     "auxformer_lobes.features.hog.HogFeatures",
     "auxformer_lobes.features.vgg_face.VggFaceFeatures",

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
 
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.segments import split_segment
 
 # What Git leaves in place of a large file where Git LFS is not installed.
 LFS_POINTER = b"version https://git-lfs"
@@ -207,14 +208,14 @@ def fingerprint(path):
     Arguments
     ---------
     path : str
-        Any file, or None.
+        Any file, or a segment of one, or None.
 
     Returns
     -------
     int
         63 bits of its size and its first and last 64 KiB (wav files of the same
-        length have the same size); -1 if there is no such file,
-        or it is a folder, pipe or device.
+        length have the same size), and the times of a segment; -1 if there is
+        no such file, or it is a folder, pipe or device.
 
     Example
     -------
@@ -228,6 +229,7 @@ def fingerprint(path):
     False
     """
     try:
+        path, *times = split_segment(path)
         # Before it is opened: a named pipe would wait for a writer for ever.
         if not stat.S_ISREG(os.stat(path).st_mode):
             return -1
@@ -240,7 +242,8 @@ def fingerprint(path):
     except (OSError, TypeError, ValueError):  # precomputed: no file
         return -1
     # The bytes as they are, whose `repr` would take ten times as long.
-    return _number(b"%d," % size + b"".join(ends))
+    segment = b"" if times == [None, None] else repr(times).encode()
+    return _number(b"%d," % size + b"".join([*ends, segment]))
 
 
 def as_number(*parts):

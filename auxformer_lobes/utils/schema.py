@@ -17,6 +17,7 @@ from auxformer_lobes.utils.text import printable
 HUB_MODEL = r"\w[\w.-]*/[\w.-]+@[0-9a-f]{40}"
 COPIED_MODEL = "encoders/(audio|visual)"
 COPIED_WEIGHTS = r"encoders/(audio|visual)\.pt"
+COPIED_DETECTOR = r"encoders/faces\.onnx"
 
 
 _SHORT = reprlib.Repr()

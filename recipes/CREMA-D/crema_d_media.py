@@ -5,6 +5,7 @@ from multiprocessing.pool import ThreadPool
 from auxformer_lobes.dataio import media_check
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import is_lfs_pointer
+from auxformer_lobes.utils.modalities import MODALITIES
 
 WAV_FILE = "AudioWAV/{}.wav"
 VIDEO_FILE = "VideoFlash/{}.flv"
@@ -13,26 +14,32 @@ VIDEO_FILE = "VideoFlash/{}.flv"
 MAX_SECONDS = 12.0
 
 
-def media_files(clip):
+def media_files(clip, modalities=MODALITIES):
     """Paths of a clip's wav and video file.
 
     Arguments
     ---------
     clip : str
         Name of the clip.
+    modalities : collection of str
+        Those that the copy of the corpus has files of.
 
     Returns
     -------
     MediaFiles
-        Relative to the corpus.
+        Relative to the corpus; None for a modality that it lacks.
 
     Example
     -------
     >>> media_files("1001_IEO_SAD_HI")[0]
     'AudioWAV/1001_IEO_SAD_HI.wav'
     """
+    files = dict(zip(MODALITIES, (WAV_FILE, VIDEO_FILE)))
     return media_check.MediaFiles(
-        WAV_FILE.format(clip), VIDEO_FILE.format(clip)
+        *(
+            file.format(clip) if modality in modalities else None
+            for modality, file in files.items()
+        )
     )
 
 
@@ -69,6 +76,7 @@ def check_media(data_folder, files, num_workers=0, open_video=True):
         data_folder / file
         for clip_files in files.values()
         for file in clip_files[: 1 + open_video]
+        if file is not None
     ]
     with ThreadPool(num_workers or None) as pool:
         pointers = sum(pool.map(_is_pointer, opened))

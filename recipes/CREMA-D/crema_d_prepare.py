@@ -38,6 +38,7 @@ from auxformer_lobes.dataio.manifests import (
 from auxformer_lobes.dataio.split_files import find_split_file, split_by_file
 from auxformer_lobes.testing.corpus import MARKER
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 
 SOURCE = "https://github.com/CheyneyComputerScience/CREMA-D"
 FOLDERS = (os.path.dirname(WAV_FILE), os.path.dirname(VIDEO_FILE))
@@ -82,7 +83,7 @@ def prepare_crema_d(
     `emotion` is null in a tie, and class metrics ignore the clip.
 
     All media files are opened. Training keeps clips with one usable modality;
-    the development and test sets need both. The report lists excluded clips
+    the development and test sets need both, in a copy that has both. The report lists excluded clips
     and unusable files with the reasons.
 
     Nothing is done if the folder was prepared with the same options and
@@ -139,6 +140,7 @@ def prepare_crema_d(
         "released_labels": bool(released_labels),
         "require_both": require_both,
         "open_video": open_video,
+        "modalities": modalities_of_copy(data_folder, open_video),
         "tables": [fingerprint(actor_table), fingerprint(label_table)],
         "split_file": split_file and fingerprint(find_split_file(split_file)),
     }
@@ -164,12 +166,13 @@ def prepare_crema_d(
         splits, excluded, held_out = split_by_file(
             split_file, entries, excluded, find_clip
         )
-    files = {clip: media_files(clip) for clip in splits}
+    modalities = options["modalities"]
+    files = {clip: media_files(clip, modalities) for clip in splits}
     media, problems, notes = check_media(
         data_folder, files, num_workers, open_video
     )
     manifests, unusable = fill_manifests(
-        entries, splits, files, media, require_both
+        entries, splits, files, media, require_both, modalities
     )
     write_manifests(
         "CREMA-D",
@@ -184,11 +187,33 @@ def prepare_crema_d(
     )
 
 
+def modalities_of_copy(data_folder, open_video=True):
+    """The modalities of a copy of CREMA-D.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        The corpus.
+    open_video : bool
+        False: the visual features do not come from the video files.
+
+    Returns
+    -------
+    list of str
+        "audio" alone for a copy with AudioWAV, and without VideoFlash, where
+        that is needed; else both.
+    """
+    wav, video = (os.path.isdir(Path(data_folder) / f) for f in FOLDERS)
+    is_audio = wav and open_video and not video
+    return ["audio"] if is_audio else [*MODALITIES]
+
+
 def _find_tables(
     data_folder, released_labels, partition, label_rule, open_video
 ):
     """Paths of the table of actors and of the table with the labels."""
-    folders = FOLDERS if open_video else FOLDERS[:1]
+    is_audio = modalities_of_copy(data_folder, open_video) == ["audio"]
+    folders = FOLDERS if open_video and not is_audio else FOLDERS[:1]
     expected = [*folders, ACTORS] + ([] if released_labels else [VOTES])
     missing = [name for name in expected if not (data_folder / name).exists()]
     if missing == expected:

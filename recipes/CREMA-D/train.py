@@ -13,12 +13,13 @@ import sys
 from contextlib import ExitStack
 
 import speechbrain as sb
-from crema_d_prepare import prepare_crema_d
+from crema_d_prepare import modalities_of_copy, prepare_crema_d
 from speechbrain.utils.distributed import run_on_main
 
 from auxformer_lobes.core import AuxFormerBrain
 from auxformer_lobes.dataio.run import Run
 from auxformer_lobes.experiments.hparams import load_hparams, parse_arguments
+from auxformer_lobes.experiments.one_modality import one_modality_defaults
 from auxformer_lobes.experiments.recipe import (
     choose_partition,
     train_and_evaluate,
@@ -38,6 +39,13 @@ class EmotionBrain(AuxFormerBrain):
         return loss.total
 
 
+def data_defaults(hparams):
+    """Values that the data decide, see `parse_arguments`."""
+    folder = hparams["data_folder"]
+    modalities = modalities_of_copy(folder, hparams["open_video"])
+    return one_modality_defaults(folder, modalities, hparams)
+
+
 def main(argv):
     """Runs the recipe.
 
@@ -48,7 +56,7 @@ def main(argv):
     """
     with ExitStack() as stack:
         stack.enter_context(one_line_errors())
-        hparams_file, run_opts, overrides = parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(argv, data_defaults)
         hparams = load_hparams(hparams_file, run_opts, overrides)
         stack.enter_context(Run(hparams["output_folder"]).lock())
         # The folder of another run is refused, and left as it was.

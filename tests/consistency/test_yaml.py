@@ -75,6 +75,7 @@ def sections(path):
         # What is learnt, and from which features.
         ("CREMA-D", {"output_folder"} | FEATURES),
         ("MSP-IMPROV", {"output_folder"} | FEATURES | LABELS),
+        ("OwnCorpus", {"output_folder"} | FEATURES | LABELS),
     ],
 )
 def test_what_flavours_repeat_is_the_same(folder, varies):

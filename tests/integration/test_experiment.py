@@ -9,29 +9,9 @@ import pytest
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.experiments import experiment
 from auxformer_lobes.experiments.study import Study
-from tests.integration.recipes import CREMA_D, NO_WORKERS, flags, train
+from tests.integration.recipes import CREMA_D, NO_WORKERS, InThisProcess, flags
 
 VARY = ["--vary=test_actors=[1003],[1004]", "--vary=network=audio_only,mult"]
-
-
-class InThisProcess:
-    """Launches runs here: how processes are started has tests of its own."""
-
-    jobs = 1
-
-    def __init__(self, jobs):
-        self.started = []
-
-    def start(self, command, log, slot):
-        # Without the interpreter and the script.
-        result = train(*command[2:], figures=False)
-        log.write_text(result.stdout + result.stderr)
-        self.started.append(command)
-        self.poll = lambda: result.returncode
-        return self
-
-    def stop(self):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ def what_the_flags_name(crema_d, crema_d_features):
     TMP.mkdir()
     (TMP / "CREMA-D").symlink_to(crema_d)
     shutil.copytree(crema_d_features, TMP / "features")
+    make_tables(crema_d)
     # All turns are neutral: the audit refuses training on four classes.
     make_synthetic_msp_improv(TMP / "MSP-IMPROV", turns=1)
     make_encoders()
@@ -53,6 +54,21 @@ def what_the_flags_name(crema_d, crema_d_features):
             np.save(folder / f"{frame}.npy", code)
     yield
     shutil.rmtree(TMP)
+
+
+def make_tables(crema_d):
+    """Tables of the clips of a corpus, for the recipe of one's own clips."""
+    with (
+        open(TMP / "clips.csv", "w") as clips,
+        open(TMP / "attributes.csv", "w") as attributes,
+    ):
+        clips.write("audio;video;speaker;emotion\n")
+        attributes.write("audio;video;speaker;arousal;trust\n")
+        for i, wav in enumerate(sorted((crema_d / "AudioWAV").iterdir())):
+            speaker, _, emotion, _ = wav.stem.split("_")
+            files = f"AudioWAV/{wav.name};VideoFlash/{wav.stem}.flv;{speaker};"
+            clips.write(f"{files}{emotion}\n")
+            attributes.write(f"{files}{i % 9},5;{i % 7}\n")
 
 
 def make_encoders():

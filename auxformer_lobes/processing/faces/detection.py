@@ -5,6 +5,7 @@ features", CVPR 2001. For boxes, see `auxformer_lobes.processing.faces.boxes`.
 """
 
 from functools import lru_cache
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -14,8 +15,94 @@ from auxformer_lobes.processing.faces.boxes import (
     square_matrix,
     transform,
 )
+from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import Configurable
 
 EYES_SIZE = 96  # pixels to which a face is resized for the eye detection
+NO_CASCADES = (
+    f"OpenCV {cv2.__version__} has no Haar cascades: choose YuNetDetector, or "
+    "pip install 'opencv-python-headless<5'"
+)
+
+
+class Detection(NamedTuple):
+    """A face that a detector has found.
+
+    Arguments
+    ---------
+    box : np.ndarray
+        x, y, side and angle.
+    eyes : np.ndarray
+        `[2, 2]`: x and y of the eye on the left of the image and of the eye on
+        the right; None if they are to be looked for.
+    """
+
+    box: np.ndarray
+    eyes: Optional[np.ndarray] = None
+
+
+class CascadeDetector(Configurable):
+    """Detects faces and eyes with Haar cascades: nothing to download.
+
+    A detector has three members, of which a `FaceTracker` makes use:
+    `find_faces`, `find_eyes` and `settings`, which are those of the tracker's
+    that are the detector's own.
+
+    Example
+    -------
+    >>> black = np.zeros((120, 160, 3), dtype=np.uint8)
+    >>> window = np.array([80.0, 60.0, 120.0, 0.0])
+    >>> CascadeDetector().find_faces(black, black[..., 0], window, 20)
+    []
+    """
+
+    schema = {}
+    settings = {}  # none, so that stores of before stay valid
+
+    def find_faces(self, image, grey, window, min_side, max_side=0):
+        """Detects the faces in a part of an image.
+
+        Arguments
+        ---------
+        image : np.ndarray
+            `[height, width, 3]`, uint8, RGB.
+        grey : np.ndarray
+            `[height, width]`, uint8: the image, reduced. All coordinates are
+            pixels of this one.
+        window : np.ndarray
+            Box to search.
+        min_side : float
+            Side of the smallest face.
+        max_side : float
+            Side of the largest face; 0 for any.
+
+        Returns
+        -------
+        list of Detection
+        """
+        boxes = find_faces(grey, window, min_side, max_side)
+        return [Detection(box) for box in boxes]
+
+    def find_eyes(self, image, grey, detection):
+        """Detects the eyes of a face in the full image.
+
+        Arguments
+        ---------
+        image : np.ndarray
+            `[height, width, 3]`, uint8, RGB.
+        grey : np.ndarray
+            `[height, width]`, uint8: the image, reduced.
+        detection : Detection
+            The face.
+
+        Returns
+        -------
+        np.ndarray
+            See `Detection`; None unless both are found.
+        """
+        zoom = image.shape[1] / grey.shape[1]
+        eyes = find_eyes(image, detection.box * [zoom, zoom, zoom, 1])
+        return None if eyes is None else eyes / zoom
 
 
 def find_faces(grey, window, min_side, max_side=0):
@@ -102,6 +189,8 @@ def _cascade(name):
     # thread: clips are processed in parallel, and OpenCV's threads do not
     # survive a fork.
     cv2.setNumThreads(1)
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise UserError(NO_CASCADES)
     return cv2.CascadeClassifier(
         f"{cv2.data.haarcascades}haarcascade_{name}.xml"
     )

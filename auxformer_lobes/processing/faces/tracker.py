@@ -1,6 +1,6 @@
 """Detects, tracks and crops the face of the speaker.
 
-The cascade runs now and then, mostly only around the last known face. Between
+The detector runs now and then, mostly only around the last known face. Between
 detections, and where the face is turned away or half hidden, its points are
 tracked, forward and backward in time, until they are lost. The boxes are then
 smoothed over time, so that crops do not jitter. One face per clip is tracked,
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from auxformer_lobes.processing.faces.boxes import cut_square
-from auxformer_lobes.processing.faces.detection import find_eyes, find_faces
+from auxformer_lobes.processing.faces.detection import CascadeDetector
 from auxformer_lobes.processing.faces.points import FacePoints
 from auxformer_lobes.processing.faces.smoothing import (
     FaceQuality,
@@ -22,12 +22,16 @@ from auxformer_lobes.processing.faces.smoothing import (
     smooth_boxes,
 )
 from auxformer_lobes.processing.video import read_frames
+from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
     FLAG,
     Configurable,
     arguments_of,
     integer,
     number,
+    object_of,
+    optional,
+    shown,
 )
 
 MAX_TRACKED = 3.0  # s without a detection, after which points have drifted off
@@ -69,7 +73,7 @@ class FaceTracker(Configurable):
         0 for none.
     margin : float
         Border around the face on each of the four sides, as a fraction of the
-        side of the face. The cascade's face reaches from the forehead to below
+        side of the face. The detected face reaches from the forehead to below
         the mouth.
     align : bool
         Whether to rotate and shift crops so that the eyes are level and at a
@@ -81,6 +85,13 @@ class FaceTracker(Configurable):
     working_width : int
         Width to which larger images are reduced for detection and tracking,
         pixels.
+    detector : CascadeDetector or YuNetDetector
+        Detects faces and eyes; by default a `CascadeDetector`.
+
+    Raises
+    ------
+    UserError
+        If the detector is something else.
 
     Example
     -------
@@ -101,6 +112,12 @@ class FaceTracker(Configurable):
         "align": FLAG,
         "min_face": number(0.01, 1),
         "working_width": integer(32, 4096),
+        "detector": optional(
+            object_of(
+                "auxformer_lobes.processing.faces.detection.CascadeDetector",
+                "auxformer_lobes.processing.faces.yunet.YuNetDetector",
+            )
+        ),
     }
 
     def __init__(
@@ -112,6 +129,7 @@ class FaceTracker(Configurable):
         align=True,
         min_face=0.15,
         working_width=240,
+        detector=None,
     ):
         self.size = size
         self.detect_every = detect_every
@@ -120,7 +138,15 @@ class FaceTracker(Configurable):
         self.align = align
         self.min_face = min_face
         self.working_width = working_width
-        self.settings = arguments_of(self)
+        if not hasattr(detector or CascadeDetector, "find_faces"):
+            raise UserError(
+                f"detector: {shown(detector)} is not a detector: write "
+                "!new:auxformer_lobes.processing.faces.yunet.YuNetDetector {}"
+            )
+        self.detector = detector or CascadeDetector()
+        settings = arguments_of(self)
+        del settings["detector"]
+        self.settings = {**settings, **self.detector.settings}
 
     def __call__(self, path, frames_per_second=None):
         """Crops the largest face out of each frame of a video.
@@ -229,19 +255,21 @@ class FaceTracker(Configurable):
                 continue
             attempted = time
             is_free_now = partial(is_free, index)
-            box = None
+            found = None
             if boxes:
                 last = boxes[max(boxes)]
-                box = self._find_near(grey, last, time - detected, is_free_now)
+                found = self._find_near(
+                    image, grey, last, time - detected, is_free_now
+                )
             # Nobody replaces a face that is still tracked, or was visible a
             # moment ago.
-            if box is None and not points and time - detected > PATIENCE:
-                box = self._find_anywhere(
+            if found is None and not points and time - detected > PATIENCE:
+                found = self._find_anywhere(
                     image, grey, is_free_now, bool(other_tracks)
                 )
-            if box is None:
+            if found is None:
                 continue
-            box, has_eyes = self._level(image, grey, box)
+            box, has_eyes = self._level(image, grey, found)
             if has_eyes:
                 with_eyes.append(index)
             if not points:
@@ -300,40 +328,51 @@ class FaceTracker(Configurable):
                 return False
         return True
 
-    def _find_near(self, grey, last, elapsed, is_free):
+    def _find_near(self, image, grey, last, elapsed, is_free):
         """Detects the face near its last box, at a similar size."""
         x, y, side, angle = last
         # With time, it can have moved farther and changed its size more.
         elapsed = np.clip(elapsed, 0, 2)
         reach, growth = 0.6 + 0.5 * elapsed, 1.2 + 0.4 * elapsed
         window = [x, y, 2 * reach * side, angle]
-        found = find_faces(grey, window, side / growth, side * growth)
+        found = self.detector.find_faces(
+            image, grey, window, side / growth, side * growth
+        )
         return min(
-            filter(is_free, found),
-            key=lambda box: np.hypot(*(box - last)[:2]),
+            (face for face in found if is_free(face.box)),
+            key=lambda face: np.hypot(*(face.box - last)[:2]),
             default=None,
         )
 
     def _find_anywhere(self, image, grey, is_free, needs_eyes):
         """Detects the largest face; rotated ones only if they have eyes."""
         height, width = grey.shape
+        least = self.min_face * min(height, width)
         for angle in (0, 30, -30) if self.align else (0,):
             window = [width / 2, height / 2, max(height, width), angle]
-            found = find_faces(grey, window, self.min_face * min(height, width))
-            for box in filter(is_free, sorted(found, key=lambda box: -box[2])):
+            found = self.detector.find_faces(image, grey, window, least)
+            for face in sorted(found, key=lambda face: -face.box[2]):
+                if not is_free(face.box):
+                    continue
                 # Rotated windows give many false detections.
                 is_sure = angle == 0 and not needs_eyes
-                if is_sure or _eyes(image, grey, box) is not None:
-                    return box
+                if is_sure or self._eyes(image, grey, face) is not None:
+                    return face
         return None
 
-    def _level(self, image, grey, box):
+    def _eyes(self, image, grey, face):
+        if face.eyes is not None:
+            return face.eyes
+        return self.detector.find_eyes(image, grey, face)
+
+    def _level(self, image, grey, face):
         """Aligns a box with the eyes; returns it, and whether it has eyes.
 
         Without eyes, the angle only guides the next detection; it is halved
         each time, so that it cannot drift away.
         """
-        eyes = _eyes(image, grey, box) if self.align else None
+        box = face.box
+        eyes = self._eyes(image, grey, face) if self.align else None
         if eyes is None:
             return box * [1, 1, 1, 0.5], False
         middle, across = eyes.mean(0), eyes[1] - eyes[0]
@@ -348,13 +387,6 @@ def _narrow(image, width, interpolation):
     zoom = min(1, width / image.shape[1])
     size = [max(1, round(zoom * x)) for x in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=interpolation)
-
-
-def _eyes(image, grey, box):
-    """Eyes in reduced coordinates, detected in the full image."""
-    zoom = image.shape[1] / grey.shape[1]
-    eyes = find_eyes(image, box * [zoom, zoom, zoom, 1])
-    return None if eyes is None else eyes / zoom
 
 
 def _follow(points, frames, boxes, is_free):

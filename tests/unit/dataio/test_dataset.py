@@ -120,6 +120,22 @@ def test_a_missing_modality_is_a_frame_of_zeros_and_said_to_be_missing(dataset):
     ]
 
 
+def test_braces_in_a_manifest_are_text(load):
+    clip = entry("{data_root}/{a}.wav", None) | {"columns": {"text": "{oh}"}}
+    (found,) = load({"a": clip})["train"].data.values()
+    assert found["wav"] == "corpus/{a}.wav"
+    assert found["columns"] == {"text": "{oh}"}
+
+
+def test_norms_are_fitted_to_what_the_corpus_has(load, stores):
+    datasets = load({"a": entry("{data_root}/a.wav", None)})
+    extract_features(datasets, stores)
+    dataset = add_features(datasets["train"], stores, TASK)
+    norms = {"audio_norm": FeatureNorm(3), "visual_norm": FeatureNorm(2)}
+    fit_norms(dataset, norms)
+    assert norms["audio_norm"].fitted and not norms["visual_norm"].fitted
+
+
 def test_labels_are_indices_and_ties_are_marked(dataset):
     assert [clip["truth"].tolist() for clip in dataset] == [[3], [-1]]
     assert [clip["target"].tolist() for clip in dataset] == [[3], [-1]]

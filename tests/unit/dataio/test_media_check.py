@@ -262,3 +262,43 @@ def test_the_maximum_duration_is_the_callers(good, max_seconds, usable):
         good, MediaFiles(WAV, FLV), max_seconds
     )
     assert (media.wav is not None) == usable
+
+
+@pytest.mark.parametrize("wav, video", [(WAV, None), (None, FLV), (None, None)])
+def test_a_clip_may_lack_a_modality(good, wav, video):
+    media, problems, _ = media_check.check_clip(
+        good, MediaFiles(wav, video), MAX_SECONDS
+    )
+    assert not problems
+    assert [bool(x) for x in media] == [bool(wav), bool(video)]
+
+
+def test_both_modalities_may_be_in_one_file(corpus):
+    files = MediaFiles(FLV, FLV)
+    media, problems, _ = media_check.check_clip(corpus, files, MAX_SECONDS)
+    assert all(media) and not problems
+    write_flv(corpus / FLV, audio=False)
+    media, problems, _ = media_check.check_clip(corpus, files, MAX_SECONDS)
+    assert media.video and not media.wav
+    assert problems == [{"file": FLV, "reason": "has no audio stream"}]
+    write_flv(corpus / FLV, seconds=MAX_SECONDS + 1, images=False)
+    _, problems, _ = media_check.check_clip(corpus, files, MAX_SECONDS)
+    assert [problem["reason"] for problem in problems] == [
+        "its audio stream: lasts 13.0 s, not 0.3 to 12 s",
+        "has no video stream",
+    ]
+    os.remove(corpus / FLV)
+    _, problems, _ = media_check.check_clip(corpus, files, MAX_SECONDS)
+    assert problems == [{"file": FLV, "reason": "No such file or directory"}]
+
+
+def test_a_segment_is_measured_and_named(good):
+    segment = f"{FLV}#t=0.1,0.5"
+    files = MediaFiles(f"{WAV}#t=0.1,0.5", segment)
+    media, problems, _ = media_check.check_clip(good, files, MAX_SECONDS)
+    assert media.wav == pytest.approx(0.4)
+    assert media.video == pytest.approx(0.3, abs=0.01)  # first to last frame
+    files = MediaFiles(WAV, f"{FLV}#t=0.4,3")
+    _, problems, _ = media_check.check_clip(good, files, MAX_SECONDS)
+    assert problems[0]["file"] == files.video
+    assert "after the end of the file" in problems[0]["reason"]

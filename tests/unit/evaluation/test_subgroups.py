@@ -93,6 +93,17 @@ def test_what_is_not_known_of_a_speaker_is_in_no_group():
         assert sum(g["speakers"] for g in attribute["groups"].values()) == 5
 
 
+def test_further_columns_with_few_values_are_groups():
+    made, entries = clips_of(make_task("categories"))
+    for i, entry in enumerate(entries.values()):
+        entry["columns"] = {"room": f"{i % 3}", "take": f"{i}"}
+        entry["columns"] |= {"noise": "yes"} if i % 2 else {}
+    results = measure_subgroups(make_task("categories"), made, entries)
+    for of in results.values():
+        assert [*of] == ["gender", "age", "room"]  # noise has one value only
+        assert [*of["room"]["groups"]] == ["0", "1", "2"]
+
+
 def test_one_group_is_compared_with_nothing():
     task = make_task("categories")
     made, entries = clips_of(task)

@@ -4,8 +4,10 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from hyperpyyaml import resolve_references
 
 from auxformer_lobes.experiments.experiment import plan_study, run_study
 from auxformer_lobes.experiments.grid import shell
@@ -220,6 +222,25 @@ def test_a_cell_of_other_settings_is_refused(plan):
     cell.run.hyperparams.write_text(text)
     with pytest.raises(UserError, match="other settings \\(changed: lr, "):
         grid.check()
+
+
+def test_what_the_data_decide_is_the_setting_of_a_cell(plan):
+    study, grid = plan(["seed=1"])
+    script = Path(grid.plan["script"])
+    defaults = (
+        'def data_defaults(hparams):\n    return {"lr": hparams["lr"] / 2}'
+    )
+    guarded = script.read_text().replace("\n", "\n    ")
+    script.write_text(
+        f"{defaults}\n\nif __name__ == '__main__':\n    {guarded}"
+    )
+    (cell,) = grid.cells
+    cell.run.folder.mkdir(parents=True)
+    overrides = {"seed": 1, "output_folder": str(cell.run.folder), "lr": 0.05}
+    with open(grid.plan["hparams"]) as file:
+        settings = resolve_references(file, overrides).getvalue()
+    cell.run.hyperparams.write_text(f"# one\n# two\n# three\n{settings}")
+    grid.check()
 
 
 @pytest.mark.parametrize(

@@ -156,10 +156,20 @@ def test_a_wrong_folder_is_named(corpus):
         prepare_crema_d(wrong, corpus.parent / "prepared")
 
 
-@pytest.mark.parametrize("name", [VOTES, ACTORS, "AudioWAV", "VideoFlash"])
+@pytest.mark.parametrize("name", [VOTES, ACTORS, "AudioWAV"])
 def test_a_missing_part_is_named(corpus, name):
     (corpus / name).rename(corpus.parent / "elsewhere")
     assert_refused(corpus, f"has no {name}")
+
+
+def test_a_copy_of_the_audio_alone_has_no_video(corpus):
+    *before, _ = prepare(corpus)
+    (corpus / "VideoFlash").rename(corpus.parent / "elsewhere")
+    *manifests, report = prepare(corpus)
+    assert [[*clips] for clips in manifests] == [[*clips] for clips in before]
+    for clips in manifests:
+        assert {entry["video"] for entry in clips.values()} == {None}
+    assert report["problems"] == []
 
 
 @pytest.mark.parametrize(

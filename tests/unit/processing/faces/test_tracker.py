@@ -11,7 +11,7 @@ from hypothesis import (
     strategies as st,
 )
 
-from auxformer_lobes.processing.faces import tracker as tracker_module
+from auxformer_lobes.processing.faces import detection
 from auxformer_lobes.processing.faces.boxes import square_matrix
 from auxformer_lobes.processing.faces.detection import find_eyes, find_faces
 from auxformer_lobes.processing.faces.tracker import (
@@ -110,7 +110,7 @@ def test_a_mistaken_detection_is_overruled_by_its_neighbours(monkeypatch):
             box + [shift, 0, shift, 0] for box in find_faces(*args, **limits)
         ]
 
-    monkeypatch.setattr(tracker_module, "find_faces", _find)
+    monkeypatch.setattr(detection, "find_faces", _find)
     boxes, _ = tracker.track(clip(images))
     assert len(calls) == 6
     # The mistake is one of 24 pixels. The size of the next face is looked for
@@ -294,7 +294,7 @@ def test_while_eyes_are_shut_the_angle_comes_from_around(monkeypatch):
         calls.append(box)
         return None if len(calls) in (1, 4, 5) else find_eyes(image, box)
 
-    monkeypatch.setattr(tracker_module, "find_eyes", _find_eyes)
+    monkeypatch.setattr(detection, "find_eyes", _find_eyes)
     roll = 5 + swing(8)
     boxes, _ = FaceTracker().track(clip(head_images(roll=roll)))
     assert len(calls) == 9
@@ -302,7 +302,7 @@ def test_while_eyes_are_shut_the_angle_comes_from_around(monkeypatch):
 
 
 def test_where_eyes_are_never_found_crops_are_upright(monkeypatch):
-    monkeypatch.setattr(tracker_module, "find_eyes", lambda *_: None)
+    monkeypatch.setattr(detection, "find_eyes", lambda *_: None)
     boxes, quality = FaceTracker().track(clip(head_images(roll=swing(10))))
     assert (boxes[:, 3] == 0).all()
     assert (quality == FaceQuality.DETECTED).sum() == 9
