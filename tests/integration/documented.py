@@ -18,6 +18,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from auxformer_lobes.cli.main import COMMANDS, _make_parser, main
 from auxformer_lobes.experiments.hparams import parse_arguments
 from auxformer_lobes.utils.overrides import check_options
+from auxformer_lobes.utils.segments import split_segment
 from tests.integration.pages import ROOT
 from tests.integration.recipes import (
     NO_WORKERS,
@@ -183,7 +184,7 @@ class Machine:
 
     def _give(self, folder, word):
         """Puts what stands for a name where it is looked for."""
-        path = folder / word
+        path = folder / split_segment(word).file
         if word.startswith("results/") and path.suffix == ".json":
             path = path.parent
         if path.exists():
