@@ -88,9 +88,6 @@ def given(study, crema_d):
             path = corpus / name / emotion / f"{name}_1.mp4"
             path.parent.mkdir(parents=True)
             path.symlink_to(sorted(videos)[0])
-    shutil.copytree(corpus, folder / "videos", symlinks=True)
-    with quiet():
-        main(["init", str(folder / "videos")])
     video = next(crema_d.glob("VideoFlash/*.flv"))
     split = ROOT / "tests" / "data" / "splits" / "hicmae_crema_d_1.csv"
     return {
@@ -102,7 +99,7 @@ def given(study, crema_d):
         "user/name": folder / "model",
         "corpus": corpus,
         "recordings": corpus,
-        "videos": folder / "videos",
+        "videos": corpus,
         "split.csv": split,
         **{f"{s}.json": run / f"{s}.json" for s in ("train", "valid", "test")},
         ".mp4": video,
@@ -125,9 +122,10 @@ def machine(tmp_path, given, crema_d, state):
         "MSP-IMPROV": crema_d,
     }.items():
         (tmp_path / "path" / "to" / name).symlink_to(folder)
-    shutil.copytree(
-        given["corpus"], tmp_path / "path" / "to" / "corpus", symlinks=True
-    )
+    for name in ("corpus", "RAVDESS"):
+        shutil.copytree(
+            given["corpus"], tmp_path / "path" / "to" / name, symlinks=True
+        )
     return Machine(tmp_path, given, *state)
 
 
