@@ -83,11 +83,14 @@ def _print_counts(rows):
     from auxformer_lobes.dataio.first_table import count_labels
 
     print()
-    print(f"{'emotion':16}{'clips':>8}{'speakers':>10}{'audio':>8}{'video':>8}")
+    print(
+        f"{'emotion':16}{'clips':>8}{'speakers':>10}"
+        f"{'audio files':>13}{'video files':>13}"
+    )
     for emotion, counts in count_labels(rows).items():
         print(
             f"{printable(emotion) or '(empty)':16}{counts['clips']:8,}"
-            f"{counts['speakers']:10,}{counts['audio']:8,}{counts['video']:8,}"
+            f"{counts['speakers']:10,}{counts['audio']:13,}{counts['video']:13,}"
         )
     speakers = {row["speaker"] for row in rows if row.get("speaker")}
     print(f"{'all':16}{len(rows):8,}{len(speakers):10,}")

@@ -9,6 +9,7 @@ from auxformer_lobes.features.base import ClipInput, Extractor
 from auxformer_lobes.features.encoder_base import EncoderFeatures
 from auxformer_lobes.processing.faces.tracker import FaceTracker
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.schema import shown
 
 
 class FaceFeatures(Extractor):
@@ -111,7 +112,7 @@ class FaceModelFeatures(EncoderFeatures, FaceFeatures):
         precision=None,
         **settings,
     ):
-        self.faces = faces or FaceTracker(size=size)
+        self.faces = check_tracker(faces, size)
         self.input_shape = (size, size, 3)
         if self.faces.size != size:
             raise UserError(
@@ -174,6 +175,33 @@ class FaceModelFeatures(EncoderFeatures, FaceFeatures):
         inputs = chain.from_iterable(clips)
         while batch := list(islice(inputs, self.batch_size)):
             yield batch
+
+
+def check_tracker(faces, size):
+    """Returns a face tracker; by default a new one.
+
+    Arguments
+    ---------
+    faces : FaceTracker
+        The tracker, or None.
+    size : int
+        Side of the crops of a new one, pixels.
+
+    Returns
+    -------
+    FaceTracker
+
+    Raises
+    ------
+    UserError
+        If it is something else, as YAML without `!new:` gives it.
+    """
+    if faces is not None and not isinstance(faces, FaceTracker):
+        raise UserError(
+            f"faces: {shown(faces)} is not a FaceTracker: write "
+            "!new:auxformer_lobes.processing.faces.tracker.FaceTracker {...}"
+        )
+    return faces or FaceTracker(size=size)
 
 
 def check_rate(frames_per_second):

@@ -5,8 +5,11 @@ import numpy as np
 import torch
 
 from auxformer_lobes.features.base import ClipInput
-from auxformer_lobes.features.face_base import FaceFeatures, check_rate
-from auxformer_lobes.processing.faces.tracker import FaceTracker
+from auxformer_lobes.features.face_base import (
+    FaceFeatures,
+    check_rate,
+    check_tracker,
+)
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import FACES
 
@@ -39,7 +42,7 @@ class HogFeatures(FaceFeatures):
     schema = FACES
 
     def __init__(self, faces=None, frames_per_second=None):
-        self.faces = faces or FaceTracker(size=64)
+        self.faces = check_tracker(faces, 64)
         if self.faces.size % 8 or self.faces.size < 16:
             raise UserError(
                 f"faces: size is {self.faces.size}: HOG needs a multiple of 8, "

@@ -22,20 +22,11 @@ from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.text import printable
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-<<<<<<< HEAD
 TAGS = ["speechbrain", "auxformer-lobes", "emotion-recognition"]
 TAGS_OF = {
     "audio": ["speech-emotion-recognition"],
     "visual": ["facial-expression-recognition"],
-=======
-TAGS = [
-    "speechbrain",
-    "auxformer-lobes",
-    "emotion-recognition",
-    "audio-visual",
-    "speech-emotion-recognition",
-    "facial-expression-recognition",
-]
+}
 # Of encoders that the recipes name.
 ENCODER_LICENCES = {
     "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": (
@@ -50,7 +41,6 @@ ENCODER_LICENCES = {
     "microsoft/wavlm-large": "CC BY-SA 3.0",
     "openai/clip-vit-large-patch14": "not named; MIT for its code",
     "trpakov/vit-face-expression": "Apache-2.0",
->>>>>>> init16
 }
 
 
@@ -81,14 +71,10 @@ def model_card(name, config, license):
         metadata=_metadata(name, config, license).to_yaml(),
         name=name,
         license=license,
-<<<<<<< HEAD
         modalities=_modalities(config),
-        config=config,
-=======
         # Of other models, there is none.
         config={"onnx": None, **config},
         known_licences=ENCODER_LICENCES,
->>>>>>> init16
         corpus=_corpus(config),
         clips=config["clips"],
         metrics=metrics,

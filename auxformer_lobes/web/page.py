@@ -105,6 +105,9 @@ def serving(recognizer, about, limits, port=None, **options):
     """
     with temporary_folder() as folder:
         settings = {**SETTINGS, "GRADIO_TEMP_DIR": folder}
+        # Gradio calls its own server, which a proxy could not reach.
+        without = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        settings["no_proxy"] = f"{without},{HOST}"
         before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
         closing = threading.Event()
@@ -127,36 +130,68 @@ def serving(recognizer, about, limits, port=None, **options):
                     os.environ[name] = value
 
 
+def answer(recognizer, path, name, folder, limits, advance, **options):
+    """Analyses an upload, and deletes it.
+
+    Arguments
+    ---------
+    recognizer : AudioVisualEmotionRecognizer
+        The model.
+    path : str
+        The upload.
+    name : str
+        What its visitor calls it.
+    folder : str
+        Where uploads lie: no other file is read or deleted.
+    limits : Limits
+        How large a file may be.
+    advance : callable
+        Given the share that is done, from 0 to 1.
+    **options
+        Of `AudioVisualEmotionRecognizer.timeline`.
+
+    Returns
+    -------
+    str
+        HTML of the result, or of one line that says why there is none.
+    """
+    path, name = Path(path), printable(name)
+    # A visitor can send any path.
+    if Path(folder).resolve() not in path.resolve().parents:
+        return view.error_html(f"{name}: was not uploaded: choose it again")
+    try:
+        found = analyse(recognizer, path, name, limits, advance, **options)
+        return view.result_html(found)
+    except UserError as error:
+        return view.error_html(" ".join(str(error).split()))
+    # The page goes on for other visitors, whatever a file brings about.
+    except Exception:
+        logger.exception(printable(f"{name}: failed"))
+        return view.error_html(
+            f"{name}: cannot be analysed: the terminal of the page has the "
+            "reason"
+        )
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
 def _make_page(recognizer, about, limits, folder, closing, **options):
     gradio = import_gradio()
     shown = gradio.Progress()
 
-    def _analyse(event: gradio.EventData, progress=shown):
-        path, name = Path(event.path), printable(str(event.name))
-        # A page could name any file of this computer.
-        if not path.resolve().is_relative_to(Path(folder).resolve()):
-            return view.error_html(f"{name}: was not uploaded: choose it again")
+    def _answer(event: gradio.EventData, progress=shown):
+        name = str(event.name)
 
         def _advance(share):
             if closing.is_set():
                 raise UserError("the page is closed")
-            progress(share, desc=name)
+            progress(share, desc=printable(name))
 
-        try:
-            found = analyse(recognizer, path, name, limits, _advance, **options)
-            return view.result_html(found)
-        except UserError as error:
-            return view.error_html(" ".join(str(error).split()))
-        # The server goes on for other visitors, whatever a file brings about.
-        except Exception:
-            logger.exception(f"{name}: failed")
-            return view.error_html(
-                f"{name}: cannot be analysed: the reason is in the log of "
-                "`auxformer web`"
-            )
-        finally:
-            with suppress(FileNotFoundError):
-                path.unlink()
+        return answer(
+            *(recognizer, str(event.path), name, folder, limits, _advance),
+            **options,
+        )
 
     with gradio.Blocks(
         analytics_enabled=False,
@@ -177,7 +212,7 @@ def _make_page(recognizer, about, limits, folder, closing, **options):
             elem_id="result",
         )
         chosen.submit(
-            _analyse,
+            _answer,
             outputs=result,
             api_visibility="private",
             trigger_mode="multiple",  # no upload may be left over

@@ -74,6 +74,7 @@ def result_html(analysis):
         stem=os.path.splitext(analysis.name)[0],
         titles=TITLES,
         stacked=is_stacked,
+        has_label=not isinstance(task, DimensionalEmotion),
         colours=colours,
         shapes=chart.shapes(analysis),
         levels=chart.levels(task),
@@ -161,13 +162,12 @@ def describe_windows(analysis):
     low, high = analysis.task.limits
     windows = []
     for _, _, emotion in analysis.windows:
-        outputs = [
-            {
-                "share": round(100 * (value - low) / (high - low), 2),
-                "text": _value(analysis.task, value),
-            }
-            for value in emotion.outputs.values()
-        ]
+        outputs = []
+        for value in emotion.outputs.values():
+            # Attributes may lie beyond the raters' scale.
+            share = (min(max(value, low), high) - low) / (high - low)
+            text = _value(analysis.task, value)
+            outputs.append({"share": round(100 * share, 2), "text": text})
         modalities = {m: _describe(emotion, m) for m in MODALITIES}
         text = _text(analysis.task, emotion)
         windows.append(

@@ -22,6 +22,7 @@ from auxformer_lobes.processing.faces.smoothing import (
     smooth_boxes,
 )
 from auxformer_lobes.processing.video import read_frames
+from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.schema import (
     FLAG,
     Configurable,
@@ -30,6 +31,7 @@ from auxformer_lobes.utils.schema import (
     number,
     object_of,
     optional,
+    shown,
 )
 
 MAX_TRACKED = 3.0  # s without a detection, after which points have drifted off
@@ -86,6 +88,11 @@ class FaceTracker(Configurable):
     detector : CascadeDetector or YuNetDetector
         Detects faces and eyes; by default a `CascadeDetector`.
 
+    Raises
+    ------
+    UserError
+        If the detector is something else.
+
     Example
     -------
     >>> tracker = FaceTracker(size=64)
@@ -131,6 +138,11 @@ class FaceTracker(Configurable):
         self.align = align
         self.min_face = min_face
         self.working_width = working_width
+        if not hasattr(detector or CascadeDetector, "find_faces"):
+            raise UserError(
+                f"detector: {shown(detector)} is not a detector: write "
+                "!new:auxformer_lobes.processing.faces.yunet.YuNetDetector {}"
+            )
         self.detector = detector or CascadeDetector()
         settings = arguments_of(self)
         del settings["detector"]

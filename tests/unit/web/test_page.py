@@ -1,13 +1,17 @@
-"""What stops the page before it is there, in one line."""
+"""What stops the page before it is there, and what it answers an upload."""
 
+import re
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from auxformer_lobes.cli.main import main
-from auxformer_lobes.utils.errors import UserError
-from auxformer_lobes.web.page import HOST, check_port, import_gradio
+from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.web.analysis import Limits
+from auxformer_lobes.web.page import HOST, answer, check_port, import_gradio
+from tests.unit.media_files import tone, write_media
 
 
 def test_a_port_in_use_is_one_line_before_the_model_is_loaded():
@@ -28,6 +32,47 @@ def test_without_gradio_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"install 'auxformer-lobes\[web\]'"):
         import_gradio()
+
+
+def answer_upload(path, folder, timeline):
+    """What the page answers, without a browser."""
+    return answer(
+        *(SimpleNamespace(timeline=timeline), str(path), "<mine>.wav"),
+        *(str(folder), Limits(), lambda share: None),
+    )
+
+
+def fail(error):
+    """A timeline that fails."""
+
+    def _timeline(path):
+        raise error(f"{path}: no\nend")
+
+    return _timeline
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (MediaError, "&lt;mine&gt;.wav: no end"),
+        (ZeroDivisionError, "&lt;mine&gt;.wav: cannot be analysed: the term"),
+    ],
+)
+def test_an_upload_that_fails_is_one_line_and_is_deleted(tmp_path, error, line):
+    path = write_media(tmp_path / "f00.wav", waveform=tone())
+    html = answer_upload(path, tmp_path, fail(error))
+    (shown,) = re.findall(r'<p class="error" role="alert">(.*)</p>', html)
+    assert shown.startswith(line)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["private.wav", "uploads/../private.wav"])
+def test_no_other_file_is_read_or_deleted(tmp_path, name):
+    (tmp_path / "uploads").mkdir()
+    path = write_media(tmp_path / "private.wav", waveform=tone())
+    html = answer_upload(tmp_path / name, tmp_path / "uploads", None)
+    assert "was not uploaded" in html
+    assert path.exists()
 
 
 def test_there_is_no_option_for_another_host(capsys):

@@ -129,6 +129,7 @@ def addresses():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", _connect)
+        patch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
         yield asked
 
 

@@ -61,6 +61,16 @@ def test_a_moment_has_prediction_outputs_and_modalities(task, texts, values):
     }
 
 
+def test_values_beyond_the_scale_are_text_and_full_or_empty_bars():
+    windows = [window(0, None, {"arousal": 9.0, "valence": -3.0})]
+    analysis = small_analysis(ATTRIBUTES, windows=windows)
+    (made,) = view.describe_windows(analysis)["windows"]
+    assert made["outputs"] == [
+        {"share": 100, "text": "9.00"},
+        {"share": 0, "text": "-3.00"},
+    ]
+
+
 def test_a_part_of_the_frames_is_named():
     start, end, emotion = window(0, "angry", {"angry": 1.0, "happy": 0.0})
     emotion = emotion._replace(valid_share={"audio": 1.0, "visual": 0.25})
