@@ -26,6 +26,7 @@ from contextlib import chdir
 
 import pytest
 from speechbrain.utils.run_opts import RunOptions
+from sphinx.application import Sphinx
 
 from auxformer_lobes.cli.main import _make_parser, main
 from auxformer_lobes.experiments import experiment
@@ -66,7 +67,7 @@ def study(tmp_path_factory, crema_d, crema_d_features):
     )
     command = ["experiment", "train.py", "hparams/auxformer_offline.yaml"]
     vary = "--vary=network=late_fusion,audio_only"
-    with chdir(CREMA_D), pytest.MonkeyPatch.context() as patch:
+    with chdir(CREMA_D), quiet(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "LocalLauncher", InThisProcess)
         main([*command, *options, *NO_WORKERS, vary])
     return folder
@@ -188,3 +189,29 @@ def test_links_lead_somewhere(page):
         if anchor:
             anchors = anchors_of(target.read_text("utf-8"))
             assert anchor in anchors, f"{link}: choose among {anchors}"
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Without the classes, which take `make docs` half a minute."""
+    site = tmp_path / "site"
+    folders = (ROOT, ROOT / "docs", site, tmp_path / "trees")
+    with global_state_restored():
+        app = Sphinx(
+            *map(str, folders),
+            "html",
+            status=None,
+            warning=None,
+            tags=["pages"],
+            warningiserror=True,
+            exception_on_warning=True,
+        )
+        app.build()
+    assert app.statuscode == 0
+    pages = [*site.rglob("*.html")]
+    assert site / "docs" / "how_to" / "train.html" in pages
+    for page in pages:
+        text = page.read_text("utf-8")
+        loaded = re.findall(r'(?:src|srcset|data)="(\S+)"', text)
+        loaded += re.findall(r'<link[^>]* href="(\S+)"', text)
+        away = [url for url in loaded if re.match(r"(https?:)?//", url)]
+        assert not away, page
