@@ -9,7 +9,7 @@ recipe's folder). No block is skipped:
 - `sh` blocks: bash tells which commands these are, and `documented.py` calls
   them in this process. `auxformer` is really run, on small files, but for `web`,
   which never ends and is read by its parser; `experiment` and `push` are run
-  with `--dry_run`, for one cell; the offline encoder stands for a pretrained
+  with `--dry_run`, for one cell; `export --onnx` is of an audio-only network; the offline encoder stands for a pretrained
   one; figures are not drawn. The first training on a table of clips is run, for
   one epoch; other trainings are read by the recipe's parser, and the options of
   all objects are checked (a study of two networks is trained beforehand, for
