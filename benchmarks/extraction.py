@@ -225,8 +225,9 @@ def in_a_process(function, *arguments):
     *arguments
         Its arguments.
     """
-    # Forked, as the workers of an extraction in train.py.
-    context = multiprocessing.get_context("fork")
+    # Forked, as the workers of an extraction in train.py; a GPU does not fork.
+    method = "spawn" if torch.cuda.is_available() else "fork"
+    context = multiprocessing.get_context(method)
     process = context.Process(target=function, args=arguments)
     process.start()
     process.join()
