@@ -40,7 +40,13 @@ from tests.integration.pages import (
     shell_commands,
     split_blocks,
 )
-from tests.integration.recipes import CREMA_D, NO_WORKERS, InThisProcess, flags
+from tests.integration.recipes import (
+    CREMA_D,
+    NO_WORKERS,
+    InThisProcess,
+    flags,
+    global_state_restored,
+)
 
 SHOWN = ("", "bibtex", "{literalinclude}", "{toctree}")
 BLOCKS = {page: split_blocks(page.read_text("utf-8"))[0] for page in PAGES}
