@@ -26,6 +26,7 @@ from auxformer_lobes.nnet.schedulers import set_rate
 from auxformer_lobes.utils.brain import NonBlockingBrain
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.precision import without_tf32
 from auxformer_lobes.utils.random import stream_seed
 
 
@@ -178,6 +179,8 @@ class AuxFormerBrain(NonBlockingBrain):
             attention = attention.index_select(axis, frames)
         return attention
 
+    # With TF32, a clip's probabilities would depend on its batch by 1e-4.
+    @without_tf32()
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
         """Evaluates a batch; in validation, under each condition.

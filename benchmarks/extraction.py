@@ -24,6 +24,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from machine import matrix_rate
 from rich.console import Console
 from rich.table import Table
@@ -32,11 +33,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.extraction_inputs import load_extractor
 from auxformer_lobes.dataio.feature_store import FeatureStore
-from auxformer_lobes.features.encoder_base import without_tf32
 from auxformer_lobes.processing.audio import read_audio
 from auxformer_lobes.processing.video import read_frames, video_seconds
 from auxformer_lobes.testing.videos import write_video
 from auxformer_lobes.utils.errors import UserError, one_line_errors
+from auxformer_lobes.utils.precision import without_tf32
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CREMA-D"
 
@@ -210,6 +211,8 @@ def measure(options, files):
             f"{speed / rate:.0%} of the matrix rate"
         )
     print(f"peak memory: {main:.0f} MB, and {worker:.0f} MB per worker")
+    if torch.cuda.is_initialized():
+        print(f"on the GPU: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
 
 
 def in_a_process(function, *arguments):

@@ -47,6 +47,7 @@ from auxformer_lobes.tasks import describe_task
 from auxformer_lobes.utils.errors import UserError
 from auxformer_lobes.utils.files import atomic_write
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.precision import without_tf32
 
 COLUMNS = (
     *("kind", "modality", "severity", "seed"),
@@ -69,6 +70,7 @@ class SweepBrain(EvaluationBrain):
         self.lost = defaultdict(list)  # pass → shares of clips
         self.present, self.clips = [], Predictions()
 
+    @without_tf32()
     def evaluate_batch(self, batch, stage):
         """Makes the passes, see `speechbrain.Brain`."""
         batch = batch.to(self.device)

@@ -1,7 +1,6 @@
 """Base class of extractors with a pretrained encoder: precision and batches."""
 
 import logging
-from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
 
@@ -11,6 +10,7 @@ from torch.nn.utils import parametrize
 from auxformer_lobes.features.base import Extractor
 from auxformer_lobes.utils.devices import check_device
 from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.utils.precision import without_tf32
 from auxformer_lobes.utils.schema import one_of, optional
 
 logger = logging.getLogger(__name__)
@@ -283,17 +283,3 @@ def is_fast(dtype, device):
 
 def _is_cuda(device):
     return torch.device(device).type == "cuda"
-
-
-@contextmanager
-def without_tf32():
-    """Float32 is float32 on a GPU; SpeechBrain allows TF32, with 10 bits."""
-    convolutions = torch.backends.cudnn
-    before = torch.get_float32_matmul_precision(), convolutions.allow_tf32
-    try:
-        torch.set_float32_matmul_precision("highest")
-        convolutions.allow_tf32 = False
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        convolutions.allow_tf32 = before[1]

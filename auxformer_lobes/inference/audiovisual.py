@@ -14,6 +14,7 @@ from auxformer_lobes.models.base import combine_heads
 from auxformer_lobes.sharing import hub
 from auxformer_lobes.utils.errors import MediaError
 from auxformer_lobes.utils.modalities import MODALITIES
+from auxformer_lobes.utils.precision import without_tf32
 
 MAX_BATCH = 300.0  # s of a batch, with padding
 
@@ -361,6 +362,7 @@ class AudioVisualEmotionRecognizer(Pretrained):
             results.update(zip(usable, emotions))
         return [results[clip] for clip in clips]
 
+    @without_tf32()
     @torch.no_grad()
     def _run(
         self, audio, visual, audio_lens, visual_lens, audio_mask, visual_mask

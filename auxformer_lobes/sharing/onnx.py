@@ -254,7 +254,11 @@ def write_onnx(path, module, config):
         )
     return {
         "opset": OPSET,
-        "bytes": sum(x.stat().st_size for x in path.parent.glob("*.onnx*")),
+        "bytes": sum(
+            x.stat().st_size
+            for x in (path, path.with_name(f"{path.name}.data"))
+            if x.exists()
+        ),
         "max_difference": difference,
     }
 

@@ -91,8 +91,8 @@ def serving(recognizer, about, limits, port=None, **options):
     limits : Limits
         How large a file may be.
     port : int, optional
-        On this computer. In a Hugging Face Space, None: the Space gives host
-        and port.
+        On this computer; by default the first from 7860 that is free, in a
+        Hugging Face Space that of the Space.
     **options
         Of `AudioVisualEmotionRecognizer.timeline`.
 
@@ -116,7 +116,14 @@ def serving(recognizer, about, limits, port=None, **options):
             page = _make_page(
                 *(recognizer, about, limits, folder, closing), **options
             )
-            yield _launch(page, limits, port), Path(folder)
+            try:
+                url = _launch(page, limits, port)
+            except OSError:  # somebody was faster, or the computer is slow
+                raise UserError(
+                    "the server did not start: try again, or choose another "
+                    "--port"
+                )
+            yield url, Path(folder)
         finally:
             closing.set()
             if page is not None and page.is_running:
@@ -200,9 +207,7 @@ def _make_page(recognizer, about, limits, folder, closing, **options):
         fill_width=True,
     ) as page:
         chosen = gradio.HTML(
-            view.input_html(
-                about, limits, THERE if os.environ.get("SPACE_ID") else HERE
-            ),
+            view.input_html(about, limits, THERE if _in_space() else HERE),
             js_on_load=_read("input.js"),
             apply_default_css=False,
         )
@@ -222,6 +227,11 @@ def _make_page(recognizer, about, limits, folder, closing, **options):
     return page
 
 
+def _in_space():
+    """Whether this is a Hugging Face Space, which sets the variable."""
+    return "SPACE_ID" in os.environ
+
+
 def _launch(page, limits, port):
     gradio = import_gradio()
     system = ("system-ui", "sans-serif")
@@ -230,7 +240,8 @@ def _launch(page, limits, port):
         quiet=True,
         inbrowser=False,
         prevent_thread_lock=True,
-        server_name=None if port is None else HOST,
+        # A Space is reached from outside of its container.
+        server_name="0.0.0.0" if port is None and _in_space() else HOST,
         server_port=port,
         max_file_size=int(limits.megabytes * 1e6),
         enable_monitoring=False,
@@ -259,7 +270,7 @@ def wait():
 def run(source, limits):
     """Serves the page until it is interrupted, in a Hugging Face Space.
 
-    The Space gives host and port; elsewhere it is on this computer only.
+    Elsewhere it is on this computer only.
 
     Arguments
     ---------

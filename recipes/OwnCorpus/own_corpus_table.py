@@ -83,11 +83,6 @@ def open_table(table, data_folder):
     found = read_clip_table(path)
     if not {*FILES} & {*found.columns}:
         _lacks(found, "file", "or columns audio and video")
-    if "file" in found.columns and {*FILES[1:]} & {*found.columns}:
-        raise UserError(
-            f"{path}: has a column file, and audio or video: choose between "
-            "them"
-        )
     if "speaker" not in found.columns:
         _lacks(found, "speaker", "which keeps test speakers out of training")
     return found
@@ -119,10 +114,10 @@ def modalities_of(table):
 
 def _names_of(row):
     """Texts that name the audio and the video file; None where there is none."""
-    if "file" not in row.cells:
-        return tuple(row.cells.get(column) or None for column in FILES[1:])
-    file = row.cells["file"] or None
-    return file, None if file is not None and is_audio(file) else file
+    file, *both = (row.cells.get(column) or None for column in FILES)
+    if file is None:
+        return tuple(both)
+    return file, None if is_audio(file) else file
 
 
 def find_clips(table, data_folder):
@@ -178,7 +173,8 @@ def find_clips(table, data_folder):
 
 
 def _columns(row):
-    return ("file", "file") if "file" in row.cells else FILES[1:]
+    is_file = row.cells.get("file") or not {*FILES[1:]} & {*row.cells}
+    return ("file", "file") if is_file else FILES[1:]
 
 
 def _stem(row):
@@ -208,10 +204,15 @@ def _path(text, data_folder):
 
 
 def _segment(table, row):
-    """Start and end of a clip in its file, s, or None."""
+    """Start and end of a clip in its file, s, or None; checks its files."""
     if not any(_names_of(row)):
         raise table.error(
             row, _columns(row)[0], "is empty: name a file, or delete the row"
+        )
+    twice = [c for c in FILES[1:] if row.cells.get(c) and row.cells.get("file")]
+    if twice:
+        raise table.error(
+            row, twice[0], "is filled, and file too: leave one of them empty"
         )
     start, end = (_seconds(table, row, column) for column in ("start", "end"))
     if end is not None and end <= (start or 0):

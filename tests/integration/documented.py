@@ -21,6 +21,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from auxformer_lobes.cli.main import COMMANDS, _make_parser, main
 from auxformer_lobes.experiments.hparams import parse_arguments
 from auxformer_lobes.utils.overrides import check_options
+from auxformer_lobes.utils.segments import split_segment
 from tests.integration.pages import ROOT
 from tests.integration.recipes import (
     NO_WORKERS,
@@ -39,7 +40,7 @@ ONCE = ("evaluate", "timeline")
 ADDED = {"push": ["--dry-run"], "experiment": ["--dry_run"]}
 # Options whose value is made by the command. `export` makes its second word.
 OUTPUTS = ("output_folder", "output", "plot", "store", "feature_folder")
-# Folders of recordings; of these, the last one has a table.
+# Folders of recordings, without a table.
 CORPORA = ("corpus", "recordings", "videos")
 # Options of a training that is run, and not only read.
 PLAIN = {"data_folder", "table", "output_folder"}
@@ -126,6 +127,10 @@ class Machine:
         if command in ENDLESS:
             _make_parser().parse_args(words)
             return
+        if "--onnx" in words:  # takes seconds: of the smallest network
+            words = [
+                w.replace("results/run", "results/audio_only") for w in words
+            ]
         if "--missing" in words:
             words.append("--missing_seeds=1")
         # One cell of a study: `--vary seed=0,1,2` becomes `seed=0`.
@@ -156,7 +161,7 @@ class Machine:
         names = {w[2:].partition("=")[0] for w in options if w[:2] == "--"}
         for word in inputs(options):
             self._give(folder, word)
-        recipe = folder.name
+        recipe = os.path.basename(os.path.dirname(os.path.join(folder, script)))
         with chdir(folder):
             _, _, overrides = parse_arguments([yaml, *options])
             with open(yaml, encoding="utf-8") as file:
@@ -165,7 +170,9 @@ class Machine:
         if recipe not in self.options or not is_plain:
             return
         extra = [*self.options.pop(recipe), *QUICK, *NO_WORKERS]
-        result = train(*words[1:], *extra, cwd=folder, figures=False)
+        result = train(
+            *words[1:], *extra, script=script, cwd=folder, figures=False
+        )
         assert result.returncode == 0, result.stderr[-2000:]
 
     def _script(self, folder, words):
@@ -186,10 +193,11 @@ class Machine:
         ):
             runpy.run_path(script, run_name="__main__")
         make.assert_called_once()
+        self._give(folder, options[0])
 
     def _give(self, folder, word):
         """Puts what stands for a name where it is looked for."""
-        path = folder / word
+        path = folder / split_segment(word).file
         if "results/" in word and path.suffix == ".json":
             path = path.parent
         if path.exists():

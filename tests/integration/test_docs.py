@@ -9,7 +9,7 @@ recipe's folder). No block is skipped:
 - `sh` blocks: bash tells which commands these are, and `documented.py` calls
   them in this process. `auxformer` is really run, on small files, but for `web`,
   which never ends and is read by its parser; `experiment` and `push` are run
-  with `--dry_run`, for one cell; the offline encoder stands for a pretrained
+  with `--dry_run`, for one cell; `export --onnx` is of an audio-only network; the offline encoder stands for a pretrained
   one; figures are not drawn. The first training on a table of clips is run, for
   one epoch; other trainings are read by the recipe's parser, and the options of
   all objects are checked (a study of two networks is trained beforehand, for
@@ -95,9 +95,6 @@ def given(study, crema_d):
             path = corpus / name / emotion / f"{name}_1.mp4"
             path.parent.mkdir(parents=True)
             path.symlink_to(sorted(videos)[0])
-    shutil.copytree(corpus, folder / "videos", symlinks=True)
-    with quiet():
-        main(["init", str(folder / "videos")])
     video = next(crema_d.glob("VideoFlash/*.flv"))
     split = ROOT / "tests" / "data" / "splits" / "hicmae_crema_d_1.csv"
     return {
@@ -110,7 +107,7 @@ def given(study, crema_d):
         "user/name": folder / "model",
         "corpus": corpus,
         "recordings": corpus,
-        "videos": folder / "videos",
+        "videos": corpus,
         "split.csv": split,
         **{f"{s}.json": run / f"{s}.json" for s in ("train", "valid", "test")},
         ".mp4": video,
@@ -133,9 +130,10 @@ def machine(tmp_path, given, crema_d, state):
         "MSP-IMPROV": crema_d,
     }.items():
         (tmp_path / "path" / "to" / name).symlink_to(folder)
-    shutil.copytree(
-        given["corpus"], tmp_path / "path" / "to" / "corpus", symlinks=True
-    )
+    for name in ("corpus", "RAVDESS"):
+        shutil.copytree(
+            given["corpus"], tmp_path / "path" / "to" / name, symlinks=True
+        )
     return Machine(tmp_path, given, *state)
 
 

@@ -590,6 +590,23 @@ def test_a_training_step_never_waits_for_the_device(make_brain):
     assert brain.optimizer_step == 2
 
 
+def test_evaluation_is_in_float32_without_tf32(make_brain):
+    """On a GPU, a clip's probabilities would depend on its batch."""
+    brain, seen = make_brain(number_of_epochs=1), set()
+    brain.modules["network"].register_forward_pre_hook(
+        lambda network, _: seen.add(
+            (network.training, torch.get_float32_matmul_precision())
+        )
+    )
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        predict(fit(brain))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == {(True, "medium"), (False, "highest")}
+
+
 def test_torchscript_is_refused_with_what_to_use_instead(make_brain):
     brain = make_brain()
     brain.jit = True

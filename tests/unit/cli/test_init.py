@@ -173,9 +173,9 @@ def test_output_ends_with_counts_and_the_next_command(capsys):
     assert lines[2:9] == [
         "other files: 1: notes.txt",
         "",
-        "emotion            clips  speakers   audio   video",
-        "angry                  1         0       1       1",
-        "sad                    1         0       1       0",
+        "emotion            clips  speakers  audio files  video files",
+        "angry                  1         0            1            1",
+        "sad                    1         0            1            0",
         "all                    2         0",
         "",
     ]

@@ -10,11 +10,7 @@ from auxformer_lobes.dataio.extraction import extract
 from auxformer_lobes.dataio.feature_store import FeatureStore
 from auxformer_lobes.features import encoder_base
 from auxformer_lobes.features.base import ClipInput
-from auxformer_lobes.features.encoder_base import (
-    EncoderFeatures,
-    is_fast,
-    without_tf32,
-)
+from auxformer_lobes.features.encoder_base import EncoderFeatures, is_fast
 from auxformer_lobes.features.face_base import FaceModelFeatures
 from auxformer_lobes.features.finetuned import FineTunedEncoder
 from auxformer_lobes.features.speech_ssl import SpeechModelFeatures
@@ -245,21 +241,6 @@ def test_clips_beyond_float16_are_encoded_in_float32(fast_halves, caplog):
     assert len(caplog.records) == 1
     assert features.precision == "float16"
     assert not {"encoder", "_in_float32"} & {*vars(copy(features))}
-
-
-def test_float32_is_without_tf32_while_it_encodes():
-    precision = torch.get_float32_matmul_precision()
-    try:
-        for allowed in ("high", "medium"):
-            torch.set_float32_matmul_precision(allowed)
-            with without_tf32():
-                assert torch.get_float32_matmul_precision() == "highest"
-                assert not torch.backends.cuda.matmul.allow_tf32
-                assert not torch.backends.cudnn.allow_tf32
-            assert torch.get_float32_matmul_precision() == allowed
-            assert torch.backends.cudnn.allow_tf32
-    finally:
-        torch.set_float32_matmul_precision(precision)
 
 
 def test_features_of_a_trained_encoder_stay_on_its_device(tmp_path):

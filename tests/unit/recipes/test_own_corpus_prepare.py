@@ -106,6 +106,20 @@ def test_separate_files_are_one_clip(corpus):
     assert entry["video"] == "{data_root}/Anna_angry_1.avi"
 
 
+def test_some_clips_may_have_one_file_and_others_two(corpus):
+    """As `auxformer init` writes it, where a folder has both."""
+    lines = ["file,audio,video,speaker,emotion"]
+    for i, (speaker, emotion, number) in enumerate(TAKES):
+        name = f"{speaker}_{emotion}_{number}"
+        files = f"{name}.mkv,," if i % 2 else f",{name}.wav,{name}.avi"
+        lines.append(f"{files},{speaker},{emotion}")
+    manifests, report = prepare(corpus, lines)
+    entries = everything(manifests)
+    assert entries["Anna_angry_1"]["wav"] == "{data_root}/Anna_angry_1.wav"
+    assert entries["Anna_angry_2"]["wav"] == "{data_root}/Anna_angry_2.mkv"
+    assert len(entries) == len(TAKES) and report["problems"] == []
+
+
 @pytest.mark.parametrize(
     "columns, key, other",
     [("audio", "wav", "video"), ("video", "video", "wav")],
@@ -307,7 +321,10 @@ TABLE = rows_of(FILE)
     [
         (["path,speaker,emotion", "a.wav,A,sad"], "no column file: it needs"),
         (["files,speaker,emotion", "a.wav,A,sad"], "did you mean 'files'"),
-        (["file,audio,speaker", "a,a,a"], "has a column file, and audio or"),
+        (
+            ["file,audio,speaker,emotion", "a.mp4,a.wav,A,sad"],
+            "line 2, column audio: is filled, and file too: leave one",
+        ),
         (["file,emotion", "a.wav,sad"], "no column speaker: it needs one"),
         (["file,speaker,mood", "a.wav,A,sad"], "has no labels: add a column"),
         (["file,speaker,arousal", "a.wav,A,1"], "auxformer_attributes_offline"),
