@@ -103,6 +103,7 @@ def given(study, crema_d):
         "results/audio_only": twin,
         "fbank": twin,
         "model": folder / "model",
+        "auxformer-crema-d": folder / "model",
         "user/name": folder / "model",
         "corpus": corpus,
         "recordings": corpus,

@@ -29,7 +29,7 @@ from auxformer_lobes.utils.files import fingerprint
 from tests.unit.media_files import grey_images, tone, write_media
 
 SECONDS, RATE = 6, 16000
-FAST = {"preset": "veryfast", "deadline": "realtime", "cpu-used": "8"}
+FAST = {"preset": "veryfast", "deadline": "realtime", "threads": "1"}
 # Suffix, codecs of the audio and of the video.
 FILES = [
     ("wav", "pcm_s16le", None),
