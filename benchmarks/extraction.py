@@ -159,6 +159,8 @@ def measure(options, files):
     files : list of pathlib.Path
         Video files.
     """
+    # The workers are forked, as in train.py, also in a spawned process.
+    multiprocessing.set_start_method("fork", force=True)
     overrides = [options.override]
     for name in ("device", "precision"):
         if getattr(options, name):
@@ -225,7 +227,7 @@ def in_a_process(function, *arguments):
     *arguments
         Its arguments.
     """
-    # Forked, as the workers of an extraction in train.py; a GPU does not fork.
+    # CUDA does not work in a process that was forked.
     method = "spawn" if torch.cuda.is_available() else "fork"
     context = multiprocessing.get_context(method)
     process = context.Process(target=function, args=arguments)
