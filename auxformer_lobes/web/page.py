@@ -25,7 +25,7 @@ OLDEST = 3600  # s that an upload stays whose visitor has left the queue
 WAITING = 20  # visitors in the queue
 HERE = "It stays on this computer, and is deleted once it is analysed."
 THERE = "It is deleted once it is analysed."
-# Before Gradio is imported: nothing is sent, fetched or shared.
+# While the page is served: nothing is sent, fetched or shared.
 SETTINGS = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
