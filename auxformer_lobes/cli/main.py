@@ -162,8 +162,16 @@ def _safe_output():
 
 @contextmanager
 def _interruptible():
-    """Ends a command in order on Ctrl-C, and on SIGTERM, as schedulers send."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ends a command in order on Ctrl-C, and on signals that end it.
+
+    SIGTERM, as schedulers send, and SIGHUP of a terminal that is closed, unless
+    it is ignored, as under nohup.
+    """
+    before = {
+        each: signal.signal(each, signal.default_int_handler)
+        for each in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(each) != signal.SIG_IGN
+    }
     try:
         yield
     except KeyboardInterrupt:
@@ -171,7 +179,8 @@ def _interruptible():
             "interrupted: what is finished is kept; run it again to continue"
         )
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 if __name__ == "__main__":

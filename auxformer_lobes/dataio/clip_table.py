@@ -170,7 +170,8 @@ def read_clip_table(path):
         delimiter, first, lines = lines[0][4:5], 2, lines[1:]
     if delimiter is None or delimiter not in DELIMITERS:
         delimiter = max(DELIMITERS, key=(lines or [""])[0].count)
-    reader = csv.reader(lines, delimiter=delimiter)
+    # Strict: a quote that nothing closes is an error, not one long cell.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, ())]
         columns = [name for name in header if name]
@@ -187,12 +188,19 @@ def read_clip_table(path):
             if cells := _cells(values, header, path, line):
                 rows.append(Row(line, cells))
     except csv.Error as error:
-        raise UserError(f"{path}: not a CSV file: {error}")
+        line = reader.line_num + first - 1
+        raise UserError(
+            f"{path}: line {line}: not CSV ({error}): is a quote missing?"
+        )
     table = ClipTable(path, columns, rows)
     if not rows:
         raise UserError(f"{path}: has no clips below its header")
     for row in rows:
         for column, text in row.cells.items():
+            if "\n" in text or "\r" in text:
+                raise table.error(
+                    row, column, "has a line break in quotes: is one missing?"
+                )
             if text in EXCEL_ERRORS:
                 raise table.error(
                     row, column, f"{text} of a formula in Excel: mend it"

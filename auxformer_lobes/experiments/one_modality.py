@@ -42,8 +42,14 @@ def one_modality_defaults(source, modalities, hparams):
         return {}
     (modality,) = modalities
     defaults = {}
+    name = tag_of(hparams["network"]).rpartition(".")[2]
     if tag_of(hparams["network"]) == NETWORK:
         defaults["network"] = f"{modality}_only"
+    elif name not in ("AudioOnly", "VisualOnly"):
+        _print_once(
+            f"{source}: {modality} only, but {name} reads both modalities: "
+            f"leave --network out, for {modality}_only"
+        )
     if all(tag_of(each) == AVAILABLE for each in hparams["test_conditions"]):
         conditions = f"- {AVAILABLE}\n  modalities: [{modality}]"
         defaults["test_conditions"] = YAML().load(conditions)

@@ -36,7 +36,7 @@ def losses_of(task, truth, outputs):
     title : str
         What the numbers are.
     losses : np.ndarray
-        `[clips]`; NaN without a label.
+        `[clips]`; NaN without a label, and where a class is right.
     """
     raise NotImplementedError(f"no losses for {type(task).__name__}")
 
@@ -45,7 +45,8 @@ def losses_of(task, truth, outputs):
 def _(task: CategoricalEmotion, truth, outputs):
     of_truth = np.take_along_axis(outputs, np.maximum(truth, 0), axis=1)
     losses = -np.log(np.maximum(of_truth, 1e-12))[:, 0]
-    return "−log p", np.where(task.has_label(truth), losses, np.nan)
+    is_wrong = task.has_label(truth) & (outputs.argmax(1) != truth[:, 0])
+    return "−log p", np.where(is_wrong, losses, np.nan)
 
 
 @losses_of.register

@@ -173,7 +173,7 @@ def check_packages():
     for name in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(name) is None:
             raise UserError(
-                f"--onnx needs {name}: pip install 'auxformer-lobes[onnx]'"
+                f"--onnx needs {name}: pip install onnx onnxscript onnxruntime"
             )
 
 

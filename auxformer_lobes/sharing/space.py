@@ -104,9 +104,7 @@ def _gradio_version():
     try:
         return metadata.version("gradio")
     except metadata.PackageNotFoundError:
-        raise UserError(
-            "--space needs Gradio: pip install 'auxformer-lobes[web]'"
-        )
+        raise UserError("--space needs Gradio: pip install 'gradio>=6'")
 
 
 def _requirements():

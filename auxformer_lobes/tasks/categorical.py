@@ -116,7 +116,10 @@ class CategoricalEmotion(Task):
         labelled = self.has_label(truth)
         logits = np.log(np.maximum(outputs[labelled], 1e-12))
         truth = truth[labelled]
-        if len(truth) == 0:
+        # Where all clips are right, or there is none, no temperature is best:
+        # the colder, the better, which says nothing about other clips.
+        if (logits.argmax(1) == truth[:, 0]).all():
+            self.temperature = 1.0
             return
 
         def _nll(log_temperature):
@@ -124,7 +127,6 @@ class CategoricalEmotion(Task):
             of_truth = np.take_along_axis(scaled, truth, axis=1)[:, 0]
             return (logsumexp(scaled, axis=1) - of_truth).mean()
 
-        # Bounded: where all clips are right, the optimum is 0.
         fitted = minimize_scalar(
             _nll, bounds=np.log([0.1, 10.0]), method="bounded"
         )

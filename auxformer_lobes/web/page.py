@@ -7,6 +7,7 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from speechbrain.utils.logger import get_logger
 
@@ -24,7 +25,7 @@ OLDEST = 3600  # s that an upload stays whose visitor has left the queue
 WAITING = 20  # visitors in the queue
 HERE = "It stays on this computer, and is deleted once it is analysed."
 THERE = "It is deleted once it is analysed."
-# Before Gradio is imported: nothing is sent, fetched or shared.
+# While the page is served: nothing is sent, fetched or shared.
 SETTINGS = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
@@ -50,9 +51,7 @@ def import_gradio():
     try:
         import gradio
     except ImportError:
-        raise UserError(
-            "the page needs Gradio: pip install 'auxformer-lobes[web]'"
-        )
+        raise UserError("the page needs Gradio: pip install 'gradio>=6'")
     return gradio
 
 
@@ -162,7 +161,7 @@ def answer(recognizer, path, name, folder, limits, advance, **options):
     str
         HTML of the result, or of one line that says why there is none.
     """
-    path, name = Path(path), printable(name)
+    path, name = Path(path.replace("\0", "")), printable(name)
     # A visitor can send any path.
     if Path(folder).resolve() not in path.resolve().parents:
         return view.error_html(f"{name}: was not uploaded: choose it again")
@@ -233,15 +232,28 @@ def _in_space():
 
 
 def _launch(page, limits, port):
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
     gradio = import_gradio()
     system = ("system-ui", "sans-serif")
+    is_open = port is None and _in_space()
+    hosts = ["*"] if is_open else [HOST, "localhost"]
     _, url, _ = page.launch(
+        # Other web pages that the visitor has open can reach this computer
+        # too, some by a name of theirs that leads here.
+        app_kwargs={
+            "middleware": [
+                Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+                *([] if is_open else [Middleware(SameOrigin)]),
+            ]
+        },
         share=False,
         quiet=True,
         inbrowser=False,
         prevent_thread_lock=True,
         # A Space is reached from outside of its container.
-        server_name="0.0.0.0" if port is None and _in_space() else HOST,
+        server_name="0.0.0.0" if is_open else HOST,
         server_port=port,
         max_file_size=int(limits.megabytes * 1e6),
         enable_monitoring=False,
@@ -255,6 +267,30 @@ def _launch(page, limits, port):
         head=f"<style>{_read('page.css')}</style>",
     )
     return url
+
+
+class SameOrigin:
+    """Refuses requests that other web pages make.
+
+    Arguments
+    ---------
+    app : callable
+        The ASGI application.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        """Passes a request on, or answers 403."""
+        from starlette.responses import PlainTextResponse
+
+        headers = dict(scope.get("headers", ()))
+        origin = headers.get(b"origin")
+        app = self.app
+        if origin and urlsplit(origin).netloc != headers.get(b"host"):
+            app = PlainTextResponse("a request of another page", 403)
+        await app(scope, receive, send)
 
 
 def _read(name):

@@ -44,7 +44,7 @@ def input_html(about, limits, privacy):
         bytes=int(limits.megabytes * 1e6),
         seconds=limits.seconds,
         size=f"{limits.megabytes:g} MB",
-        duration=clock(limits.seconds).removesuffix(":00") + " minutes",
+        duration=f"{limits.seconds / 60:.3g} min",
     )
 
 

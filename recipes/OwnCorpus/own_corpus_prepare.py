@@ -64,7 +64,8 @@ def prepare_own_corpus(
     A manifest entry has `wav` and `video` (null where there is none),
     `duration` (s), `emotion`, `votes` or `attributes`, `spk_id`, `gender`,
     `age` and `sentence` where the table has them, and `columns`, the further
-    ones. Clips whose media cannot be used are left out, each with its line.
+    ones. Clips whose media cannot be used are left out; the report has the
+    cell of each.
 
     Nothing is done if the folder was prepared with the same options and table;
     delete prepare_report.json to check the media again.
@@ -135,7 +136,8 @@ def prepare_own_corpus(
         return
 
     labels = find_labels(found, labels, votes, attributes)
-    clips = find_clips(found, data_folder)
+    modalities = modalities_of(found, data_folder)
+    clips = find_clips(found, data_folder, modalities)
     _check_files(found, clips, data_folder)
     if labels.kind == "attributes":
         read, excluded = _read_attributes(found, clips, labels, scale)
@@ -169,8 +171,9 @@ def prepare_own_corpus(
     )
     _log_problems(found, clips, problems)
     manifests, unusable = fill_manifests(
-        entries, splits, files, media, require_both, modalities_of(found)
+        entries, splits, files, media, require_both, modalities
     )
+    is_synthetic = (data_folder / MARKER).is_file()
     write_manifests(
         "own corpus",
         save_folder,
@@ -181,12 +184,12 @@ def prepare_own_corpus(
         notes=notes,
         held_out=held_out,
         card={
-            "name": data_folder.resolve().name,
+            "name": "OwnCorpus" if is_synthetic else data_folder.resolve().name,
             "about": f"{len(entries):,} clips of "
             f"{len({entry['spk_id'] for entry in entries.values()}):,} "
             "speakers, from a table of their own.",
             **{key: of for key, of in (card or {}).items() if of},
-            "synthetic": (data_folder / MARKER).is_file(),
+            "synthetic": is_synthetic,
         },
     )
 
@@ -214,6 +217,8 @@ def _check_files(table, clips, data_folder):
 
 def _check_classes(table, names, classes):
     """The classes to keep; refuses unknown ones, and odd names."""
+    if isinstance(classes, str):
+        raise UserError(f"classes: {classes}: write '[{classes}, …]'")
     kept = names if classes is None else [class_of(str(c)) for c in classes]
     unknown = sorted({*kept} - {*names})
     if unknown:

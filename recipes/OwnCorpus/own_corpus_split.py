@@ -108,7 +108,7 @@ def split_by_folds(path, entries, num_folds, fold, seed):
         raise UserError(
             f"{path}: has {count} speaker{'s' * (count != 1)} with labels: "
             "training, development and test need three; or add a column split, "
-            "and --allow_leaks True"
+            "and --allow_leaks True: figures are then too good"
         )
     if not isinstance(num_folds, int) or num_folds < 3:
         raise UserError(f"num_folds: {num_folds}: choose 3 or more")
@@ -139,13 +139,12 @@ def _strata(entries, num_folds):
     """The class of each clip, or the third of its first attribute."""
     entries = [*entries]
     if all(entry["emotion"] is None for entry in entries):
-        first = [
-            next(iter(entry.get("attributes", {0: None}).values()))
+        # Each has one at least.
+        values = [
+            next(x for x in entry["attributes"].values() if x is not None)
             for entry in entries
         ]
-        values = np.array([np.nan if x is None else x for x in first])
-        thirds = np.nanquantile(values, [1 / 3, 2 / 3])
-        strata = np.digitize(np.nan_to_num(values), thirds)
+        strata = np.digitize(values, np.quantile(values, [1 / 3, 2 / 3]))
     else:
         strata = np.array([entry["emotion"] or "" for entry in entries])
     # It refuses labels all of which are rarer than folds.

@@ -17,7 +17,9 @@ which the test set is divided into subgroups.
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple, Optional
 
@@ -25,10 +27,13 @@ from auxformer_lobes.dataio.clip_table import as_number, read_clip_table
 from auxformer_lobes.dataio.folder_tree import is_audio
 from auxformer_lobes.dataio.labels import ATTRIBUTES, class_names
 from auxformer_lobes.dataio.media_check import MediaFiles
-from auxformer_lobes.utils.errors import UserError
+from auxformer_lobes.processing.media import open_media
+from auxformer_lobes.utils.errors import MediaError, UserError
+from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import shown
-from auxformer_lobes.utils.segments import join_segment
+from auxformer_lobes.utils.segments import join_segment, split_segment
 
+PROBED = 10  # files whose streams tell which modalities a corpus has
 FILES = ("file", "audio", "video")
 KNOWN = (*FILES, "speaker", "emotion", "split", "clip", "start", "end")
 # Emotions whose columns are votes without being listed.
@@ -90,17 +95,25 @@ def open_table(table, data_folder):
 
 def _lacks(table, column, why):
     near = difflib.get_close_matches(column, table.columns, n=1)
-    cure = f"did you mean {near[0]!r}?" if near else f"it needs one, {why}"
-    raise UserError(f"{table.path}: has no column {column}: {cure}")
+    cure = f"rename column {near[0]!r}" if near else f"it needs one, {why}"
+    raise UserError(
+        f"{table.path}: has no column {column}: {cure}; it has "
+        f"{', '.join(table.columns)}"
+    )
 
 
-def modalities_of(table):
+def modalities_of(table, data_folder):
     """The modalities that a table has files of.
+
+    Videos of a column `file` may be silent: where none of a few files has a
+    stream of a modality, the corpus has not.
 
     Arguments
     ---------
     table : ClipTable
         Of `open_table`.
+    data_folder : str or Path
+        Folder of the corpus.
 
     Returns
     -------
@@ -108,8 +121,25 @@ def modalities_of(table):
         "audio", "visual" or both.
     """
     found = [_names_of(row) for row in table.rows]
-    pairs = zip(("audio", "visual"), zip(*found))
-    return [modality for modality, names in pairs if any(names)]
+    named = [any(names) for names in zip(*found)]
+    both = [wav for wav, video in found if wav and wav == video]
+    if both and all(wav == video for wav, video in found):
+        step = max(1, len(both) // PROBED)
+        streams = [*map(partial(_streams, data_folder), both[::step])]
+        there = [any(of) for of in zip(*filter(None, streams))]
+        named = there if any(there) else named
+    return [m for m, is_there in zip(MODALITIES, named) if is_there]
+
+
+def _streams(data_folder, text):
+    """Whether a file has audio, and video; None if it cannot be opened."""
+    file = split_segment(str(_path(text, Path(data_folder)))).file
+    try:
+        with open_media(Path(data_folder) / file) as container:
+            streams = container.streams
+            return bool(streams.audio), bool(streams.video)
+    except MediaError:
+        return None
 
 
 def _names_of(row):
@@ -120,7 +150,7 @@ def _names_of(row):
     return file, None if is_audio(file) else file
 
 
-def find_clips(table, data_folder):
+def find_clips(table, data_folder, modalities=MODALITIES):
     """The clips of a table, and their files.
 
     Arguments
@@ -129,6 +159,8 @@ def find_clips(table, data_folder):
         Of `open_table`.
     data_folder : Path
         Folder of the corpus.
+    modalities : collection of str
+        Those that the corpus has.
 
     Returns
     -------
@@ -141,7 +173,7 @@ def find_clips(table, data_folder):
         If a clip has no file, no speaker or a damaged segment, or two have the
         same name.
     """
-    clips = {}
+    clips, speakers = {}, {}
     stems = Counter(map(_stem, table.rows))
     for row in table.rows:
         segment = _segment(table, row)
@@ -151,9 +183,18 @@ def find_clips(table, data_folder):
                 row,
                 "clip" if row.cells.get("clip") else _columns(row)[0],
                 f"{shown(name)} is the clip of line {clips[name].row.line} "
-                "too: name clips in a column clip",
+                "too: delete one of the rows, or correct it",
             )
-        if row.cells["speaker"] in ("", "?"):
+        speaker = row.cells["speaker"]
+        spelt = speakers.setdefault(_folded(speaker), (speaker, row.line))
+        if spelt[0] != speaker:
+            raise table.error(
+                row,
+                "speaker",
+                f"{shown(speaker)} is {shown(spelt[0])} in line {spelt[1]}: "
+                "write a speaker in one way",
+            )
+        if speaker in ("", "?"):
             raise table.error(
                 row,
                 "speaker",
@@ -163,13 +204,20 @@ def find_clips(table, data_folder):
             row,
             MediaFiles(
                 *(
-                    text and join_segment(_path(text, data_folder), *segment)
-                    for text in _names_of(row)
+                    join_segment(_path(text, data_folder), *segment)
+                    if text and modality in modalities
+                    else None
+                    for modality, text in zip(MODALITIES, _names_of(row))
                 )
             ),
             MediaFiles(*_columns(row)),
         )
     return clips
+
+
+def _folded(name):
+    """A name without differences in case, space and Unicode's forms."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _columns(row):
@@ -277,7 +325,17 @@ def find_labels(table, labels, votes=None, attributes=None):
     UserError
         If there are none, or not those that are named.
     """
+    for option, given in {"votes": votes, "attributes": attributes}.items():
+        if isinstance(given, str):
+            raise UserError(f"{option}: {given}: write '[{given}]'")
+    if labels not in ("classes", "attributes"):
+        raise UserError(f"labels: {labels}: choose classes or attributes")
     is_classes = labels == "classes"
+    if (attributes if is_classes else votes) is not None:
+        raise UserError(
+            f"--{'attributes' if is_classes else 'votes'} has no effect on {labels}: use "
+            f"hparams/auxformer{'_attributes' * is_classes}_offline.yaml"
+        )
     option, named = ("votes", votes) if is_classes else (labels, attributes)
     if named is not None:
         names = [str(name).lower() for name in named]
@@ -305,8 +363,8 @@ def find_labels(table, labels, votes=None, attributes=None):
     if has_classes:
         raise UserError(
             f"{table.path}: has emotions, and no attributes: use "
-            "hparams/auxformer_offline.yaml, or name columns: "
-            "--attributes '[trust]'"
+            "hparams/auxformer_offline.yaml, or name the columns of others by "
+            "--attributes"
         )
     raise UserError(
         f"{table.path}: has no labels: add a column emotion, or one of votes a "

@@ -45,7 +45,9 @@ def data_defaults(hparams):
     labels = find_labels(
         table, hparams["labels"], hparams["votes"], hparams["attributes"]
     )
-    defaults = one_modality_defaults(table.path, modalities_of(table), hparams)
+    defaults = one_modality_defaults(
+        table.path, modalities_of(table, hparams["data_folder"]), hparams
+    )
     if labels.kind == "attributes":
         defaults["attributes"] = labels.columns
     elif hparams["classes"] is None:

@@ -139,6 +139,15 @@ def test_a_file_of_audio_has_no_video(corpus):
     assert report["problems"] == []
 
 
+def test_silent_videos_are_a_corpus_of_the_face_alone(corpus):
+    lines = [line.replace(".mkv", ".avi") for line in rows_of(FILE)]
+    manifests, report = prepare(corpus, lines)
+    entries = everything(manifests)
+    assert len(entries) == len(TAKES)
+    assert {entry["wav"] for entry in entries.values()} == {None}
+    assert report["problems"] == []
+
+
 def test_no_speaker_is_in_two_splits(corpus):
     for fold in range(1, 5):
         manifests, _ = prepare(corpus, rows_of(FILE), fold=fold)
@@ -319,8 +328,14 @@ TABLE = rows_of(FILE)
 @pytest.mark.parametrize(
     "lines, message",
     [
-        (["path,speaker,emotion", "a.wav,A,sad"], "no column file: it needs"),
-        (["files,speaker,emotion", "a.wav,A,sad"], "did you mean 'files'"),
+        (
+            ["path,speaker,emotion", "a.wav,A,sad"],
+            "no column file: it needs one, or",
+        ),
+        (
+            ["files,speaker,emotion", "a.wav,A,sad"],
+            "rename column 'files'; it has",
+        ),
         (
             ["file,audio,speaker,emotion", "a.mp4,a.wav,A,sad"],
             "line 2, column audio: is filled, and file too: leave one",
@@ -330,6 +345,10 @@ TABLE = rows_of(FILE)
         (["file,speaker,arousal", "a.wav,A,1"], "auxformer_attributes_offline"),
         ([*TABLE, "y.mkv,,angry"], "line 18, column speaker: is empty"),
         ([*TABLE, ",Anna,angry"], "line 18, column file: is empty"),
+        (
+            [*TABLE, "y.mkv,anna ,angry"],
+            "line 18, column speaker: 'anna' is 'Anna' in line 2: write",
+        ),
         ([*TABLE, TABLE[1]], "line 18, column file: 'Anna_.*' is the clip of"),
         ([*TABLE, "y.mkv,Anna,angri"], "line 18, column emotion: only here is"),
         (
@@ -353,7 +372,7 @@ TABLE = rows_of(FILE)
             "has 2 speakers with labels: training, development and test",
         ),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_damage_is_one_line_with_its_cell(corpus, lines, message):
     assert_refused(corpus, lines, message)
@@ -382,6 +401,9 @@ def test_a_damaged_segment_is_named(corpus, start, end, message):
         ({"label_rule": "D"}, "has one emotion a clip, and no votes"),
         ({"votes": ["calm"]}, "votes calm: no such column among file, speaker"),
         ({"labels": "attributes"}, "no attributes: use hparams/auxformer_off"),
+        ({"classes": "angry"}, "classes: angry: write '.angry, …"),
+        ({"votes": "calm"}, "votes: calm: write '.calm.'"),
+        ({"attributes": ["trust"]}, "--attributes has no effect on classes"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(corpus, options, message):

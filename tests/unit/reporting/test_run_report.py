@@ -163,10 +163,15 @@ def losses_of(kind, truth, outputs, **entry):
 
 
 def test_the_worst_clips_come_first_and_ties_are_left_out():
-    outputs = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25]]
+    outputs = [[0.4, 0.5, 0.1], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25]]
     losses = losses_of("categories", [[0], [0], [-1]], outputs)
     assert [*losses] == ["clip1", "clip0"]
     assert losses["clip1"] == pytest.approx(np.log(4))
+
+
+def test_a_class_that_is_right_is_not_among_the_worst():
+    outputs = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]
+    assert [*losses_of("categories", [[0], [0]], outputs)] == ["clip1"]
 
 
 def test_a_loss_counts_emotions_that_are_wrongly_seen_or_missed():
@@ -196,5 +201,5 @@ def test_votes_are_shown_where_they_are_on_the_outputs():
 
 
 def test_a_page_does_not_list_all_clips():
-    truth, outputs = [[0]] * 12, [[0.5, 0.25, 0.25]] * 12
+    truth, outputs = [[1]] * 12, [[0.5, 0.25, 0.25]] * 12
     assert len(losses_of("categories", truth, outputs)) == min(MAX_WORST, 12)

@@ -151,6 +151,14 @@ def test_the_temperature_takes_back_too_much_confidence(task, factor):
     assert task.temperature == pytest.approx(factor, rel=0.05)
 
 
+def test_where_all_clips_are_right_outputs_stay_as_they_are(task):
+    """The coldest temperature would be best, and is so for no other clips."""
+    logits = 3 * torch.eye(3)[[0, 1, 2, 0]]
+    task.temperature = 2.0
+    task.fit(np.array([[0], [1], [2], [0]]), task.outputs(logits).numpy())
+    assert task.temperature == 1.0
+
+
 def test_no_temperature_is_better_on_the_development_set(task):
     truth, logits = overconfident(200)
     outputs = task.outputs(torch.from_numpy(2.0 * logits))

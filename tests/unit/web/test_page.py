@@ -6,11 +6,19 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from auxformer_lobes.cli.main import main
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.web.analysis import Limits
-from auxformer_lobes.web.page import HOST, answer, check_port, import_gradio
+from auxformer_lobes.web.page import (
+    HOST,
+    SameOrigin,
+    answer,
+    check_port,
+    import_gradio,
+)
 from tests.unit.media_files import tone, write_media
 
 
@@ -28,10 +36,28 @@ def test_a_number_beyond_the_ports_is_refused():
         check_port(70000)
 
 
-def test_without_gradio_the_extra_is_named(monkeypatch):
+def test_without_gradio_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(UserError, match=r"install 'auxformer-lobes\[web\]'"):
+    with pytest.raises(UserError, match="pip install 'gradio>=6'"):
         import_gradio()
+
+
+@pytest.mark.parametrize(
+    "origin, status",
+    [
+        (None, 200),
+        ("http://127.0.0.1:7860", 200),
+        ("http://127.0.0.1:80", 403),  # of another program on this computer
+        ("http://example.com", 403),
+        ("http://example.com:7860", 403),
+        ("null", 403),  # of a file
+    ],
+)
+def test_requests_of_other_pages_are_refused(origin, status):
+    app = SameOrigin(PlainTextResponse("the page"))
+    headers = {"origin": origin} if origin else {}
+    client = TestClient(app, base_url="http://127.0.0.1:7860")
+    assert client.post("/upload", headers=headers).status_code == status
 
 
 def answer_upload(path, folder, timeline):

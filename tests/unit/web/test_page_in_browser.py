@@ -10,6 +10,7 @@ import shutil
 import socket
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -160,6 +161,8 @@ def seen(tmp_path_factory, addresses):
         sync_playwright() as playwright,
     ):
         url, folder = address
+        # By a name of another page that leads here (DNS rebinding).
+        found.rebound = httpx.get(url, headers={"host": "example.com"})
         context = playwright.chromium.launch_persistent_context(
             work / "profile",
             executable_path=CHROMIUM,
@@ -233,6 +236,10 @@ def seen(tmp_path_factory, addresses):
         context.close()
     found.url, found.folder, found.asked = url, folder, addresses
     return found
+
+
+def test_other_names_of_this_computer_are_refused(seen):
+    assert seen.rebound.status_code == 400
 
 
 def test_a_mistake_is_one_line_and_the_next_file_works(seen):

@@ -111,5 +111,5 @@ def test_the_name_of_a_file_is_text_and_nothing_else():
 
 def test_limits_stand_where_a_file_is_chosen():
     html = view.input_html("a model", Limits(50, 90), "Here.")
-    assert "up to 50 MB and\n1:30 minutes. Here." in html
+    assert "up to 50 MB and\n1.5 min. Here." in html
     assert 'data-bytes="50000000"' in html
