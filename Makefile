@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 $(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or \
 		sys.exit('Python 3.11 or later is needed: make PYTHON=…')"
-	@echo "Installing into $(VENV): about 5 GB, some minutes."
+	@echo "Installing into $(VENV): about 6 GB, some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable ".[test]"
