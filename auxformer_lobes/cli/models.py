@@ -1,6 +1,9 @@
 """Sharing of models: `export`, `push` and `info`."""
 
 from auxformer_lobes.cli.options import add_download
+from auxformer_lobes.utils.errors import UserError
+
+LICENSE = "other"  # of the weights, if it is not stated
 
 
 def export(parser):
@@ -27,7 +30,7 @@ def export(parser):
     )
     parser.add_argument(
         "--license",
-        default="other",
+        default=LICENSE,
         metavar="NAME",
         help="licence of the weights, by its name on the Hub "
         "(default: %(default)s)",
@@ -45,6 +48,11 @@ def _export(options):
     from auxformer_lobes.sharing.layout import is_exported
 
     if options.onnx and is_exported(options.run):
+        if options.include_encoders or options.license != LICENSE:
+            raise UserError(
+                f"{options.run}: exported already: --license and "
+                "--include_encoders are for the output folder of a recipe"
+            )
         folder = add_onnx(options.run, options.out)
     else:
         folder = export(

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from auxformer_lobes.utils.overrides import tag_of
 
 AVAILABLE = "!new:auxformer_lobes.augment.missing.Available"
+UNIMODAL = {"audio": "AudioOnly", "visual": "VisualOnly"}
 # What a recipe's YAML file has by default.
 NETWORK = "!new:auxformer_lobes.models.auxformer.AuxFormer"
 
@@ -45,10 +46,10 @@ def one_modality_defaults(source, modalities, hparams):
     name = tag_of(hparams["network"]).rpartition(".")[2]
     if tag_of(hparams["network"]) == NETWORK:
         defaults["network"] = f"{modality}_only"
-    elif name not in ("AudioOnly", "VisualOnly"):
+    elif name != UNIMODAL[modality]:
         _print_once(
-            f"{source}: {modality} only, but {name} reads both modalities: "
-            f"leave --network out, for {modality}_only"
+            f"{source}: {modality} only, which is not what {name} reads: leave "
+            f"--network out, for {modality}_only"
         )
     if all(tag_of(each) == AVAILABLE for each in hparams["test_conditions"]):
         conditions = f"- {AVAILABLE}\n  modalities: [{modality}]"

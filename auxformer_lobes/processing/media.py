@@ -252,12 +252,27 @@ def video_stream(container, path):
     MediaError
         If it has none, or only a cover image.
     """
-    streams = container.streams.video
-    videos = [s for s in streams if not s.disposition & NO_VIDEO]
+    videos = video_streams(container)
     if not videos:
-        only = " (only a cover image)" if streams else ""
+        only = " (only a cover image)" if container.streams.video else ""
         raise MediaError(f"{path}: has no video stream{only}")
     return min(videos, key=lambda s: not s.disposition & 1)
+
+
+def video_streams(container):
+    """The video streams of a file, without cover images.
+
+    Arguments
+    ---------
+    container : av.container.InputContainer
+        The open file.
+
+    Returns
+    -------
+    list of av.VideoStream
+    """
+    streams = container.streams.video
+    return [each for each in streams if not each.disposition & NO_VIDEO]
 
 
 class Decoder:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from auxformer_lobes.inference.rows import timeline_header, timeline_row
-from auxformer_lobes.processing.media import open_media
+from auxformer_lobes.processing.media import open_media, video_streams
 from auxformer_lobes.tasks.base import Task
 from auxformer_lobes.utils.errors import MediaError
 
@@ -166,11 +166,8 @@ def analyse(recognizer, path, name, limits, progress=None, **options):
 def _streams(path):
     """Duration in s, 0 if it is not known, and whether there is video."""
     with open_media(path) as container:
-        cover = av.stream.Disposition.attached_pic
-        has_video = any(
-            not stream.disposition & cover for stream in container.streams.video
-        )
-        return (container.duration or 0) / av.time_base, has_video
+        seconds = (container.duration or 0) / av.time_base
+        return seconds, bool(video_streams(container))
 
 
 def clock(seconds):

@@ -38,6 +38,7 @@ const take = async (file) => {
 
 const record = async (kind) => {
   complain("");
+  setBusy(true); // a second click would open the devices twice
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({
@@ -47,6 +48,8 @@ const record = async (kind) => {
   } catch (error) {
     complain(`The browser gives no access to the devices: ${error.message}`);
     return;
+  } finally {
+    setBusy(false);
   }
   const parts = [];
   recorder = new MediaRecorder(stream);

@@ -116,6 +116,7 @@ def prepare_own_corpus(
     data_folder, save_folder = Path(data_folder), Path(save_folder)
     found = open_table(table, data_folder)
     has_split = any(row.cells.get("split") for row in found.rows)
+    modalities = modalities_of(found, data_folder)
     options = {
         "data_folder": str(data_folder.resolve()),
         "table": fingerprint(found.path),
@@ -130,13 +131,13 @@ def prepare_own_corpus(
         else f"fold {fold} of {num_folds}, seed {split_seed}",
         "require_both": require_both,
         "longest": longest,
+        "modalities": modalities,
         "card": card,
     }
     if is_prepared(save_folder, options):
         return
 
     labels = find_labels(found, labels, votes, attributes)
-    modalities = modalities_of(found, data_folder)
     clips = find_clips(found, data_folder, modalities)
     _check_files(found, clips, data_folder)
     if labels.kind == "attributes":
@@ -251,11 +252,9 @@ def _read_classes(table, clips, labels, names, kept, rule):
     for clip, (row, *_) in clips.items():
         if labels.kind == "emotion":
             emotion = class_of(row.cells["emotion"])
-            label, reason = Label(emotion, None), None
-            if emotion not in kept:
-                label = None
-                reason = f"not one of the {len(kept)} classes"
-                reason = reason if emotion else "no emotion"
+            label = Label(emotion, None) if emotion in kept else None
+            reason = f"not one of the {len(kept)} classes"
+            reason = reason if emotion else "no emotion"
         else:
             counts = [_votes(table, row, name) for name in names]
             label, reason = label_clip(counts, names, kept, rule)
@@ -337,6 +336,6 @@ def _log_problems(table, clips, problems):
     for reason, problem in first.items():
         others = f", and {count[reason] - 1:,} others"
         logger.warning(
-            f"{table.path}: {problem['cell']}: {problem['file']} {reason}"
+            f"{table.path}: {problem['cell']}: {problem['file']}: {reason}"
             + others * (count[reason] > 1)
         )

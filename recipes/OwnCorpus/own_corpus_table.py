@@ -27,7 +27,7 @@ from auxformer_lobes.dataio.clip_table import as_number, read_clip_table
 from auxformer_lobes.dataio.folder_tree import is_audio
 from auxformer_lobes.dataio.labels import ATTRIBUTES, class_names
 from auxformer_lobes.dataio.media_check import MediaFiles
-from auxformer_lobes.processing.media import open_media
+from auxformer_lobes.processing.media import open_media, video_streams
 from auxformer_lobes.utils.errors import MediaError, UserError
 from auxformer_lobes.utils.modalities import MODALITIES
 from auxformer_lobes.utils.schema import shown
@@ -136,8 +136,8 @@ def _streams(data_folder, text):
     file = split_segment(str(_path(text, Path(data_folder)))).file
     try:
         with open_media(Path(data_folder) / file) as container:
-            streams = container.streams
-            return bool(streams.audio), bool(streams.video)
+            audio, video = container.streams.audio, video_streams(container)
+            return bool(audio), bool(video)
     except MediaError:
         return None
 
@@ -325,42 +325,33 @@ def find_labels(table, labels, votes=None, attributes=None):
     UserError
         If there are none, or not those that are named.
     """
-    for option, given in {"votes": votes, "attributes": attributes}.items():
-        if isinstance(given, str):
-            raise UserError(f"{option}: {given}: write '[{given}]'")
     if labels not in ("classes", "attributes"):
         raise UserError(f"labels: {labels}: choose classes or attributes")
     is_classes = labels == "classes"
-    if (attributes if is_classes else votes) is not None:
+    given = {"votes": votes, "attributes": attributes}
+    own, other = [*given] if is_classes else [*given][::-1]
+    if given[other] is not None:
         raise UserError(
-            f"--{'attributes' if is_classes else 'votes'} has no effect on {labels}: use "
+            f"--{other} has no effect on {labels}: use "
             f"hparams/auxformer{'_attributes' * is_classes}_offline.yaml"
         )
-    option, named = ("votes", votes) if is_classes else (labels, attributes)
-    if named is not None:
-        names = [str(name).lower() for name in named]
-        for name in names:
-            if name not in table.columns or name in KNOWN:
-                raise UserError(
-                    f"{table.path}: {option} {name}: no such column among "
-                    f"{', '.join(table.columns)}"
-                )
-        return LabelColumns(option, names)
+    if given[own] is not None:
+        return LabelColumns(own, _check_named(table, own, given[own]))
     of_votes = [name for name in table.columns if name in EMOTIONS]
     common = [name for name in table.columns if name in ATTRIBUTES]
-    has_classes = "emotion" in table.columns or len(of_votes) > 1
-    if not is_classes and common:
+    if is_classes:
+        if "emotion" in table.columns:
+            return LabelColumns("emotion", None)
+        if len(of_votes) > 1:
+            return LabelColumns("votes", of_votes)
+        if common:
+            raise UserError(
+                f"{table.path}: has no emotions, but {', '.join(common)}: use "
+                "hparams/auxformer_attributes_offline.yaml"
+            )
+    elif common:
         return LabelColumns("attributes", common)
-    if is_classes and "emotion" in table.columns:
-        return LabelColumns("emotion", None)
-    if is_classes and has_classes:
-        return LabelColumns("votes", of_votes)
-    if is_classes and common:
-        raise UserError(
-            f"{table.path}: has no emotions, but {', '.join(common)}: use "
-            "hparams/auxformer_attributes_offline.yaml"
-        )
-    if has_classes:
+    elif "emotion" in table.columns or len(of_votes) > 1:
         raise UserError(
             f"{table.path}: has emotions, and no attributes: use "
             "hparams/auxformer_offline.yaml, or name the columns of others by "
@@ -371,6 +362,20 @@ def find_labels(table, labels, votes=None, attributes=None):
         "class (name them: --votes '[calm, bored]'), or arousal, valence, "
         f"dominance; it has {', '.join(table.columns)}"
     )
+
+
+def _check_named(table, option, named):
+    """Columns that the user names."""
+    if isinstance(named, str):
+        raise UserError(f"{option}: {named}: write '[{named}]'")
+    names = [str(name).lower() for name in named]
+    for name in names:
+        if name not in table.columns or name in KNOWN:
+            raise UserError(
+                f"{table.path}: {option} {name}: no such column among "
+                f"{', '.join(table.columns)}"
+            )
+    return names
 
 
 def further_columns(table, labels):

@@ -114,27 +114,10 @@ class YuNetDetector(Configurable):
         }
 
     def find_faces(self, image, grey, window, min_side, max_side=0):
-        """Detects the faces in a part of an image.
+        """Detects faces, see `CascadeDetector.find_faces`.
 
-        Arguments
-        ---------
-        image : np.ndarray
-            `[height, width, 3]`, uint8, RGB.
-        grey : np.ndarray
-            `[height, width]`, uint8: the image, reduced. All coordinates are
-            pixels of this one.
-        window : np.ndarray
-            Box to search.
-        min_side : float
-            Side of the smallest face.
-        max_side : float
-            Side of the largest face; 0 for any.
-
-        Returns
-        -------
-        list of Detection
-            With the angle of the window; without eyes where a face is turned
-            away so far that they do not tell its angle.
+        They have no eyes where a face is turned away so far that these do not
+        tell its angle.
         """
         zoom = image.shape[1] / grey.shape[1]
         box = np.multiply(window, [zoom, zoom, zoom, 1])

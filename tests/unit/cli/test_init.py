@@ -68,8 +68,8 @@ def test_all_classes_of_the_corpora_are_known_emotions():
 def test_names_of_public_corpora(path, corpus, expected):
     found, _, labels = scheme_of(path)
     assert found == corpus
-    told = [labels.get(name) for name in ("speaker", "emotion", "gender")]
-    assert " ".join(map(str, told)) == expected
+    known = [labels.get(name) for name in ("speaker", "emotion", "gender")]
+    assert " ".join(map(str, known)) == expected
 
 
 def test_files_of_a_take_of_ravdess_are_one_clip(capsys):

@@ -60,6 +60,14 @@ def test_the_users_choice_goes_before_it(tmp_path):
     assert len(conditions_of(hparams)) == 1
 
 
+@pytest.mark.parametrize("network", ["mult", "visual_only"])
+def test_a_network_that_reads_what_is_not_there_is_named(
+    tmp_path, capsys, network
+):
+    load(tmp_path, f"--network={network}")
+    assert "audio only, which is not what" in capsys.readouterr().err
+
+
 def test_options_of_the_network_are_those_of_the_unimodal_one(tmp_path):
     hparams = load(tmp_path, "--network={model_dim: 24}")
     assert network_of(hparams) == "AudioOnly"

@@ -68,7 +68,7 @@ def test_published_weights_are_fetched_by_their_name(
     assert asked[0][3] == "cache"
     assert faces.size == 16
     assert faces.settings["detector"]["score_threshold"] == 0.8
-    # Nothing is lost of what else is asked for.
+    # Other overrides are kept.
     changes = {"visual_features": {"faces": {"margin": 0.25}}}
     assert load(model, overrides=changes)["visual_features"].faces.margin > 0
 

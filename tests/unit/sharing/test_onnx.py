@@ -177,6 +177,18 @@ def test_an_exported_model_gets_one_too(
         main(["export", str(out), str(out), "--onnx"])
 
 
+@pytest.mark.parametrize(
+    "options", [["--license", "apache-2.0"], ["--include_encoders"]]
+)
+def test_an_exported_model_takes_no_options_of_a_run(
+    exported, tmp_path, options
+):
+    words = ["export", str(exported), str(tmp_path / "out"), "--onnx", *options]
+    with pytest.raises(SystemExit, match="exported already: --license and"):
+        main(words)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_without_the_extra_one_line_names_it(
     exported, tmp_path, monkeypatch, package
